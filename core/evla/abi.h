@@ -1,0 +1,544 @@
+/*
+ * evla/abi.h -- the contract between the core and a plugin.
+ *
+ * A plugin is one shared object that exports evla_plugin_entry() and links against nothing of
+ * ours. The function returns one constant table of items; nothing runs when the object is loaded.
+ * Delete every line that starts with '#' and the rest is accepted by LuaJIT's ffi.cdef.
+ *
+ * Conventions, unless a declaration says otherwise:
+ *   - What can fail returns int32_t: 0, or a negative EVLA_E_* after host->fail() was told why.
+ *   - Pointers given to a call are borrowed until it returns. Text is UTF-8, ends in NUL.
+ *   - A struct that may grow starts with `uint32_t size`, which its owner sets to sizeof; read a
+ *     field only if size covers it. Fields are only ever added at the end.
+ *   - Times are seconds (double) or nanoseconds (_ns), lengths metres, angles radians.
+ *
+ * Kinds end in /0 while their tables may still change: a plugin that uses one must come from the
+ * same version of this file. A kind at /1 is frozen, and grows at its end only.
+ */
+#ifndef EVLA_ABI_H
+#define EVLA_ABI_H
+#include <stddef.h>
+#include <stdint.h>
+
+// clang-format off
+enum {
+    EVLA_ABI_MAJOR  = 0,
+    EVLA_ABI_MINOR  = 1,
+    EVLA_MAGIC      = 0x616c7665, /* "evla" */
+    EVLA_MAX_RANK   = 8,
+    EVLA_MAX_PLANES = 4,
+    EVLA_MAX_PHASES = 4,
+    EVLA_MAX_PORTS  = 16          /* inputs or outputs of one node */
+};
+
+/* Statuses. Never renumbered; new ones last. */
+enum {
+    EVLA_OK        = 0,
+    EVLA_E_ARG     = -1,  /* a parameter or argument is wrong */
+    EVLA_E_SHAPE   = -2,  /* shapes do not meet */
+    EVLA_E_DTYPE   = -3,  /* a number format is wrong or not supported */
+    EVLA_E_NOMEM   = -4,  /* out of memory, or a memory budget is missed */
+    EVLA_E_RANGE   = -5,  /* a value lies outside its range, or is not finite */
+    EVLA_E_IO      = -6,  /* the system could not read, write or sync a file */
+    EVLA_E_FORMAT  = -7,  /* a file is not what it claims to be */
+    EVLA_E_PLUGIN  = -8,  /* a plugin was refused */
+    EVLA_E_MISSING = -9,  /* a name, item, file or service is not there */
+    EVLA_E_EXISTS  = -10, /* a name is taken */
+    EVLA_E_LIMIT   = -11, /* a fixed capacity is used up */
+    EVLA_E_STOPPED = -12, /* the user asked to stop (Ctrl-C) */
+    EVLA_E_STATE   = -13, /* called in the wrong order, or on an object a failure made invalid */
+    EVLA_E_BUG     = -14  /* our own mistake: please report */
+};
+// clang-format on
+
+/* ---- numbers and tensors ------------------------------------------------------------------ */
+
+/* Number formats. The ids below are C's own types and fixed; all others (f16, bf16, block formats)
+ * are registered by plugins of kind evla.dtype, get ids from EVLA_DTYPE_FIRST on in the order of
+ * their names, and are found by name: host->dtype(host, "f16"). Ids are valid for one engine only;
+ * files store names. */
+// clang-format off
+enum {
+    EVLA_NONE = 0, EVLA_F32 = 1, EVLA_F64 = 2, EVLA_I8 = 3, EVLA_I16 = 4, EVLA_I32 = 5,
+    EVLA_I64 = 6, EVLA_U8 = 7, EVLA_U16 = 8, EVLA_U32 = 9, EVLA_U64 = 10, EVLA_BOOL = 11,
+    EVLA_DTYPE_FIRST = 64
+};
+// clang-format on
+
+/* The type of a tensor once its symbols are bound. rank -1: not known yet (see evla_op.infer). */
+typedef struct evla_type {
+    int32_t dtype;
+    int32_t rank;
+    int64_t shape[8]; /* elements, outermost first */
+} evla_type;
+
+/* A view of memory. data[0] holds the codes; further planes (scales, zeros, indices) belong to block
+ * formats. stride counts bytes from one index to the next; for a block format the innermost stride
+ * is that of one block. layout 0 is plain rows; space 0 is host memory. */
+typedef struct evla_tensor {
+    void *data[4];
+    int64_t shape[8];
+    int64_t stride[8];
+    int32_t dtype;
+    int32_t rank;
+    int32_t layout;
+    int32_t space;
+} evla_tensor;
+
+typedef struct evla_shape {
+    int64_t dim[8];
+    int32_t rank;
+    int32_t reserved;
+} evla_shape;
+
+/* ---- typed parameters --------------------------------------------------------------------- */
+
+/* What a parameter's field in the struct looks like. */
+// clang-format off
+enum {
+    EVLA_P_BOOL     = 1,  /* int32_t 0 or 1 */
+    EVLA_P_INT      = 2,  /* int64_t */
+    EVLA_P_FLOAT    = 3,  /* double */
+    EVLA_P_ENUM     = 4,  /* int32_t index into choices ("a|b|c") */
+    EVLA_P_STRING   = 5,  /* const char *, NULL when optional and absent */
+    EVLA_P_PATH     = 6,  /* const char * */
+    EVLA_P_SIZE     = 7,  /* int64_t bytes, written "2GiB", "8MiB", "4KB" or a number */
+    EVLA_P_DURATION = 8,  /* int64_t nanoseconds, written "10ms", "1.5s" or a number of seconds */
+    EVLA_P_RATE     = 9,  /* double hertz, written 100 or "100Hz" */
+    EVLA_P_SHAPE    = 10, /* evla_shape, written {96, 96}; in a graph also symbols: {"B", "2*D"} */
+    EVLA_P_LIST     = 11, /* evla_list of the element type named by `element` */
+    EVLA_P_STRUCT   = 12, /* nested struct described by `fields`, inline */
+    EVLA_P_STRUCTS  = 13, /* evla_list of such structs */
+    EVLA_P_ITEM     = 14, /* evla_choice: an item of the kind named by choices, with its parameters */
+    EVLA_P_VALUE    = 15  /* const evla_value *: the result of a job of the type named by choices */
+};
+enum {
+    EVLA_PF_OPTIONAL = 1, /* may be absent although there is no preset */
+    EVLA_PF_LIVE     = 2  /* may be bound to a run-time input instead of a constant */
+};
+// clang-format on
+
+typedef struct evla_list {
+    const void *items;
+    int64_t n;
+} evla_list;
+
+/* One parameter. Tables of these end where n_params says; presets are written as a user would. */
+typedef struct evla_param evla_param;
+struct evla_param {
+    const char *name;
+    const char *doc;           /* one line */
+    const char *preset;        /* default as text; NULL: required unless optional */
+    const char *unit;          /* "m", "rad", ...; NULL: none */
+    const char *choices;       /* enum: "a|b|c"; item: kind id; value: type of job result */
+    const evla_param *fields;  /* struct, structs */
+    double min, max;           /* inclusive; both 0: unbounded. In the field's unit */
+    int32_t type;              /* EVLA_P_* */
+    int32_t element;           /* EVLA_P_* of a list's elements */
+    uint32_t flags;            /* EVLA_PF_* */
+    uint32_t offset;           /* of the field in the parameter struct */
+    uint32_t n_fields;         /* struct, structs */
+    uint32_t fields_size;      /* bytes of the struct that `fields` describes */
+};
+
+/* The result of a finished job, as another plugin sees it. */
+typedef struct evla_value {
+    const char *type;   /* "episodes", "model", ... */
+    const char *path;   /* absolute path of what the job left */
+    const char *job;    /* the job's name */
+} evla_value;
+
+/* ---- host --------------------------------------------------------------------------------- */
+
+typedef struct evla_record evla_record;
+typedef struct evla_field evla_field;
+typedef struct evla_attr evla_attr;
+typedef struct evla_host evla_host;
+
+// clang-format off
+enum { EVLA_LOG_ERROR = 0, EVLA_LOG_WARN = 1, EVLA_LOG_INFO = 2, EVLA_LOG_DEBUG = 3 };
+// clang-format on
+
+/* What the core lends to a plugin for the length of a call. Inside evla_kernel.run it is the
+ * worker's own and only `fail` may be used. */
+struct evla_host {
+    uint32_t size;
+    uint32_t abi; /* the core's EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR */
+    void *self;   /* the core's */
+    /* Copies the sentence (first one wins) and returns code, so that a failure is one line. */
+    int32_t (*fail)(const evla_host *h, int32_t code, const char *sentence);
+    void (*log)(const evla_host *h, int32_t level, const char *line);
+    /* Zeroed memory, 64-byte aligned, until this call returns. NULL when full (fail was told). */
+    void *(*scratch)(const evla_host *h, uint64_t bytes);
+    /* The same, but as long as the object being opened or described lives. */
+    void *(*hold)(const evla_host *h, uint64_t bytes);
+    /* A service's table (EVLA_SERVICE item), NULL when absent. List it in evla_plugin.uses. */
+    const void *(*service)(const evla_host *h, const char *name);
+    /* Id of a number format, EVLA_NONE when nobody registered the name; and the way back. */
+    int32_t (*dtype)(const evla_host *h, const char *name);
+    const char *(*dtype_name)(const evla_host *h, int32_t dtype);
+    /* Bytes of n elements in a row, -1 when n is no multiple of the block. */
+    int64_t (*dtype_bytes)(const evla_host *h, int32_t dtype, int64_t n);
+    /* Parses "f32[T,7]": named extents become -1 and their names are skipped. */
+    int32_t (*type_parse)(const evla_host *h, const char *text, evla_type *out);
+    /* A record with zeroed, dense, 64-byte aligned fields of the given types; attributes are
+     * copied. Fill the fields, then hand it on: it is immutable from then on. One reference. */
+    int32_t (*record_new)(const evla_host *h, const evla_field *fields, int32_t n_fields,
+                          const evla_attr *attrs, int32_t n_attrs, evla_record **out);
+    void (*record_keep)(const evla_host *h, const evla_record *r);
+    void (*record_drop)(const evla_host *h, const evla_record *r);
+    /* 1 when the user asked to stop: long work returns EVLA_E_STOPPED soon. */
+    int32_t (*stopping)(const evla_host *h);
+};
+
+/* ---- plugin and items --------------------------------------------------------------------- */
+
+#define EVLA_OP "evla.op/0"
+#define EVLA_KERNEL "evla.kernel/0"
+#define EVLA_DTYPE "evla.dtype/0"
+#define EVLA_STAGE "evla.stage/0"
+#define EVLA_BODY "evla.body/0"
+#define EVLA_SERVICE "evla.service/0"
+
+/* One thing a plugin offers. Names are lower_case and unique within a kind. */
+typedef struct evla_item {
+    const char *kind;
+    const char *name;
+    const void *table; /* evla_op, evla_kernel, ...; starts with its size */
+    const char *doc;   /* one line for lists and help; NULL for kernels */
+    const evla_param *params;
+    uint32_t n_params;
+    uint32_t params_size; /* bytes of the parameter struct; 0 when there are none */
+} evla_item;
+
+/* An item chosen by a user together with its checked parameters. */
+typedef struct evla_choice {
+    const evla_item *item;
+    const void *params;
+} evla_choice;
+
+typedef struct evla_plugin {
+    uint32_t magic;   /* EVLA_MAGIC */
+    uint32_t size;    /* sizeof(evla_plugin) */
+    uint32_t built;   /* EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR of the header it was built with */
+    uint32_t needs;   /* the oldest ABI it works with */
+    const char *id;   /* "evla.nf4"; the file is nf4.so */
+    const char *version;
+    const char *license;
+    const evla_item *items;
+    const char *const *uses; /* names of services, ends in NULL; or NULL */
+    uint32_t n_items;
+    uint32_t reserved;
+} evla_plugin;
+
+const evla_plugin *evla_plugin_entry(void);
+
+/* ---- number formats: evla.dtype ----------------------------------------------------------- */
+
+/* A number format in plain rows: blocks of block_elements values in block_bytes bytes. */
+typedef struct evla_dtype {
+    uint32_t size;
+    int32_t block_elements;
+    int32_t block_bytes;
+    int32_t reserved;
+    /* n values (a multiple of block_elements) to and from f32. encode rounds to nearest even. */
+    int32_t (*decode)(const evla_host *h, const void *codes, int64_t n, float *out);
+    int32_t (*encode)(const evla_host *h, const float *values, int64_t n, void *codes);
+    const char *source; /* where the format is defined */
+} evla_dtype;
+
+/* ---- operators and kernels: evla.op, evla.kernel ------------------------------------------ */
+
+/* An element-wise operator folded onto a node: y = op(y) or, with a second operand, op(y, other). */
+typedef struct evla_tail {
+    const char *op;
+    const void *params;
+    int32_t other;  /* index of the second operand among the node's inputs; -1: none */
+    int32_t is_rhs; /* 1: the running value is the right operand */
+} evla_tail;
+
+/* A node whose symbols are bound. An input that is absent has rank -1 and no value. */
+typedef struct evla_node {
+    uint32_t size;
+    int32_t n_in;
+    int32_t n_out;
+    int32_t n_tail;
+    const char *op;
+    const char *label;       /* for messages: "policy/linear.3" */
+    const void *params;      /* the operator's parameter struct */
+    const evla_type *in;     /* n_in */
+    const evla_type *out;    /* n_out; NULL during infer */
+    const void *const *value;/* n_in; data of inputs that are constants, else NULL */
+    const evla_tail *tail;   /* n_tail */
+} evla_node;
+
+// clang-format off
+enum {
+    EVLA_PURE    = 0, /* same inputs, same outputs */
+    EVLA_WRITES  = 1, /* writes its first input, a state; the output is its new version, in place */
+    EVLA_ORDERED = 2  /* keeps its place among other ordered nodes */
+};
+// clang-format on
+
+/* An operator: what it means, not how it is computed. */
+typedef struct evla_op {
+    uint32_t size;
+    int32_t effect;      /* EVLA_PURE, ... */
+    const char *inputs;  /* "x w b?": '?' may be absent; a last "xs*" takes any number */
+    const char *outputs; /* "y" */
+    const char *source;  /* paper, equation or spec section */
+    /* Checks input types and writes the output types. An input with rank -1 that is present is a
+     * weight nobody has typed yet: infer writes the type it wants into in[i]. Extents are
+     * integers >= 0. Fails: EVLA_E_SHAPE, EVLA_E_DTYPE, EVLA_E_RANGE, naming n->label. */
+    int32_t (*infer)(const evla_host *h, const evla_node *n, evla_type *in, evla_type *out);
+    /* Floating-point operations of one run; NULL: none worth counting. */
+    double (*cost)(const evla_node *n);
+    int32_t elementwise; /* 1: out[i] depends on in[.][i] only (with broadcasting): may be a tail */
+    int32_t reserved;
+} evla_op;
+
+/* A machine that graphs are planned for. Instruction sets are names the core does not know. */
+typedef struct evla_machine {
+    uint32_t size;
+    int32_t n_workers;
+    const char *name;     /* "portable", later "avx512", ... */
+    const char *features; /* blank-separated */
+} evla_machine;
+
+/* What a kernel answers when asked to compute a node. */
+typedef struct evla_offer {
+    int32_t score;      /* highest wins; the portable ones answer 1 */
+    int32_t alias_in;   /* output 0 may reuse the memory of this input; -1: none */
+    const char *numerics; /* id of the reduction order; same id, same bits */
+} evla_offer;
+
+/* How a kernel splits its work. Tiles may not depend on the number of workers; tiles of one phase
+ * run in any order and at the same time, phases one after the other. */
+typedef struct evla_work {
+    uint32_t size;
+    int32_t n_phases;
+    int64_t tiles[4];
+    uint64_t shared_bytes; /* scratch shared by all tiles of the node */
+    uint64_t worker_bytes; /* scratch of one worker */
+    uint64_t blob_bytes;   /* constants made once by prepare */
+} evla_work;
+
+/* The arguments of a run. All memory belongs to the plan; nothing may be kept. */
+typedef struct evla_args {
+    const evla_node *node;
+    const evla_tensor *in;  /* n_in; data[0] NULL where absent */
+    const evla_tensor *out; /* n_out */
+    void *shared;
+    void *scratch; /* this worker's */
+    const void *blob;
+} evla_args;
+
+/* Computes one operator, alone or with a tail. */
+typedef struct evla_kernel {
+    uint32_t size;
+    int32_t max_tail;     /* longest tail it can take; 0: none */
+    const char *op;       /* the operator, the anchor of a fusion */
+    const char *tail_ops; /* blank-separated operators it takes as a tail; NULL: none */
+    /* 0 and offer filled, or EVLA_E_MISSING without telling host->fail: cannot do this node. */
+    int32_t (*accepts)(const evla_host *h, const evla_machine *m, const evla_node *n,
+                       evla_offer *offer);
+    int32_t (*plan)(const evla_host *h, const evla_machine *m, const evla_node *n,
+                    evla_work *work);
+    int32_t (*prepare)(const evla_host *h, const evla_node *n, void *blob); /* or NULL */
+    /* One tile of one phase. No allocation, lock or system call. [any worker] */
+    int32_t (*run)(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile);
+} evla_kernel;
+
+/* ---- records and stages: evla.stage ------------------------------------------------------- */
+
+// clang-format off
+enum { EVLA_ATTR_INT = 1, EVLA_ATTR_FLOAT = 2, EVLA_ATTR_TEXT = 3 };
+// clang-format on
+
+struct evla_attr {
+    const char *name;
+    const char *text;
+    double number;
+    int64_t integer;
+    int32_t type; /* EVLA_ATTR_* */
+    int32_t reserved;
+};
+
+/* A named tensor. Names are paths: "actions", "obs/joint_pos", "cameras/front/rgb". */
+struct evla_field {
+    const char *name;
+    evla_tensor value;
+};
+
+/* One record (an episode, a sample). Immutable once handed on; counted by the core. */
+struct evla_record {
+    uint32_t size;
+    int32_t n_fields;
+    int32_t n_attrs;
+    int32_t reserved;
+    int64_t index; /* its place in the source */
+    const evla_field *fields;
+    const evla_attr *attrs;
+};
+
+typedef struct evla_schema_field {
+    const char *name;
+    const char *type;  /* "f32[T,7]"; T is the record's length, other letters vary per record */
+    const char *unit;  /* "rad", "m", ...; "" for none */
+    const char *doc;
+    double rate_hz;    /* samples per second along the first axis; 0: none */
+} evla_schema_field;
+
+/* What records of a pipeline look like at one place, known before any exists. attrs are the same
+ * for every record (see docs/data-layout.md for the names in use). */
+typedef struct evla_schema {
+    uint32_t size;
+    int32_t n_fields;
+    int32_t n_attrs;
+    int32_t reserved;
+    const evla_schema_field *fields;
+    const evla_attr *attrs;
+} evla_schema;
+
+/* Where a stage works. */
+typedef struct evla_site {
+    uint32_t size;
+    int32_t n_workers;      /* how many threads may call at once */
+    const char *folder;     /* absolute; the stage's relative paths start here; it exists */
+    const char *job;        /* for messages */
+    const evla_schema *in;  /* NULL for a source */
+} evla_site;
+
+// clang-format off
+enum { EVLA_STAGE_PARALLEL = 1 }; /* take and put may be called by several workers at once */
+// clang-format on
+
+/* A source (make), filter (take) or sink (put) of records, by the slots it fills and its place in
+ * the pipeline: an item with make and put is a source when it stands first. */
+typedef struct evla_stage {
+    uint32_t size;
+    uint32_t flags;
+    /* The schema after this stage. in is NULL for a source. Nothing is opened but files a source
+     * must look into. Parameters that do not fit the schema are refused here. */
+    int32_t (*describe)(const evla_host *h, const void *params, const evla_schema *in,
+                        evla_schema *out);
+    int32_t (*open)(const evla_host *h, const void *params, const evla_site *site, void **self);
+    /* Always called after open, also after failures. Frees everything. */
+    void (*close)(const evla_host *h, void *self);
+    /* Source: number of records; and record i, the same bits whoever asks and whenever. */
+    int32_t (*count)(const evla_host *h, void *self, int64_t *n);
+    int32_t (*make)(const evla_host *h, void *self, int64_t i, evla_record **out);
+    /* Filter: *out = in with a reference added, or a new record; or NULL and a reason, a word such
+     * as "timeout" that stays valid until close. */
+    int32_t (*take)(const evla_host *h, void *self, const evla_record *in, evla_record **out,
+                    const char **reason);
+    /* Sink: stores the record; when it returns 0 the record survives a kill. */
+    int32_t (*put)(const evla_host *h, void *self, const evla_record *in);
+    /* Sink: 1 when record i was stored by an earlier run. */
+    int32_t (*has)(const evla_host *h, void *self, int64_t i);
+    /* Sink: all records are in; assemble what readers open. */
+    int32_t (*finish)(const evla_host *h, void *self);
+    /* Optional: a JSON object with figures for the summary, valid until close. */
+    const char *(*report)(const evla_host *h, void *self);
+} evla_stage;
+
+/* ---- bodies: evla.body -------------------------------------------------------------------- */
+
+/* Something a body observes. A channel slower than the control rate is sampled at the first tick at
+ * or after k / rate_hz. */
+typedef struct evla_channel {
+    const char *name; /* the record's field: "obs/joint_pos", "cameras/front/rgb" */
+    const char *type; /* of one sample: "f32[7]", "u8[96,96,3]" */
+    const char *unit;
+    const char *doc;
+    double rate_hz;   /* 0: at every control tick */
+} evla_channel;
+
+typedef struct evla_body_info {
+    uint32_t size;
+    int32_t n_channels;
+    int32_t n_action;       /* floats of an action, each in [-1, 1] */
+    int32_t n_state;        /* doubles of a saved state */
+    int64_t max_ticks;      /* an episode is cut here */
+    double rate_hz;         /* control rate */
+    const evla_channel *channels;
+    const char *action_doc; /* meaning of the action's entries and their scales */
+    const char *events;     /* blank-separated names; bit i of evla_tick.events is name i */
+    const char *goals;      /* blank-separated names of goals */
+    const evla_attr *attrs; /* for the dataset: "env_args", "model_file", "camera_info", ... */
+    int32_t n_attrs;
+    int32_t reserved;
+} evla_body_info;
+
+typedef struct evla_goal {
+    const char *instruction; /* valid until the next reset or restore */
+    const char *name;        /* one of evla_body_info.goals */
+    int32_t index;
+    int32_t reserved;
+} evla_goal;
+
+typedef struct evla_tick {
+    uint64_t events;  /* what happened in this tick */
+    double time;      /* seconds since reset */
+    double reward;
+    int32_t success;  /* 1: the goal is met and has held long enough */
+    int32_t done;     /* 1: nothing more to do (success, or beyond repair) */
+} evla_tick;
+
+/* Something that acts: a simulator or a robot. One instance is used by one thread at a time; several
+ * instances live side by side. */
+typedef struct evla_body {
+    uint32_t size;
+    uint32_t reserved;
+    int32_t (*describe)(const evla_host *h, const void *params, evla_body_info *out);
+    int32_t (*open)(const evla_host *h, const void *params, void **self);
+    void (*close)(const evla_host *h, void *self);
+    /* Starts an episode drawn from the seed. */
+    int32_t (*reset)(const evla_host *h, void *self, uint64_t seed, evla_goal *goal);
+    /* The current sample of channel i, dense. */
+    int32_t (*observe)(const evla_host *h, void *self, int32_t channel, void *out);
+    /* Holds the action (n_action floats) for one control period. */
+    int32_t (*act)(const evla_host *h, void *self, const float *action, evla_tick *out);
+    /* The whole state; restoring it and acting again gives the same bits on the same build. */
+    int32_t (*save)(const evla_host *h, void *self, double *state);
+    int32_t (*restore)(const evla_host *h, void *self, const double *state, evla_goal *goal);
+    /* The teacher's action in the current state, from nothing but that state. NULL: no teacher. */
+    int32_t (*expert)(const evla_host *h, void *self, float *action);
+} evla_body;
+
+/* ---- services: evla.service --------------------------------------------------------------- */
+
+/* The service named "image": pictures for people. Top row first, rows dense unless row_bytes says
+ * otherwise, channels interleaved. */
+typedef struct evla_picture {
+    void *data;
+    int64_t row_bytes; /* 0: dense */
+    int32_t width, height;
+    int32_t channels;  /* 1 gray, 3 RGB, 4 RGBA */
+    int32_t bits;      /* 8 or 16 (native endian) */
+} evla_picture;
+
+/* A film strip: frames [F,H,W,3] u8, of which n_picks are shown left to right, top to bottom. */
+typedef struct evla_strip {
+    const evla_tensor *frames;
+    const int64_t *picks;        /* frame numbers; NULL: spread evenly */
+    const char *const *captions; /* n_picks short texts under the frames; NULL: none */
+    const char *title;           /* above the strip; NULL: none */
+    int32_t n_picks;
+    int32_t columns;             /* 0: all in one row */
+    int32_t scale;               /* whole enlargement, >= 1 */
+    int32_t reserved;
+} evla_strip;
+
+typedef struct evla_image_service {
+    uint32_t size;
+    uint32_t reserved;
+    int32_t (*png_write)(const evla_host *h, const char *path, const evla_picture *p);
+    int32_t (*strip_write)(const evla_host *h, const char *path, const evla_strip *s);
+    /* Depth in metres [H,W] f32 to RGB u8 over [near, far]; labels [H,W] u8 to RGB u8. */
+    int32_t (*depth_colours)(const evla_host *h, const float *depth, int64_t n, float near_m,
+                             float far_m, uint8_t *rgb);
+    int32_t (*label_colours)(const evla_host *h, const uint8_t *labels, int64_t n, uint8_t *rgb);
+} evla_image_service;
+
+#endif
