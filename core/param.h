@@ -17,6 +17,13 @@ typedef struct param_site {
     void *to;
 } param_site;
 
+/* An item with its parameters, as a script made it. Values refer to it as "choice". */
+typedef struct choice {
+    evla_choice item;  /* first: plugins see this part only */
+    value given;       /* what the user wrote, for keys and saved files */
+    const char *where; /* "coffee.lua:31" */
+} choice;
+
 /* Fills a zeroed struct from a table; out_size bytes. Unknown names are refused, the nearest one
  * is suggested. v may be NIL: all presets. */
 int32_t param_fill(ctx *cx, arena *a, const param_site *site, const evla_param *params,

@@ -114,7 +114,8 @@ enum {
 };
 enum {
     EVLA_PF_OPTIONAL = 1, /* may be absent although there is no preset */
-    EVLA_PF_LIVE     = 2  /* may be bound to a run-time input instead of a constant */
+    EVLA_PF_LIVE     = 2, /* may be bound to a run-time input instead of a constant */
+    EVLA_PF_INPUT    = 4  /* path: a file that is read; it must exist, its content keys the job */
 };
 // clang-format on
 
