@@ -17,10 +17,10 @@ typedef struct plan_options {
     int inputs_consumed; /* 1: inputs must be set before every run, their memory is used again */
 } plan_options;
 
-typedef struct choice {
+typedef struct pick {
     const evla_item *item; /* the kernel's */
     evla_offer offer;
-} choice;
+} pick;
 
 /* 1 when a word stands in a list separated by blanks, commas or bars. */
 int list_has(const char *list, const char *word);
@@ -29,7 +29,7 @@ evla_machine choose_machine(const plan_options *o);
 /* EVLA_E_MISSING when no kernel accepts; the sentence then lists those asked. With quiet 1 nothing
  * is told. Any other failure comes from a kernel. */
 int32_t choose_kernel(ctx *cx, const plan_options *o, const evla_node *n, int quiet,
-                      choice *out);
+                      pick *out);
 /* Computes a node at once, on this thread, into dense outputs. in_data and out_data hold n_in and
  * n_out pointers. */
 int32_t choose_eval(ctx *cx, const plan_options *o, const evla_node *n,
