@@ -201,10 +201,10 @@ void arm_forward(const double q[ARM_JOINTS], double pos[3], double mat[9], doubl
     }
 }
 
-/* speed = z + J^T y with (J J^T + d^2 I) y = twist - J z, columns of `out` joints left out.
- */
+/* speed = z + E J^T y with (J E J^T + d^2 I) y = twist - J z, E = diag(ease), without the
+ * columns of `out` joints. */
 static void damped(const double *jac, const double twist[6], const double z[ARM_JOINTS],
-                   unsigned out, double speed[ARM_JOINTS])
+                   const double ease[ARM_JOINTS], unsigned out, double speed[ARM_JOINTS])
 {
     double a[36], y[6];
     for (int i = 0; i < 6; i++) {
@@ -215,7 +215,7 @@ static void damped(const double *jac, const double twist[6], const double z[ARM_
             double sum = i == j ? 0.02 * 0.02 : 0;
             for (int k = 0; k < ARM_JOINTS; k++)
                 if (!(out >> k & 1))
-                    sum += jac[i * ARM_JOINTS + k] * jac[j * ARM_JOINTS + k];
+                    sum += ease[k] * jac[i * ARM_JOINTS + k] * jac[j * ARM_JOINTS + k];
             a[6 * i + j] = sum;
         }
     }
@@ -224,7 +224,7 @@ static void damped(const double *jac, const double twist[6], const double z[ARM_
     for (int k = 0; k < ARM_JOINTS; k++) {
         speed[k] = out >> k & 1 ? 0 : z[k];
         for (int i = 0; i < 6 && !(out >> k & 1); i++)
-            speed[k] += jac[i * ARM_JOINTS + k] * y[i];
+            speed[k] += ease[k] * jac[i * ARM_JOINTS + k] * y[i];
     }
 }
 
@@ -232,14 +232,18 @@ void arm_inverse(const double q[ARM_JOINTS], const double twist[6], double limit
                  double speed[ARM_JOINTS])
 {
     double pos[3], mat[9], jac[6 * ARM_JOINTS];
-    /* Upright elbow: joints 3 and 5 near zero is the one posture that every target shares.
-     */
-    double z[ARM_JOINTS] = {0, 0, -1.5 * q[2], 0, -0.7 * q[4], 0, 0};
+    /* Joints 3 and 5 near zero, the elbow upright, is a posture that all targets share. */
+    double z[ARM_JOINTS] = {0, 0, -1.2 * q[2], 0, -2.0 * q[4], 0, 0};
+    /* With the hand tilted forward joint 6 passes 180 degrees, where joints 5 and 7 share
+     * an axis and joint 5 would swing away for nothing: the nearer, the less it may be
+     * used. */
+    double aside = fmin(1, 4 * sin(q[5]) * sin(q[5]));
+    double ease[ARM_JOINTS] = {1, 1, 1, 1, 0.002 + 0.2 * aside, 1, 1};
     unsigned out = 0;
     arm_forward(q, pos, mat, jac);
     for (int pass = 0; pass < 3; pass++) {
         unsigned before = out;
-        damped(jac, twist, z, out, speed);
+        damped(jac, twist, z, ease, out, speed);
         for (int k = 0; k < ARM_JOINTS; k++)
             if ((q[k] < arm_lower[k] + 0.03 && speed[k] < 0) ||
                 (q[k] > arm_upper[k] - 0.03 && speed[k] > 0))

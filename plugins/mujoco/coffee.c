@@ -39,7 +39,7 @@ const char *const coffee_goal_names[COFFEE_GOALS] = {
 static const char *const phrasing_of[TASK_LIMIT][COFFEE_PHRASINGS] = {
     [TASK_BREW] = {"make coffee in the M mug with the P pod",
                    "put the M mug under the spout, load the P pod and close the lid",
-                   "brew a P capsule into the M cup",
+                   "brew one P capsule into the M cup",
                    "I would like a coffee from the P pod in the M mug, please",
                    "prepare the machine: M mug below, P pod inside, lid shut",
                    "use the P pod and the M mug to make me a coffee"},

@@ -112,12 +112,14 @@ static bool is_mug_cleared(const sight *s, int32_t mug)
     return hypot(p[0] - to[0], p[1] - to[1]) < 0.012 && p[2] < 0.0015;
 }
 
-/* Deep enough to be let go: the rest it falls. */
+/* Held: deep enough to be let go, the rest it falls. Free: deep enough to fall by itself.
+ */
 static bool is_pod_in(const sight *s, int32_t pod)
 {
+    double depth = is_held(s, pod) ? 0.020 : 0.008;
     double at[3];
     to_machine(s, world_position(s->w, pod), at);
-    return hypot(at[0] - HOLDER_X, at[1]) < 0.006 && at[2] < HOLDER_RIM - 0.020;
+    return hypot(at[0] - HOLDER_X, at[1]) < 0.006 && at[2] < HOLDER_RIM - depth;
 }
 
 /* The hand is in front of the machine where only the slot's axis leads out. */
@@ -127,10 +129,12 @@ static bool is_in_slot(const sight *s)
            s->tcp[2] < 0.19;
 }
 
+/* Tilts only when low: higher up the shoulder (joint 2 near 0) and the wrist (joint 6 near
+ * 180 degrees) would be singular at the same time. */
 static void face(sight *s, double heading, double tilt)
 {
-    double mat[9];
-    motion_tool(heading, tilt, mat);
+    double mat[9], low = mju_clip((0.29 - s->hand.pos[2]) / 0.09, 0, 1);
+    motion_tool(heading, tilt * low, mat);
     motion_turn(&s->hand, mat, &s->out);
 }
 
@@ -153,6 +157,16 @@ static void enter_slot(sight *s, const double at[3], double x, double height)
     from_machine(s, at[0] + open * (x - at[0]), 0, height, to);
     face(s, s->yaw, MUG_TILT);
     motion_straight(&s->hand, from, to, 0.25, &s->out);
+}
+
+/* Where to head for the slot's mouth from `at` (machine coordinates): round the front,
+ * since the straight way from beside the machine would cut its corner. */
+static void to_mouth(const sight *s, const double at[3], double height, double out[3])
+{
+    double x = PLACE_X - nearby - 0.01, y = 0;
+    x -= mju_clip(0.8 * (fabs(at[1]) - 0.01), 0, 0.06);
+    if (at[0] > x + 0.02 && fabs(at[1]) > 0.02 && fabs(at[1]) < 0.19) y = at[1];
+    from_machine(s, x, y, height, out);
 }
 
 /* Waits until the fingers are off what is between them, or leaves the slot. True: it did.
@@ -199,7 +213,7 @@ static void pick(sight *s, int32_t body)
             return;
         }
         if (is_leaving(s)) return;
-        from_machine(s, PLACE_X - nearby - 0.01, 0, height, point);
+        to_mouth(s, s->tcp, height, point);
         face(s, s->yaw, MUG_TILT);
     } else {
         if (is_leaving(s)) return;
@@ -231,7 +245,7 @@ static void serve(sight *s, int32_t mug)
         return;
     }
     double to[3];
-    from_machine(s, PLACE_X - nearby - 0.01, 0, PLATE_Z + 0.008, to);
+    to_mouth(s, at, PLATE_Z + 0.008, to);
     funnel f = {0.12, 0.004, 6, across, 0};
     face(s, s->yaw, MUG_TILT);
     motion_funnel(&s->hand, p, to, &f, &s->out);
@@ -276,7 +290,7 @@ static void insert(sight *s, int32_t pod)
  * the rest; a lid that stops half-way is pressed from above. */
 static void close_lid(sight *s)
 {
-    static const double side = 0.028; /* beside the knob */
+    static const double side = 0.035; /* beside the knob */
     const double height = HINGE_Z + 0.055 + ARM_PAD_BELOW, start = HINGE_X + 0.075;
     double to[3];
     s->out.grip = 1;
@@ -284,10 +298,10 @@ static void close_lid(sight *s)
         double lid_x = HINGE_X - cos(s->lid) / sin(s->lid) * (height - HINGE_Z);
         bool is_behind = s->tcp[0] > lid_x + 0.012 && fabs(s->tcp[1] - side) < 0.02 &&
                          fabs(s->tcp[2] - height) < 0.02;
-        if (!is_behind && is_leaving(s)) {
-            s->out.grip = -1;
-            return;
-        }
+        bool is_low = s->tcp[2] < HINGE_Z + 0.06 && s->hand.width > 0.01;
+        if (!is_behind && is_low)
+            s->out.grip = -1; /* fingers may still be around the pod */
+        if (!is_behind && is_leaving(s)) return;
         face(s, s->yaw, 0);
         if (is_behind && s->hand.width < 0.01) {
             from_machine(s, HINGE_X - 0.06, side, height, to);

@@ -96,7 +96,8 @@ static void machine_body(mjcf *x)
              SPOUT_X, SPOUT_Z, SPOUT_X, steel);
     mjcf_add(x, "<body name='holder' pos='%g 0 0'>\n", HOLDER_X);
     char ring[160];
-    snprintf(ring, sizeof ring, "class='fixed' friction='0.3 0.005 0.0001' %s", steel);
+    snprintf(ring, sizeof ring, "class='fixed' friction='0.2 0.005 0.0001' priority='2' %s",
+             steel);
     mjcf_ring(x, 12, HOLDER_RADIUS, 0.006, HOLDER_FLOOR - 0.001, HOLDER_RIM, ring);
     mjcf_add(
         x,

@@ -16,7 +16,7 @@ static const double ramp =
 static const double turn_gain = 7;     /* 1/s */
 static const double turn_limit = 2;    /* rad/s */
 static const double turn_ramp = 0.25;  /* rad/s above the measured spin */
-static const double joint_limit = 1.8; /* rad/s, below the slowest joint's 2.175 */
+static const double joint_limit = 1.7; /* rad/s, below the slowest joint's 2.175 */
 static const double joint_jump =
     0.4; /* rad/s between a joint's speed and the next command */
 
