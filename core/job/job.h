@@ -22,6 +22,7 @@ typedef struct job_type {
     const evla_param *params;
     int32_t n_params;
     uint32_t params_size;
+    int32_t has_graphs; /* 1: operators and kernels are part of what it makes */
     /* Everything that can be known before any job has run: types, shapes, files, budgets. */
     int32_t (*check)(ctx *cx, job *j);
     /* Does the work in j->folder, which exists; a partial earlier run of the same key may have left

@@ -1,0 +1,136 @@
+/*
+ * files.c -- files and folders of jobs: whole reads, atomic writes, trees. See job.h.
+ */
+#include "job.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int32_t io_fail(ctx *cx, const char *path, const char *verb)
+{
+    const char *remedy = errno == ENOSPC   ? "; free some space and run again"
+                         : errno == EACCES ? "; choose another folder with --out"
+                                           : "";
+    return ctx_fail(cx, EVLA_E_IO, "%s: cannot %s: %s%s", path, verb, strerror(errno),
+                    remedy);
+}
+
+static void sync_folder_of(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash && slash > path ? (int)(slash - path) : 1,
+             slash ? path : ".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    fsync(fd);
+    close(fd);
+}
+
+int32_t file_replace(ctx *cx, const char *path, const void *data, size_t n)
+{
+    char temp[4096];
+    if (snprintf(temp, sizeof temp, "%s.tmp", path) >= (int)sizeof temp)
+        return ctx_fail(cx, EVLA_E_ARG, "%.200s...: the path is too long", path);
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return io_fail(cx, temp, "create it");
+    const char *p = data;
+    while (n) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) break;
+        p += k;
+        n -= (size_t)k;
+    }
+    int32_t st = 0;
+    if (n || fsync(fd) < 0) st = io_fail(cx, temp, "write it");
+    if (close(fd) < 0 && st == 0) st = io_fail(cx, temp, "write it");
+    if (st == 0 && rename(temp, path) < 0) st = io_fail(cx, path, "rename to it");
+    if (st < 0)
+        unlink(temp);
+    else
+        sync_folder_of(path);
+    return st;
+}
+
+int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data, size_t *n)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT
+                   ? ctx_fail(cx, EVLA_E_MISSING, "%s: there is no such file", path)
+                   : io_fail(cx, path, "open it");
+    int32_t code = 0;
+    if (fstat(fd, &st) < 0)
+        code = io_fail(cx, path, "look at it");
+    else if (!S_ISREG(st.st_mode))
+        code = ctx_fail(cx, EVLA_E_FORMAT, "%s: want a file, found a %s", path,
+                        S_ISDIR(st.st_mode) ? "folder" : "device");
+    else if ((uintmax_t)st.st_size > most)
+        code = ctx_fail(cx, EVLA_E_LIMIT, "%s: %lld bytes, want at most %zu", path,
+                        (long long)st.st_size, most);
+    else if (!(*data = arena_push_aligned(a, (size_t)st.st_size + 1, 1, 1)))
+        code = ctx_fail(cx, EVLA_E_NOMEM, "%s: %lld bytes", path, (long long)st.st_size);
+    else {
+        size_t at = 0;
+        for (ssize_t k; at < (size_t)st.st_size; at += (size_t)k) {
+            k = read(fd, *data + at, (size_t)st.st_size - at);
+            if (k < 0 && errno == EINTR) {
+                k = 0;
+                continue;
+            }
+            if (k < 0) code = io_fail(cx, path, "read it");
+            if (k <= 0) break;
+        }
+        (*data)[at] = 0;
+        *n = at;
+    }
+    close(fd);
+    return code;
+}
+
+int32_t folder_make(ctx *cx, const char *path)
+{
+    char part[4096];
+    size_t n = strlen(path);
+    if (n >= sizeof part)
+        return ctx_fail(cx, EVLA_E_ARG, "%.200s...: the path is too long", path);
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != 0) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0777) < 0 && errno != EEXIST)
+            return io_fail(cx, part, "make the folder");
+    }
+    struct stat st;
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return ctx_fail(cx, EVLA_E_IO, "%s: want a folder, found something else", path);
+    return 0;
+}
+
+static int remove_at(int at, const char *name, int depth)
+{
+    if (unlinkat(at, name, 0) == 0 || errno == ENOENT) return 0;
+    if (depth > 64) return -1;
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0) close(fd);
+        return -1;
+    }
+    int st = 0;
+    for (struct dirent *e; st == 0 && (e = readdir(d));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            st = remove_at(fd, e->d_name, depth + 1);
+    closedir(d);
+    return st < 0 ? st : unlinkat(at, name, AT_REMOVEDIR);
+}
+
+int32_t folder_remove(ctx *cx, const char *path)
+{
+    return remove_at(AT_FDCWD, path, 0) < 0 ? io_fail(cx, path, "remove it") : 0;
+}
