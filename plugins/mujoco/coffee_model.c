@@ -99,13 +99,11 @@ static void machine_body(mjcf *x)
     snprintf(ring, sizeof ring, "class='fixed' friction='0.2 0.005 0.0001' priority='2' %s",
              steel);
     mjcf_ring(x, 12, HOLDER_RADIUS, 0.006, HOLDER_FLOOR - 0.001, HOLDER_RIM, ring);
-    mjcf_add(
-        x,
-        "<geom class='fixed' type='cylinder' fromto='0 0 %g 0 0 %g' size='0.024' " HIDDEN
-        "/>\n<geom class='look' type='cylinder' fromto='0 0 %g 0 0 %g' size='0.023' %s/>\n"
-        "</body>\n",
-        HOLDER_FLOOR - 0.003, HOLDER_FLOOR, HOLDER_FLOOR - 0.003, HOLDER_FLOOR - 0.0005,
-        dark);
+    /* Its floor is the head's shelf, a box: a cylinder would throw the pod out again. */
+    mjcf_add(x,
+             "<geom class='look' type='cylinder' fromto='0 0 %g 0 0 %g' size='0.023' %s/>\n"
+             "</body>\n",
+             HOLDER_FLOOR - 0.003, HOLDER_FLOOR + 0.0003, dark);
     mjcf_add(
         x,
         "<geom class='look' type='cylinder' fromto='%g -0.045 %g %g 0.045 %g' size='0.008' "
