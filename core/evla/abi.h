@@ -542,4 +542,23 @@ typedef struct evla_image_service {
     int32_t (*label_colours)(const evla_host *h, const uint8_t *labels, int64_t n, uint8_t *rgb);
 } evla_image_service;
 
+/* The service named "frames": rows of stored records, in any order, without reading the rest. A
+ * dataset is opened by one thread and then read by any number at once; mask names a list of
+ * records in the file ("train"), NULL reads all. */
+typedef struct evla_frames_service {
+    uint32_t size;
+    uint32_t reserved;
+    int32_t (*open)(const evla_host *h, const char *path, const char *mask, void **self);
+    /* Always called after open, also after failures. */
+    void (*close)(const evla_host *h, void *self);
+    int64_t (*count)(const evla_host *h, void *self);
+    /* The type of a field of record i. EVLA_E_MISSING, without host->fail, when it has none of that
+     * name. [any thread] */
+    int32_t (*type)(const evla_host *h, void *self, int64_t i, const char *field, evla_type *out);
+    /* Rows [first, first + n) along the field's first axis, dense; out holds out_bytes, at least
+     * what they take. [any thread] */
+    int32_t (*read)(const evla_host *h, void *self, int64_t i, const char *field, int64_t first,
+                    int64_t n, void *out, uint64_t out_bytes);
+} evla_frames_service;
+
 #endif

@@ -415,7 +415,7 @@ static int32_t episode(const evla_host *h, const rollout *r, void *body, uint64_
 static int32_t rollout_make(const evla_host *h, void *self, int64_t i, evla_record **out)
 {
     rollout *r = self;
-    actor *a;
+    actor *a = NULL;
     host own;
     ctx *cx = ((host *)h->self)->cx;
     *out = NULL;
