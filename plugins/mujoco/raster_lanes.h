@@ -53,7 +53,7 @@ LANES_TARGET static inline void FN(fill)(raster *r, const int32_t box[4],
              */
             vi out = (vi)(e[0][0] * fx + e0) | (vi)(e[1][0] * fx + e1);
             out |= (vi)(e[2][0] * fx + e2) | (vi)(e[3][0] * fx + e3);
-            out |= ~(vi)(old - now) | (vi)(near - now);
+            out |= (vi)(now - old) | (vi)(near - now);
             out >>= 31;
             *at = PICK(out, old, now);
             *at_id = PICKI(out, old_id, id);
