@@ -15,6 +15,13 @@ struct arena_block {
 
 arena arena_growing(size_t first) { return (arena){.grow = first < 1024 ? 1024 : first}; }
 
+arena arena_beside(const arena *other, size_t first)
+{
+    arena a = arena_growing(first);
+    a.fail_in = other->fail_in;
+    return a;
+}
+
 static int chain(arena *a, size_t need)
 {
     size_t size = need > a->grow ? need : a->grow;

@@ -29,6 +29,8 @@ typedef struct arena_place {
 enum { ARENA_ALIGN = 16 };
 
 arena arena_growing(size_t first);
+/* A growing arena that runs out where `other` would: what a test told that one holds for both. */
+arena arena_beside(const arena *other, size_t first);
 /* Zeroed memory for n things of a size, or NULL when full or when n * size overflows. */
 void *arena_push(arena *a, size_t n, size_t size);
 void *arena_push_aligned(arena *a, size_t n, size_t size, size_t align);

@@ -41,7 +41,7 @@ typedef struct bound {
     symbols planned; /* after bucket and upto */
     bound_wire *wires;
     bound_node *nodes; /* in an order that respects inputs */
-    output *outputs;
+    output_info *outputs;
     int32_t *inputs; /* wires, by slot of the graph; -1: nobody uses it */
     int32_t n_wires, n_nodes, n_outputs, n_inputs;
     int32_t n_folded, n_dead, n_fused; /* what rewrites did */
