@@ -20,13 +20,12 @@ typedef int32_t viu __attribute__((vector_size(64), may_alias, aligned(4)));
 typedef uint16_t vh __attribute__((vector_size(32), may_alias, aligned(2)));
 
 static const vf lane_f = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-static const vf zero_f = {0};
 
-#define SIGN(v)          ((vi)(v) >> 31) /* -1 where negative */
-#define PICK(mask, a, b) ((vf)(((vi)(a) & (mask)) | ((vi)(b) & ~(mask)))) /* mask ? a : b  \
-                                                                           */
+/* SIGN: -1 where negative.  PICK, PICKI: mask ? a : b.  POSITIVE: max(0, v). */
+#define SIGN(v)           ((vi)(v) >> 31)
+#define PICK(mask, a, b)  ((vf)(((vi)(a) & (mask)) | ((vi)(b) & ~(mask))))
 #define PICKI(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
-#define POSITIVE(v)       ((vf)((vi)(v) & ~SIGN(v))) /* max(0, v) */
+#define POSITIVE(v)       ((vf)((vi)(v) & ~SIGN(v)))
 #endif
 
 /* Fills the face's pixels; box is clamped to the picture. */
@@ -264,10 +263,9 @@ LANES_TARGET static void FN(resolve)(raster *r, const raster_image *out)
         const size_t at = (size_t)y * (size_t)r->width;
         const int32_t *ids = r->seen + (size_t)y * (size_t)r->stride;
         if (out->rgb) FN(colour_row)(r, y, out->rgb + 3 * at);
-        if (out->depth || out->depth_f16)
-            FN(depth_row)
-            (r, y, out->depth ? out->depth + at : NULL,
-             out->depth_f16 ? out->depth_f16 + at : NULL);
+        float *depth = out->depth ? out->depth + at : NULL;
+        uint16_t *half = out->depth_f16 ? out->depth_f16 + at : NULL;
+        if (depth || half) FN(depth_row)(r, y, depth, half);
         if (out->label)
             for (int32_t x = 0; x < r->width; x++)
                 out->label[at + (size_t)x] = r->part_label[ids[x]];
