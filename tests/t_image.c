@@ -154,46 +154,6 @@ static void test_round_trip(void)
     ok(n_in_folder() == 1, "nothing but the picture is left behind");
 }
 
-static int base64_value(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
-static void test_data_uri(void)
-{
-    static char text[1 << 16];
-    static unsigned char png[1 << 16];
-    int good = 1, whole = 1;
-    for (int32_t w = 1; w <= 9; w++) { /* all three remainders of a length by 3 */
-        evla_picture p = picture_of(2, 0);
-        p.width = w;
-        uint64_t needed = 0, again = 0;
-        good &= png_data_uri(&host, &p, NULL, 0, &needed) == 0;
-        good &= png_data_uri(&host, &p, text, needed, &again) == 0 && again == needed;
-        whole &= strlen(text) + 1 == needed && !strncmp(text, "data:image/png;base64,", 22);
-        size_t n = 0;
-        uint32_t bits = 0, n_bits = 0;
-        for (const char *c = text + 22; *c && *c != '='; c++) {
-            const int v = base64_value(*c);
-            good &= v >= 0;
-            bits = bits << 6 | (uint32_t)v;
-            if ((n_bits += 6) >= 8) png[n++] = (unsigned char)(bits >> (n_bits -= 8));
-        }
-        decoded d = decode(png, n, NULL);
-        good &= equals(&d, &p);
-        free(d.data);
-        good &=
-            fails(png_data_uri(&host, &p, text, needed - 1, &again), EVLA_E_LIMIT, "room");
-    }
-    ok(whole, "a data URI has its head and exactly the length it asks for");
-    ok(good, "a data URI decodes to the picture, and too little room is refused");
-}
-
 static void test_pil(void)
 {
     static const char script[] = "import sys\n"
@@ -470,7 +430,6 @@ int main(void)
     if (!mkdtemp(folder))
         return ok(0, "a temporary folder: %s", strerror(errno)), tap_done();
     test_round_trip();
-    test_data_uri();
     test_pil();
     test_refusals();
     test_half_written();

@@ -114,36 +114,3 @@ int32_t png_write(const evla_host *h, const char *path, const evla_picture *p)
     free(png);
     return st;
 }
-
-int32_t png_data_uri(const evla_host *h, const evla_picture *p, char *text,
-                     uint64_t size_bytes, uint64_t *needed)
-{
-    static const char head[] = "data:image/png;base64,";
-    static const char digit[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned char *png;
-    size_t n = 0;
-    int32_t st = encode(h, p, &png, &n);
-    if (st < 0) return st;
-    *needed = sizeof head + (n + 2) / 3 * 4;
-    if (text && size_bytes < *needed)
-        st = fail(h, EVLA_E_LIMIT, "data uri: %llu bytes of room, want %llu",
-                  (unsigned long long)size_bytes, (unsigned long long)*needed);
-    if (text && st == EVLA_OK) {
-        memcpy(text, head, sizeof head - 1);
-        text += sizeof head - 1;
-        for (size_t i = 0; i < n; i += 3, text += 4) {
-            const size_t left = n - i;
-            const uint32_t v = (uint32_t)png[i] << 16 |
-                               (left > 1 ? (uint32_t)png[i + 1] << 8 : 0) |
-                               (left > 2 ? png[i + 2] : 0);
-            text[0] = digit[v >> 18];
-            text[1] = digit[v >> 12 & 63];
-            text[2] = left > 1 ? digit[v >> 6 & 63] : '=';
-            text[3] = left > 2 ? digit[v & 63] : '=';
-        }
-        *text = '\0';
-    }
-    free(png);
-    return st;
-}

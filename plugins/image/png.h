@@ -14,11 +14,4 @@ enum { PNG_MAX_SIDE = 65536 }; /* pixels */
  * EVLA_E_IO when the system refuses, leaving nothing behind. */
 int32_t png_write(const evla_host *h, const char *path, const evla_picture *p);
 
-/* The same PNG as "data:image/png;base64,...", for <img src=...>.
- *   text    NULL to ask for the size, or size_bytes of room, written with its NUL
- *   needed  bytes with the NUL
- * Fails: as png_write; EVLA_E_LIMIT when size_bytes < *needed. */
-int32_t png_data_uri(const evla_host *h, const evla_picture *p, char *text,
-                     uint64_t size_bytes, uint64_t *needed);
-
 #endif
