@@ -2,6 +2,9 @@
  * value.c -- a tree of plain values, printed and read as JSON. See value.h.
  */
 #include "value.h"
+#include <ctype.h>
+#include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +111,8 @@ static void emit_value(printer *o, const value *v)
                                     : "-1e999");
         else {
             snprintf(number, sizeof number - 2, "%.17g", v->as.f);
+            char *point = strchr(number, *localeconv()->decimal_point);
+            if (point) *point = '.';
             if (!strpbrk(number, ".en")) strcat(number, ".0");
         }
         emit(o, number, strlen(number));
@@ -124,7 +129,8 @@ static void emit_value(printer *o, const value *v)
         break;
     case VALUE_TABLE:
         /* Positions alone: an array. Otherwise an object, positions under "1", "2", ... */
-        emit(o, v->n_pairs ? "{" : "[", 1);
+        int is_named = v->pairs != NULL; /* an empty object stays one */
+        emit(o, is_named ? "{" : "[", 1);
         for (int32_t i = 0; i < v->n_items; i++) {
             if (i) emit(o, ",", 1);
             if (v->n_pairs)
@@ -137,7 +143,7 @@ static void emit_value(printer *o, const value *v)
             emit(o, ":", 1);
             emit_value(o, &v->pairs[i].v);
         }
-        emit(o, v->n_pairs ? "}" : "]", 1);
+        emit(o, is_named ? "}" : "]", 1);
         break;
     }
 }
@@ -230,7 +236,8 @@ static const char *read_text(reader *p)
         else {
             uint32_t code, low;
             if (c != 'u' || !hex4(p, &code) || !code)
-                return NULL; /* a NUL would end the text */
+                return NULL;                                  /* a NUL would end the text */
+            if (code >= 0xdc00 && code < 0xe000) return NULL; /* half a pair */
             if (code >= 0xd800 && code < 0xdc00) {
                 if (p->at + 1 >= p->n || p->s[p->at] != '\\' || p->s[p->at + 1] != 'u')
                     return NULL;
@@ -257,12 +264,22 @@ static int read_number(reader *p, value *v)
         text[k++] = p->s[p->at++];
     }
     text[k] = 0;
+    /* C reads more than JSON writes: "+1", "01", "1.", ".5" */
+    const char *digits = text + (*text == '-'), *dot = strchr(text, '.');
+    if (!isdigit((unsigned char)*digits) ||
+        (*digits == '0' && isdigit((unsigned char)digits[1])) ||
+        (dot && !isdigit((unsigned char)dot[1])))
+        return 0;
     char *end;
-    if (is_float)
-        *v = value_float(strtod(text, &end));
-    else
+    errno = 0;
+    if (!is_float) {
         *v = value_int(strtoll(text, &end, 10));
-    return k && !*end;
+        if (!errno) return !*end;
+    }
+    /* a program that embeds the engine may have chosen a locale with another point */
+    if (dot) text[dot - text] = *localeconv()->decimal_point;
+    *v = value_float(strtod(text, &end));
+    return !*end;
 }
 
 static int read_value(reader *p, value *v);
@@ -273,6 +290,8 @@ static int read_table(reader *p, value *v, int named)
     value *items = NULL;
     value_pair *pairs = NULL;
     *v = (value){.kind = VALUE_TABLE};
+    if (named && !(pairs = arena_push(p->a, 0, sizeof *pairs))) return 0;
+    v->pairs = pairs;
     if (next_is(p, named ? '}' : ']')) return 1;
     do {
         if (n == cap) {
@@ -353,8 +372,9 @@ int32_t value_copy(arena *a, const value *from, value *to)
     }
     if (from->kind != VALUE_TABLE) return 0;
     to->as.items = arena_push(a, (size_t)from->n_items, sizeof(value));
-    to->pairs = arena_push(a, (size_t)from->n_pairs, sizeof(value_pair));
-    if (!to->as.items || !to->pairs) return -1;
+    to->pairs =
+        from->pairs ? arena_push(a, (size_t)from->n_pairs, sizeof(value_pair)) : NULL;
+    if (!to->as.items || (from->pairs && !to->pairs)) return -1;
     for (int32_t i = 0; i < from->n_items; i++)
         if (value_copy(a, &from->as.items[i], &to->as.items[i]) < 0) return -1;
     for (int32_t i = 0; i < from->n_pairs; i++) {

@@ -1,6 +1,6 @@
 /*
- * value.h -- a tree of plain values: what a script, a saved graph or a JSON text says, before it
- * is checked. The core never sees Lua; the host turns its tables into these.
+ * value.h -- a tree of plain values: what a script, a saved graph or a JSON text says,
+ * before it is checked. The core never sees Lua; the host turns its tables into these.
  */
 #ifndef EVLA_VALUE_H
 #define EVLA_VALUE_H
@@ -30,7 +30,7 @@ struct value {
         value *items;
         void *ref;
     } as;
-    value_pair *pairs;    /* TABLE; sorted by name */
+    value_pair *pairs; /* TABLE; sorted by name; not NULL: an object, even an empty one */
     const char *ref_type; /* REF: "choice" (evla_choice), "job" (job), ... */
 };
 
@@ -40,8 +40,14 @@ struct value_pair {
 };
 
 static inline value value_int(int64_t i) { return (value){.kind = VALUE_INT, .as.i = i}; }
-static inline value value_float(double f) { return (value){.kind = VALUE_FLOAT, .as.f = f}; }
-static inline value value_text(const char *t) { return (value){.kind = VALUE_TEXT, .as.text = t}; }
+static inline value value_float(double f)
+{
+    return (value){.kind = VALUE_FLOAT, .as.f = f};
+}
+static inline value value_text(const char *t)
+{
+    return (value){.kind = VALUE_TEXT, .as.text = t};
+}
 
 /* The named entry, or NULL. */
 const value *value_get(const value *table, const char *name);
@@ -49,9 +55,9 @@ const value *value_get(const value *table, const char *name);
 const char *value_sort(value *table);
 /* What it is, for messages: `the text "two"`, `the number 3`, `a table`. */
 const char *value_describe(arena *a, const value *v);
-/* A canonical one-line JSON-like text: names sorted, floats with 17 digits. Refs are printed by
- * `ref`, NULL prints their type. Same text, same meaning: it goes into keys of jobs and into saved
- * graphs. NULL when memory is out. */
+/* A canonical one-line JSON-like text: names sorted, floats with 17 digits. Refs are
+ * printed by `ref`, NULL prints their type. Same text, same meaning: it goes into keys of
+ * jobs and into saved graphs. NULL when memory is out. */
 typedef const char *value_ref_text(arena *a, const char *ref_type, const void *ref);
 const char *value_print(arena *a, const value *v, value_ref_text *ref);
 /* Reads JSON, which is what value_print writes; a name may not stand twice. at: where the
