@@ -1,8 +1,9 @@
 /*
  * stage_host.h -- a host for unit tests of stages: what the core lends, without the core.
  *
- * One per thread. fail keeps the first sentence in why until host_clear; log keeps the last lines in
- * log. "f16" is number format 64. Records count themselves in host_records, so leaks show.
+ * One per thread. fail keeps the first sentence in why until host_clear; log keeps the last
+ * lines in log. "f16" is number format 64. Records count themselves in host_records, so
+ * leaks show.
  */
 #ifndef EVLA_TESTS_STAGE_HOST_H
 #define EVLA_TESTS_STAGE_HOST_H
@@ -42,7 +43,8 @@ static inline void host_log(const evla_host *h, int32_t level, const char *line)
     stage_host *s = host_of(h);
     size_t n = strlen(s->log);
     (void)level;
-    if (n + strlen(line) + 2 < sizeof s->log) snprintf(s->log + n, sizeof s->log - n, "%s\n", line);
+    if (n + strlen(line) + 2 < sizeof s->log)
+        snprintf(s->log + n, sizeof s->log - n, "%s\n", line);
 }
 
 static inline void *host_hold(const evla_host *h, uint64_t bytes)
@@ -67,9 +69,9 @@ static inline const void *host_service(const evla_host *h, const char *name)
 static const struct {
     const char *name;
     int32_t id, bytes;
-} host_dtypes[] = {{"f32", EVLA_F32, 4}, {"f64", EVLA_F64, 8}, {"i8", EVLA_I8, 1},
-                   {"i16", EVLA_I16, 2}, {"i32", EVLA_I32, 4}, {"i64", EVLA_I64, 8},
-                   {"u8", EVLA_U8, 1},   {"u16", EVLA_U16, 2}, {"u32", EVLA_U32, 4},
+} host_dtypes[] = {{"f32", EVLA_F32, 4}, {"f64", EVLA_F64, 8},   {"i8", EVLA_I8, 1},
+                   {"i16", EVLA_I16, 2}, {"i32", EVLA_I32, 4},   {"i64", EVLA_I64, 8},
+                   {"u8", EVLA_U8, 1},   {"u16", EVLA_U16, 2},   {"u32", EVLA_U32, 4},
                    {"u64", EVLA_U64, 8}, {"bool", EVLA_BOOL, 1}, {"f16", HOST_F16, 2}};
 enum { HOST_DTYPES = sizeof host_dtypes / sizeof *host_dtypes };
 
@@ -121,8 +123,9 @@ typedef struct host_block {
     void *data;
 } host_block;
 
-static inline int32_t host_record_new(const evla_host *h, const evla_field *fields, int32_t n_fields,
-                                      const evla_attr *attrs, int32_t n_attrs, evla_record **out)
+static inline int32_t host_record_new(const evla_host *h, const evla_field *fields,
+                                      int32_t n_fields, const evla_attr *attrs,
+                                      int32_t n_attrs, evla_record **out)
 {
     host_block *b = calloc(1, sizeof *b);
     evla_field *f = calloc((size_t)n_fields + 1, sizeof *f);
@@ -131,7 +134,8 @@ static inline int32_t host_record_new(const evla_host *h, const evla_field *fiel
     for (int32_t i = 0; i < n_fields; i++) {
         const evla_tensor *t = &fields[i].value;
         int64_t n = 1;
-        for (int32_t k = 0; k < t->rank; k++) n *= t->shape[k];
+        for (int32_t k = 0; k < t->rank; k++)
+            n *= t->shape[k];
         total += (host_dtype_bytes(h, t->dtype, n) + 63) & ~(int64_t)63;
     }
     b->data = aligned_alloc(64, (size_t)total);
@@ -154,8 +158,11 @@ static inline int32_t host_record_new(const evla_host *h, const evla_field *fiel
         a[i].name = strdup(attrs[i].name);
         a[i].text = attrs[i].text ? strdup(attrs[i].text) : NULL;
     }
-    b->r = (evla_record){.size = sizeof b->r, .n_fields = n_fields, .n_attrs = n_attrs,
-                         .fields = f, .attrs = a};
+    b->r = (evla_record){.size = sizeof b->r,
+                         .n_fields = n_fields,
+                         .n_attrs = n_attrs,
+                         .fields = f,
+                         .attrs = a};
     atomic_init(&b->refs, 1);
     atomic_fetch_add(&host_records, 1);
     *out = &b->r;
@@ -173,7 +180,8 @@ static inline void host_record_drop(const evla_host *h, const evla_record *r)
     host_block *b = (host_block *)(uintptr_t)r;
     (void)h;
     if (atomic_fetch_sub(&b->refs, 1) != 1) return;
-    for (int32_t i = 0; i < r->n_fields; i++) free((void *)(uintptr_t)r->fields[i].name);
+    for (int32_t i = 0; i < r->n_fields; i++)
+        free((void *)(uintptr_t)r->fields[i].name);
     for (int32_t i = 0; i < r->n_attrs; i++) {
         free((void *)(uintptr_t)r->attrs[i].name);
         free((void *)(uintptr_t)r->attrs[i].text);
@@ -216,14 +224,16 @@ static inline void host_clear(stage_host *s)
 
 static inline void host_free(stage_host *s)
 {
-    for (int32_t i = 0; i < s->n_blocks; i++) free(s->blocks[i]);
+    for (int32_t i = 0; i < s->n_blocks; i++)
+        free(s->blocks[i]);
     free(s->blocks);
     s->blocks = NULL;
     s->n_blocks = s->max_blocks = 0;
 }
 
 /* An item of build/plugins/<plugin>.so; NULL when there is no such file. */
-static inline const evla_item *host_item(const char *plugin, const char *kind, const char *name)
+static inline const evla_item *host_item(const char *plugin, const char *kind,
+                                         const char *name)
 {
     char path[1024];
     const char *build = getenv("EVLA_BUILD");
@@ -235,7 +245,8 @@ static inline const evla_item *host_item(const char *plugin, const char *kind, c
     memcpy(&entry, &symbol, sizeof symbol);
     const evla_plugin *p = entry();
     for (uint32_t i = 0; i < p->n_items; i++)
-        if (!strcmp(p->items[i].kind, kind) && !strcmp(p->items[i].name, name)) return &p->items[i];
+        if (!strcmp(p->items[i].kind, kind) && !strcmp(p->items[i].name, name))
+            return &p->items[i];
     return NULL;
 }
 #endif
