@@ -92,6 +92,7 @@ static void emit_value(printer *o, const value *v)
 {
     char number[40];
     const char *t;
+    int is_named = v->pairs != NULL; /* an empty object stays one */
     switch (v->kind) {
     case VALUE_NIL:
         emit(o, "null", 4);
@@ -129,7 +130,6 @@ static void emit_value(printer *o, const value *v)
         break;
     case VALUE_TABLE:
         /* Positions alone: an array. Otherwise an object, positions under "1", "2", ... */
-        int is_named = v->pairs != NULL; /* an empty object stays one */
         emit(o, is_named ? "{" : "[", 1);
         for (int32_t i = 0; i < v->n_items; i++) {
             if (i) emit(o, ",", 1);
