@@ -98,11 +98,12 @@ static int distance(const char *a, const char *b)
 const char *near_miss(const char *name, const char *const *names, int32_t n)
 {
     const char *best = NULL;
-    int least = (int)strlen(name) / 2 + 1;
+    int length = (int)strlen(name), least = length / 2 + 1;
     if (least > 3) least = 3;
     for (int32_t i = 0; i < n; i++) {
         int d = distance(name, names[i]);
-        if (d <= least && (!best || d < least)) best = names[i], least = d;
+        /* names that share no letter are not near */
+        if (d < length && d <= least && (!best || d < least)) best = names[i], least = d;
     }
     return best;
 }
@@ -128,6 +129,15 @@ fault(const fill *f, int32_t code, const char *name, const char *format, ...)
     return ctx_fail(f->cx, code, "%s%s%s: %s%s%s: %s", s->where ? s->where : "",
                     s->where ? ": " : "", s->what, f->path, *f->path ? "." : "", name,
                     what);
+}
+
+/* Says where, before a sentence that something below has already kept. */
+static int32_t blame(const fill *f, const char *name)
+{
+    const param_site *s = f->site;
+    ctx_prefix(f->cx, "%s%s%s: %s%s%s", s->where ? s->where : "", s->where ? ": " : "",
+               s->what, f->path, *f->path ? "." : "", name);
+    return f->cx->code;
 }
 
 static const char *unit_text(const evla_param *p)
@@ -189,11 +199,8 @@ static int32_t fill_shape(const fill *f, const evla_param *p, const value *v,
         else if (e->kind != VALUE_TEXT)
             return wrong(f, p, e, wanted);
         else if (size_eval(f->cx, e->as.text, strlen(e->as.text), f->site->symbols,
-                           &to->dim[i]) < 0) {
-            ctx_prefix(f->cx, "%s%s%s: %s", f->site->where ? f->site->where : "",
-                       f->site->where ? ": " : "", f->site->what, p->name);
-            return f->cx->code;
-        }
+                           &to->dim[i]) < 0)
+            return blame(f, p->name);
         if ((p->min || p->max) && check_range(f, p, (double)to->dim[i]) < 0)
             return f->cx->code;
     }
@@ -213,11 +220,8 @@ static int32_t fill_item(const fill *f, const evla_param *p, const value *v,
     if (v->kind != VALUE_TEXT)
         return wrong(f, p, v, arena_text(&f->cx->scratch, "a %s", kind));
     /* a bare name means: with its presets */
-    if (!(to->item = registry_want(f->cx, p->choices, v->as.text))) {
-        ctx_prefix(f->cx, "%s%s%s: %s", f->site->where ? f->site->where : "",
-                   f->site->where ? ": " : "", f->site->what, p->name);
-        return f->cx->code;
-    }
+    if (!(to->item = registry_want(f->cx, p->choices, v->as.text)))
+        return blame(f, p->name);
     param_site site = *f->site;
     site.what = arena_text(&f->cx->scratch, "%s.%s", kind, to->item->name);
     return param_fill_item(f->cx, f->a, &site, to->item, NULL, &to->params);
@@ -377,12 +381,18 @@ static int32_t preset_value(const fill *f, const evla_param *p, value *out)
     case EVLA_P_PATH:
     case EVLA_P_SIZE:
     case EVLA_P_DURATION:
+    case EVLA_P_RATE:
     case EVLA_P_ITEM:
         return *out = value_text(p->preset), 0;
     default:
         break;
     }
-    if (value_parse(f->a, p->preset, strlen(p->preset), out, NULL) < 0)
+    char *text = arena_copy(f->a, p->preset);
+    if (!text) return ctx_fail(f->cx, EVLA_E_NOMEM, "%s", p->name);
+    /* a user writes lists in braces */
+    for (char *s = text; *text == '{' && *s; s++)
+        *s = *s == '{' ? '[' : *s == '}' ? ']' : *s;
+    if (value_parse(f->a, text, strlen(text), out, NULL) < 0)
         return ctx_fail(f->cx, EVLA_E_BUG, "%s: its preset \"%s\" cannot be read", p->name,
                         p->preset);
     return 0;
@@ -464,6 +474,45 @@ int32_t param_fill_item(ctx *cx, arena *a, const param_site *site, const evla_it
 
 /* ---- checking a table ---- */
 
+static int is_name(const char *s)
+{
+    return *s >= 'a' && *s <= 'z' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(s);
+}
+
+/* The preset must be what a user could have written. */
+static int32_t check_preset(ctx *cx, const char *what, const evla_param *p, size_t bytes)
+{
+    /* the items of other plugins are not known yet */
+    if (!p->preset || p->type == EVLA_P_ITEM) return 0;
+    param_site site = {.what = "preset", .lenient = 1};
+    arena_place mark = arena_mark(&cx->scratch);
+    fill f = {.cx = cx, .a = &cx->scratch, .site = &site, .path = ""};
+    value v;
+    void *to = arena_push(&cx->scratch, 1, bytes);
+    int32_t st = to ? preset_value(&f, p, &v)
+                    : ctx_fail(cx, EVLA_E_NOMEM, "preset: %zu bytes", bytes);
+    if (st >= 0) st = fill_one(&f, p, p->type, &v, to);
+    arena_reset(&cx->scratch, mark);
+    if (st < 0) ctx_prefix(cx, "item \"%s\"", what);
+    return st;
+}
+
+/* What is wrong with a row by itself, apart from its place in the struct; NULL: nothing. */
+static const char *row_fault(const evla_param *p)
+{
+    int is_list = p->type == EVLA_P_LIST;
+    int32_t type = is_list ? p->element : p->type;
+    if (!is_name(p->name)) return "its name is not lower_case";
+    if ((type == EVLA_P_ENUM || type == EVLA_P_ITEM) && (!p->choices || !*p->choices))
+        return "has no choices; name them";
+    if (is_list && (!type_size(p, type) || type == EVLA_P_LIST || type == EVLA_P_STRUCT ||
+                    type == EVLA_P_STRUCTS))
+        return "its element is no type a list may hold; a list of tables is EVLA_P_STRUCTS";
+    if (p->min > p->max) return "its min is above its max";
+    return NULL;
+}
+
 int32_t param_check_table(ctx *cx, const char *what, const evla_param *params, int32_t n,
                           size_t size)
 {
@@ -483,10 +532,30 @@ int32_t param_check_table(ctx *cx, const char *what, const evla_param *params, i
                 "item \"%s\": parameter \"%s\" of type %d at offset %u does not fit "
                 "the struct of %zu bytes; use offsetof and sizeof",
                 what, p->name, p->type, p->offset, size);
-        if ((p->type == EVLA_P_ENUM || p->type == EVLA_P_ITEM) && !p->choices)
+        size_t align = bytes % 8 ? 4 : 8;
+        if (p->offset % align)
             return ctx_fail(cx, EVLA_E_PLUGIN,
-                            "item \"%s\": parameter \"%s\" has no choices; name them", what,
-                            p->name);
+                            "item \"%s\": parameter \"%s\" at offset %u is not aligned to "
+                            "%zu bytes; use offsetof",
+                            what, p->name, p->offset, align);
+        for (int32_t k = 0; k < i; k++) {
+            const evla_param *q = &params[k];
+            if (!strcmp(p->name, q->name))
+                return ctx_fail(cx, EVLA_E_PLUGIN,
+                                "item \"%s\": parameter \"%s\" stands twice; rename one",
+                                what, p->name);
+            if (p->offset < q->offset + type_size(q, q->type) &&
+                q->offset < p->offset + bytes)
+                return ctx_fail(cx, EVLA_E_PLUGIN,
+                                "item \"%s\": parameters \"%s\" and \"%s\" overlap in the "
+                                "struct at offset %u; use offsetof of each one's own field",
+                                what, q->name, p->name, p->offset);
+        }
+        const char *fault_text = row_fault(p);
+        if (fault_text)
+            return ctx_fail(cx, EVLA_E_PLUGIN, "item \"%s\": parameter \"%s\": %s", what,
+                            p->name, fault_text);
+        if (check_preset(cx, what, p, bytes) < 0) return cx->code;
         if (p->type == EVLA_P_STRUCT || p->type == EVLA_P_STRUCTS) {
             int32_t st = param_check_table(cx, what, p->fields, (int32_t)p->n_fields,
                                            p->fields_size);

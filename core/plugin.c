@@ -12,6 +12,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,13 +214,24 @@ static int32_t check_table(ctx *cx, const char *file, const evla_plugin *p)
     if (p->size < sizeof *p)
         return refuse(cx, file, "size is %u bytes, want %zu; set .size = sizeof the struct",
                       p->size, sizeof *p);
-    if (p->needs > have || p->built >> 16 != (uint32_t)EVLA_ABI_MAJOR)
+    if (p->built >> 16 != (uint32_t)EVLA_ABI_MAJOR)
+        return refuse(cx, file,
+                      "was built for ABI %u.%u, this core is %d.%d; rebuild it with this "
+                      "core's evla/abi.h",
+                      p->built >> 16, p->built & 0xffff, EVLA_ABI_MAJOR, EVLA_ABI_MINOR);
+    if (p->needs > have)
         return refuse(
             cx, file,
             "needs ABI %u.%u, this core is %d.%d; update the core or use an older %s",
             p->needs >> 16, p->needs & 0xffff, EVLA_ABI_MAJOR, EVLA_ABI_MINOR, file);
-    if (!is_safe_text(p->id) || !p->version || !p->license || (p->n_items && !p->items))
-        return refuse(cx, file, "id, version, license or items is missing; want all four");
+    const char *missing = !is_safe_text(p->id)       ? "id"
+                          : !p->version              ? "version"
+                          : !p->license              ? "license"
+                          : !p->n_items || !p->items ? "items"
+                                                     : NULL;
+    if (missing)
+        return refuse(cx, file, "%s is missing; want id, version, license and items",
+                      missing);
     for (uint32_t i = 0; i < p->n_items; i++) {
         if (check_item(cx, file, p, &p->items[i]) < 0) return EVLA_E_PLUGIN;
         /* kinds at /0 are tied to one version of the header */
@@ -301,9 +313,9 @@ static int32_t check_file(ctx *cx, const char *path)
 {
     const char *file = base_name(path);
     struct stat st;
-    char folder[4096];
+    char folder[PATH_MAX], real[PATH_MAX];
     Elf64_Ehdr head, self;
-    if (stat(path, &st) < 0)
+    if (!realpath(path, real) || stat(real, &st) < 0)
         return refuse(cx, file, "cannot be read at %s: %s", path, strerror(errno));
     if (st.st_mode & S_IWOTH)
         return refuse(
@@ -311,14 +323,18 @@ static int32_t check_file(ctx *cx, const char *path)
             "its mode is %o, writable by everybody; want nobody but its owner to write "
             "it; chmod o-w %s",
             st.st_mode & 0777u, path);
-    snprintf(folder, sizeof folder, "%.*s", file > path ? (int)(file - path) : 1,
-             file > path ? path : ".");
-    if (stat(folder, &st) == 0 && (st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
-        return refuse(
-            cx, file,
-            "its folder %s has mode %o, writable by everybody; want nobody but its "
-            "owner to write it; chmod o-w %s",
-            folder, st.st_mode & 0777u, folder);
+    /* where the name stands, and where a link leads */
+    for (int i = 0; i < 2; i++) {
+        const char *p = i ? real : path, *base = base_name(p);
+        snprintf(folder, sizeof folder, "%.*s", base > p + 1 ? (int)(base - p) - 1 : 1,
+                 base > p ? p : ".");
+        if (stat(folder, &st) == 0 && (st.st_mode & S_IWOTH))
+            return refuse(
+                cx, file,
+                "its folder %s has mode %o, writable by everybody; want nobody but its "
+                "owner to write it; chmod o-w %s, or move the plugin",
+                folder, st.st_mode & 07777u, folder);
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, &head, sizeof head);
     if (fd >= 0) close(fd);

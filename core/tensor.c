@@ -112,14 +112,15 @@ static int32_t expr_product(expr *e, int64_t *out)
 {
     int32_t st = expr_factor(e, out);
     for (char c; st >= 0 && ((c = expr_peek(e)) == '*' || c == '/');) {
-        int64_t b;
+        int64_t a = *out, b;
         e->at++;
         if ((st = expr_factor(e, &b)) < 0) break;
-        if (c == '*' ? __builtin_mul_overflow(*out, b, out) : b == 0 || *out % b)
+        /* the smallest number over -1 traps, so divisors are positive */
+        if (c == '*' ? __builtin_mul_overflow(a, b, out) : b <= 0 || a % b)
             return ctx_fail(
                 e->cx, EVLA_E_RANGE, "size \"%.*s\": %lld %c %lld is no whole size",
-                (int)(e->n > 80 ? 80 : e->n), e->s, (long long)*out, c, (long long)b);
-        if (c == '/') *out /= b;
+                (int)(e->n > 80 ? 80 : e->n), e->s, (long long)a, c, (long long)b);
+        if (c == '/') *out = a / b;
     }
     return st;
 }
@@ -244,7 +245,8 @@ int32_t type_match(ctx *cx, const char *text, const evla_type *type, symbols *s)
         st = ctx_fail(cx, EVLA_E_SHAPE, "want %s, found %s", text, have);
     for (int32_t i = 0; st >= 0 && i < part.rank; i++) {
         size_t n = 0;
-        while (n < part.dim_n[i] && isalnum((unsigned char)part.dim[i][n]))
+        while (n < part.dim_n[i] &&
+               (isalnum((unsigned char)part.dim[i][n]) || part.dim[i][n] == '_'))
             n++;
         int alone = n == part.dim_n[i] && isupper((unsigned char)part.dim[i][0]);
         int64_t want;
@@ -279,6 +281,7 @@ const char *type_text(const registry *reg, arena *a, const evla_type *t)
 int64_t type_count(const evla_type *t)
 {
     int64_t n = 1;
+    if (t->rank < 0 || t->rank > EVLA_MAX_RANK) return -1;
     for (int32_t i = 0; i < t->rank; i++)
         if (t->shape[i] < 0 || __builtin_mul_overflow(n, t->shape[i], &n)) return -1;
     return n;

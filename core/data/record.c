@@ -29,6 +29,7 @@ int32_t record_new(ctx *cx, const evla_field *fields, int32_t n_fields,
                    const evla_attr *attrs, int32_t n_attrs, evla_record **out)
 {
     enum { ALIGN = 64 };
+    static const int64_t MOST = (int64_t)1 << 46; /* bytes; no sum of it overflows */
     size_t head = sizeof(block) + (size_t)n_fields * sizeof(evla_field) +
                   (size_t)n_attrs * sizeof(evla_attr),
            data = 0;
@@ -36,8 +37,14 @@ int32_t record_new(ctx *cx, const evla_field *fields, int32_t n_fields,
         const evla_tensor *t = &fields[i].value;
         evla_type type = {.dtype = t->dtype, .rank = t->rank};
         memcpy(type.shape, t->shape, sizeof type.shape);
-        int64_t bytes = t->rank > EVLA_MAX_RANK ? -1 : type_bytes(cx->reg, &type);
-        if (bytes < 0 || bytes > (int64_t)1 << 46)
+        if (!fields[i].name)
+            return ctx_fail(cx, EVLA_E_ARG, "record field %d of %d has no name", i + 1,
+                            n_fields);
+        if (type.rank > EVLA_MAX_RANK)
+            return ctx_fail(cx, EVLA_E_SHAPE, "record field %.80s: rank %d, want 0 to %d",
+                            fields[i].name, t->rank, EVLA_MAX_RANK);
+        int64_t bytes = type_bytes(cx->reg, &type);
+        if (bytes < 0 || bytes > MOST || (int64_t)data > MOST)
             return ctx_fail(cx, EVLA_E_SHAPE,
                             "record field %.80s: its size %s cannot be held",
                             fields[i].name, type_text(cx->reg, &cx->scratch, &type));
