@@ -30,6 +30,11 @@ evla_machine choose_machine(const plan_options *o);
  * is told. Any other failure comes from a kernel. */
 int32_t choose_kernel(ctx *cx, const plan_options *o, const evla_node *n, int quiet,
                       pick *out);
+/* Asks the chosen kernel how it splits the node, and checks what it says. */
+int32_t choose_work(ctx *cx, arena *hold, const plan_options *o, const evla_node *n,
+                    const pick *k, evla_work *out);
+/* "kernel linear.c: ..." in front of a sentence, or a sentence when the kernel left none. */
+int32_t choose_blame(ctx *cx, const evla_node *n, const evla_item *kernel, int32_t code);
 /* Computes a node at once, on this thread, into dense outputs. in_data and out_data hold n_in and
  * n_out pointers. */
 int32_t choose_eval(ctx *cx, const plan_options *o, const evla_node *n,

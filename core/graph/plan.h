@@ -8,6 +8,7 @@
 #ifndef EVLA_GRAPH_PLAN_H
 #define EVLA_GRAPH_PLAN_H
 #include "infer.h"
+#include "pack.h"
 
 enum { PLAN_ALIGN = 64 };
 
@@ -25,17 +26,9 @@ typedef struct place {
     int32_t slot;    /* WEIGHT, STATE */
     uint64_t offset; /* ARENA */
     uint64_t bytes;
-    int32_t buffer;  /* ARENA: wires in one buffer share its memory one after the other; else -1 */
+    int32_t region;  /* ARENA: wires in one region share its memory one after the other; else -1 */
     int32_t first, last; /* steps: written in, last read in; -1 and n_steps: before and after */
 } place;
-
-/* One region of the arena and the steps during which it must not be touched by others. */
-typedef struct plan_buffer {
-    uint64_t bytes, offset;
-    int32_t first, last;
-    int32_t wire; /* the first one in it, -1: scratch */
-    int32_t step; /* scratch: whose */
-} plan_buffer;
 
 typedef struct plan_step {
     evla_node node; /* what the kernel sees */
@@ -62,10 +55,11 @@ typedef struct plan {
     const registry *reg;
     place *places;      /* by wire of graph */
     plan_step *steps;
-    plan_buffer *buffers;
+    region *regions;
     evla_type *state_types; /* by slot of the model; rank -1: not used here */
-    int32_t n_steps, n_buffers;
+    int32_t n_steps, n_regions;
     int32_t n_workers;
+    int inputs_consumed;
     uint64_t arena_bytes;
     uint64_t lower_bound; /* most bytes alive at one step */
     int32_t peak_step;
@@ -76,6 +70,10 @@ typedef struct plan {
 
 /* Bind, infer, rewrite, choose, schedule, pack, verify. */
 int32_t plan_make(ctx *cx, const graph *g, const symbols *s, const plan_options *o, plan **out);
+/* The same in two parts, for callers that rewrite the bound graph themselves: an empty plan, whose
+ * `mem` the bound graph may live in, then kernels, order, places and checks. Drop it on failure. */
+int32_t plan_new(ctx *cx, model *m, const plan_options *o, plan **out);
+int32_t plan_finish(ctx *cx, plan *p, bound *b, const plan_options *o);
 void plan_keep(plan *p);
 void plan_drop(plan *p);
 /* Slots by name, -1 when there is none. */

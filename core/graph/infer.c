@@ -1,0 +1,330 @@
+/*
+ * infer.c -- binds a graph's symbols and finds the type of every wire. See infer.h.
+ */
+#include "infer.h"
+#include "../host.h"
+#include "../plugin.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { FOLD_MOST = 16 << 20 }; /* bytes of a result worth keeping in the plan */
+
+/* ---- symbols ---- */
+
+int32_t infer_symbols(ctx *cx, const graph *g, const evla_type *inputs, symbols *s)
+{
+    for (int32_t i = 0; i < g->n_inputs; i++) {
+        const wire *w = &g->wires[g->inputs[i]];
+        int32_t st = type_match(cx, w->type, &inputs[i], s);
+        if (st < 0) {
+            ctx_prefix(cx, "graph %s: input %s", g->name, w->name);
+            return st;
+        }
+    }
+    return 0;
+}
+
+static int32_t round_extent(ctx *cx, const graph *g, const symbol_info *s, int64_t asked,
+                            int64_t *planned)
+{
+    *planned = asked;
+    if (s->rule == SYMBOL_EXACT) return 0;
+    for (int32_t i = 0; i < s->n_bucket; i++)
+        if (asked <= s->bucket[i]) return *planned = s->bucket[i], 0;
+    return ctx_fail(
+        cx, EVLA_E_RANGE, "graph %s: symbol %s: %lld is more than its %s of %lld", g->name,
+        s->name, (long long)asked, s->rule == SYMBOL_UPTO ? "capacity" : "largest bucket",
+        (long long)s->bucket[s->n_bucket - 1]);
+}
+
+static int32_t bind_symbols(ctx *cx, const graph *g, const symbols *s, bound *b)
+{
+    const char *names[TENSOR_MAX_SYMBOLS];
+    for (int32_t i = 0; i < g->n_symbols; i++) {
+        const symbol_info *want = &g->symbols[i];
+        const int64_t *found = symbols_get(s, want->name, strlen(want->name));
+        int64_t asked;
+        names[i] = want->name;
+        if (found)
+            asked = *found;
+        else if (want->rule == SYMBOL_UPTO)
+            asked = want->bucket[0];
+        else
+            return ctx_fail(
+                cx, EVLA_E_MISSING,
+                "graph %s: the symbol %s has no extent; bind it, such as %s = 1", g->name,
+                want->name, want->name);
+        if (asked < 0 || asked > (int64_t)1 << 40)
+            return ctx_fail(cx, EVLA_E_RANGE,
+                            "graph %s: symbol %s: want an extent of 0 to 2^40, got %lld",
+                            g->name, want->name, (long long)asked);
+        int64_t planned;
+        int32_t st = round_extent(cx, g, want, asked, &planned);
+        if (st < 0) return st;
+        b->asked.name[i] = b->planned.name[i] = want->name;
+        b->asked.extent[i] = asked;
+        b->planned.extent[i] = planned;
+        b->asked.n = b->planned.n = i + 1;
+    }
+    for (int32_t i = 0; s && i < s->n; i++) {
+        if (symbols_get(&b->planned, s->name[i], strlen(s->name[i]))) continue;
+        const char *near = near_miss(s->name[i], names, g->n_symbols);
+        return ctx_fail(cx, EVLA_E_MISSING, "graph %s: there is no symbol %.40s%s%s%s",
+                        g->name, s->name[i], near ? "; did you mean " : "",
+                        near ? near : "", near ? "?" : "");
+    }
+    return 0;
+}
+
+/* ---- types that texts give ---- */
+
+static void at(ctx *cx, const char *where, const char *what)
+{
+    ctx_prefix(cx, "%s%s%s", where ? where : "", where ? ": " : "", what);
+}
+
+static int32_t type_weight(ctx *cx, const graph *g, int32_t slot, const evla_type *t,
+                           const char *by)
+{
+    weight_info *w = &g->of->weights[slot];
+    if (w->type.rank < 0) {
+        w->type = *t;
+        w->typed_by = by;
+        return 0;
+    }
+    if (type_equal(&w->type, t)) return 0;
+    arena_place mark = arena_mark(&cx->scratch);
+    ctx_fail(cx, EVLA_E_SHAPE, "weight %s: %s wants %s, but it is %s by %s", w->name, by,
+             type_text(cx->reg, &cx->scratch, t),
+             type_text(cx->reg, &cx->scratch, &w->type),
+             w->typed_by ? w->typed_by : "its type");
+    arena_reset(&cx->scratch, mark);
+    return EVLA_E_SHAPE;
+}
+
+static int32_t bind_wire(ctx *cx, const graph *g, const wire *w, bound *b, bound_wire *out)
+{
+    const weight_info *weight = w->kind == WIRE_WEIGHT ? &g->of->weights[w->slot] : NULL;
+    const char *text = weight ? weight->type_text : w->type;
+    int32_t st = 0;
+    *out = (bound_wire){.type = {.rank = -1},
+                        .kind = w->kind,
+                        .slot = w->slot,
+                        .name = w->name,
+                        .data = w->data,
+                        .node = w->node,
+                        .port = w->port};
+    if (w->node >= 0) return 0;
+    if (text) {
+        st = type_parse(cx, text, &b->planned, &out->type);
+        if (st >= 0 && type_bytes(cx->reg, &out->type) < 0)
+            st = ctx_fail(cx, EVLA_E_SHAPE,
+                          "type \"%s\": its rows hold no whole blocks, or it "
+                          "is larger than memory",
+                          text);
+        if (st >= 0 && weight) st = type_weight(cx, g, w->slot, &out->type, g->name);
+        if (st < 0)
+            at(cx, w->where, arena_text(&cx->scratch, "graph %s: %s", g->name, w->name));
+    } else if (weight && weight->type.rank >= 0)
+        out->type = weight->type;
+    else
+        out->type.dtype = EVLA_F32; /* present, but not typed yet */
+    return st;
+}
+
+/* ---- nodes ---- */
+
+int32_t infer_node(ctx *cx, arena *a, const bound *b, const bound_node *n, evla_node *out)
+{
+    evla_type *in = arena_push(a, (size_t)n->n_in + 1, sizeof *in);
+    evla_type *made = arena_push(a, (size_t)n->n_out + 1, sizeof *made);
+    const void **values = arena_push(a, (size_t)n->n_in + 1, sizeof *values);
+    if (!in || !made || !values) return ctx_fail(cx, EVLA_E_NOMEM, "%s: node", n->label);
+    for (int32_t i = 0; i < n->n_in; i++) {
+        in[i] = n->in[i] < 0 ? (evla_type){.rank = -1} : b->wires[n->in[i]].type;
+        values[i] = n->in[i] < 0 || b->wires[n->in[i]].kind != WIRE_CONST
+                        ? NULL
+                        : b->wires[n->in[i]].data;
+    }
+    for (int32_t i = 0; i < n->n_out; i++)
+        made[i] = b->wires[n->out[i]].type;
+    *out = (evla_node){.size = sizeof *out,
+                       .n_in = n->n_in,
+                       .n_out = n->n_out,
+                       .n_tail = n->n_tail,
+                       .op = n->op->name,
+                       .label = n->label,
+                       .params = n->params,
+                       .in = in,
+                       .out = made,
+                       .value = values,
+                       .tail = n->tail};
+    return 0;
+}
+
+/* What infer wrote about inputs counts for weights nobody has typed. */
+static int32_t take_inputs(ctx *cx, bound *b, const bound_node *n, const evla_type *in)
+{
+    for (int32_t i = 0; i < n->n_in; i++) {
+        bound_wire *w = n->in[i] < 0 ? NULL : &b->wires[n->in[i]];
+        if (!w || w->kind != WIRE_WEIGHT) continue;
+        int32_t st = 0;
+        if (in[i].rank < 0)
+            st = ctx_fail(
+                cx, EVLA_E_SHAPE,
+                "%s: weight %s has no type, and %s cannot tell; declare it, such as "
+                "\"f32[16,16]\"",
+                n->label, w->name, n->op->name);
+        else if (type_bytes(cx->reg, &in[i]) < 0)
+            st = ctx_fail(cx, EVLA_E_PLUGIN, "%s: infer of %s gave weight %s no whole size",
+                          n->label, n->op->name, w->name);
+        else if (w->type.rank < 0) {
+            w->type = in[i];
+            st = type_weight(cx, b->from, w->slot, &in[i], n->label);
+        } else if (!type_equal(&w->type, &in[i]))
+            st = type_weight(cx, b->from, w->slot, &in[i], n->label);
+        if (st < 0) return st;
+    }
+    return 0;
+}
+
+static int32_t take_outputs(ctx *cx, bound *b, const bound_node *n, const evla_type *out)
+{
+    for (int32_t i = 0; i < n->n_out; i++) {
+        bound_wire *w = &b->wires[n->out[i]];
+        if (out[i].rank < 0 || out[i].rank > EVLA_MAX_RANK ||
+            !dtype_get(cx->reg, out[i].dtype) || type_bytes(cx->reg, &out[i]) < 0)
+            return ctx_fail(cx, EVLA_E_PLUGIN,
+                            "%s: infer of %s left output %s without a whole type", n->label,
+                            n->op->name, w->name);
+        w->type = out[i];
+        if (w->kind == WIRE_STATE && !type_equal(&out[i], &b->wires[n->in[0]].type)) {
+            arena_place mark = arena_mark(&cx->scratch);
+            ctx_fail(cx, EVLA_E_SHAPE, "%s: writes %s into the state %s, which is %s",
+                     n->label, type_text(cx->reg, &cx->scratch, &out[i]),
+                     b->wires[n->in[0]].name,
+                     type_text(cx->reg, &cx->scratch, &b->wires[n->in[0]].type));
+            arena_reset(&cx->scratch, mark);
+            return EVLA_E_SHAPE;
+        }
+    }
+    return 0;
+}
+
+/* A node whose inputs are all known is computed now, and its outputs are constants. */
+static int32_t fold(ctx *cx, arena *a, const plan_options *o, bound *b, bound_node *n)
+{
+    const void *in[EVLA_MAX_PORTS] = {0};
+    void *out[EVLA_MAX_PORTS];
+    int64_t bytes = 0;
+    if (op_of(n->op)->effect != EVLA_PURE) return 0;
+    for (int32_t i = 0; i < n->n_in; i++) {
+        if (n->in[i] < 0) continue;
+        if (b->wires[n->in[i]].kind != WIRE_CONST) return 0;
+        in[i] = b->wires[n->in[i]].data;
+    }
+    for (int32_t i = 0; i < n->n_out; i++)
+        bytes += type_bytes(cx->reg, &b->wires[n->out[i]].type);
+    if (bytes > FOLD_MOST) return 0;
+    arena_place mark = arena_mark(&cx->scratch);
+    evla_node seen;
+    pick k;
+    int32_t st = infer_node(cx, &cx->scratch, b, n, &seen);
+    if (st >= 0) st = choose_kernel(cx, o, &seen, 1, &k);
+    if (st == EVLA_E_MISSING)
+        st = 0; /* the planner will say so */
+    else if (st >= 0) {
+        for (int32_t i = 0; st >= 0 && i < n->n_out; i++) {
+            int64_t size = type_bytes(cx->reg, &b->wires[n->out[i]].type);
+            if (!(out[i] = arena_push_aligned(a, (size_t)size + 1, 1, 64)))
+                st =
+                    ctx_fail(cx, EVLA_E_NOMEM, "%s: %lld bytes", n->label, (long long)size);
+        }
+        if (st >= 0) st = choose_eval(cx, o, &seen, in, out);
+        for (int32_t i = 0; st >= 0 && i < n->n_out; i++) {
+            bound_wire *w = &b->wires[n->out[i]];
+            w->kind = WIRE_CONST;
+            w->data = out[i];
+            w->node = -1;
+        }
+        if (st >= 0) n->is_gone = 1, b->n_folded++;
+    }
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+static int32_t infer_one(ctx *cx, arena *a, const plan_options *o, const node *from,
+                         bound *b, bound_node *n)
+{
+    *n = (bound_node){.op = from->op,
+                      .label = from->label,
+                      .where = from->where,
+                      .n_in = from->n_in,
+                      .n_out = from->n_out};
+    memcpy(n->in, from->in, sizeof n->in);
+    memcpy(n->out, from->out, sizeof n->out);
+    param_site site = {.where = n->where, .what = n->label, .symbols = &b->planned};
+    int32_t st = param_fill_item(cx, a, &site, n->op, &from->given, &n->params);
+    if (st < 0) return st;
+
+    arena_place mark = arena_mark(&cx->scratch);
+    evla_node seen;
+    evla_type in[EVLA_MAX_PORTS], out[EVLA_MAX_PORTS];
+    if ((st = infer_node(cx, &cx->scratch, b, n, &seen)) >= 0) {
+        for (int32_t i = 0; i < EVLA_MAX_PORTS; i++)
+            out[i] = (evla_type){.rank = -1};
+        memcpy(in, seen.in, (size_t)n->n_in * sizeof *in);
+        seen.in = in;
+        seen.out = NULL;
+        host h;
+        host_init(&h, cx, a);
+        st = op_of(n->op)->infer(&h.table, &seen, in, out);
+        if (st < 0 && !cx->code) ctx_fail(cx, st, "%s: %s", n->label, ctx_code_text(st));
+        if (st >= 0) st = take_inputs(cx, b, n, in);
+        if (st >= 0) st = take_outputs(cx, b, n, out);
+        if (st < 0) {
+            if (!strstr(cx->why, n->label)) ctx_prefix(cx, "%s", n->label);
+            if (n->where) ctx_prefix(cx, "%s", n->where);
+        }
+    }
+    arena_reset(&cx->scratch, mark);
+    if (st < 0 || list_has(o ? o->without : NULL, "fold")) return st;
+    if ((st = fold(cx, a, o, b, n)) < 0 && n->where) ctx_prefix(cx, "%s", n->where);
+    return st;
+}
+
+int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
+                   const plan_options *o, bound **out)
+{
+    int32_t st = graph_check(cx, g);
+    if (st < 0) return st;
+    bound *b = arena_push(a, 1, sizeof *b);
+    if (!b) return ctx_fail(cx, EVLA_E_NOMEM, "graph %s", g->name);
+    *b = (bound){.from = g,
+                 .n_wires = g->n_wires,
+                 .n_nodes = g->n_nodes,
+                 .n_outputs = g->n_outputs,
+                 .n_inputs = g->n_inputs};
+    b->wires = arena_push(a, (size_t)g->n_wires + 1, sizeof *b->wires);
+    b->nodes = arena_push(a, (size_t)g->n_nodes + 1, sizeof *b->nodes);
+    b->outputs = arena_push(a, (size_t)g->n_outputs + 1, sizeof *b->outputs);
+    b->inputs = arena_push(a, (size_t)g->n_inputs + 1, sizeof *b->inputs);
+    if (!b->wires || !b->nodes || !b->outputs || !b->inputs)
+        return ctx_fail(cx, EVLA_E_NOMEM, "graph %s: %d nodes", g->name, g->n_nodes);
+    if ((st = bind_symbols(cx, g, s, b)) < 0) return st;
+    for (int32_t i = 0; i < g->n_wires; i++)
+        if ((st = bind_wire(cx, g, &g->wires[i], b, &b->wires[i])) < 0) return st;
+    for (int32_t i = 0; i < g->n_nodes; i++)
+        if ((st = infer_one(cx, a, o, &g->nodes[i], b, &b->nodes[i])) < 0) return st;
+    for (int32_t i = 0; i < g->n_outputs; i++) {
+        b->outputs[i] = g->outputs[i];
+        if (b->wires[g->outputs[i].wire].type.rank < 0)
+            return ctx_fail(cx, EVLA_E_SHAPE,
+                            "graph %s: output %s is a weight that nothing gives a type",
+                            g->name, g->outputs[i].name);
+    }
+    for (int32_t i = 0; i < g->n_inputs; i++)
+        b->inputs[i] = g->inputs[i];
+    *out = b;
+    return 0;
+}
