@@ -92,7 +92,6 @@ static void emit_value(printer *o, const value *v)
 {
     char number[40];
     const char *t;
-    int is_named;
     int is_named = v->n_pairs || (v->pairs && !v->n_items); /* empty ones too */
     switch (v->kind) {
     case VALUE_NIL:
