@@ -62,6 +62,16 @@ static const struct {
 };
 // clang-format on
 
+/* Behind the hand: in front of it the camera would dip into what the hand reaches under. */
+const camera arm_wrist = {
+    .name = "wrist",
+    .body = "hand",
+    .pos = {-0.070, 0, 0.020},
+    .right = {0, 1, 0},
+    .up = {0.94, 0, -0.34},
+    .fovy = 70,
+};
+
 void arm_mjcf_defaults(mjcf *x)
 {
     mjcf_add(
@@ -143,10 +153,9 @@ void arm_mjcf_body(mjcf *x)
         "<geom class='hand' type='box' size='0.027 0.092 0.027' pos='0 0 0.031' mass='0.6' "
         "rgba='0.87 0.88 0.90 1'/>\n"
         "<geom class='look' type='box' size='0.0275 0.092 0.004' pos='0 0 0.052' "
-        "rgba='0.30 0.33 0.38 1'/>\n"
-        "<camera name='wrist' pos='0.075 0 0.005' xyaxes='0 -1 0 0.906 0 0.423' "
-        "fovy='75'/>\n",
+        "rgba='0.30 0.33 0.38 1'/>\n",
         flange, cos(PI / 8), -sin(PI / 8));
+    camera_mjcf(x, &arm_wrist);
     fingers(x);
     for (int i = 0; i < ARM_JOINTS + 2; i++)
         mjcf_add(x, "</body>\n");

@@ -8,6 +8,7 @@
 #ifndef MUJOCO_ARM_H
 #define MUJOCO_ARM_H
 
+#include "camera.h"
 #include "mjcf.h"
 
 enum { ARM_JOINTS = 7, ARM_ACTIONS = 8 };
@@ -29,6 +30,8 @@ extern const double arm_lower[ARM_JOINTS], arm_upper[ARM_JOINTS]; /* rad, joint 
 extern const double arm_speed[ARM_JOINTS];  /* rad/s, the data sheet's velocity limits */
 extern const double arm_torque[ARM_JOINTS]; /* Nm, the motors' limits */
 extern const double arm_home[ARM_JOINTS];   /* rad, where episodes start, before noise */
+
+extern const camera arm_wrist; /* looks past the fingers */
 
 /* Writes the defaults, the robot's body, and what follows the worldbody. */
 void arm_mjcf_defaults(mjcf *x);

@@ -199,12 +199,16 @@ static const scene_body bodies[COFFEE_BODIES + 1] = {
     [COFFEE_BODIES] = {"holder", PART_FIXTURE, 3, 0},
 };
 
+static const camera *const cameras[2] = {&coffee_front, &arm_wrist};
+
 const scene scene_coffee = {
     .name = "coffee",
     .doc = "two mugs, two pods and a coffee machine with a hinged lid",
     .labels = labels,
     .goals = coffee_goal_names,
     .bodies = bodies,
+    .cameras = cameras,
+    .n_cameras = 2,
     .n_labels = sizeof labels / sizeof *labels,
     .n_goals = COFFEE_GOALS,
     .n_bodies = COFFEE_BODIES + 1,

@@ -72,6 +72,8 @@ extern const char *const coffee_goal_names[COFFEE_GOALS];
 #define KNOB_RADIUS   0.011
 #define MARKER_RADIUS 0.05
 
+extern const camera coffee_front;
+
 void coffee_model(mjcf *x);
 void coffee_instruct(int32_t goal, int32_t phrasing, char *text, size_t size);
 void coffee_reset(world *w, rng *r);

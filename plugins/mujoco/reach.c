@@ -18,6 +18,14 @@ enum { RED, GREEN, BLUE, BALLS, TABLE = BALLS, BODIES };
 static const double near_m = 0.004; /* finger tip to surface that counts as touching */
 static const double tip = 0.0095;   /* TCP to the finger tips */
 
+static const camera front = {
+    .name = "front",
+    .pos = {-0.10, -0.80, 0.75},
+    .right = {0.82, -0.57, 0},
+    .up = {0.34, 0.49, 0.80},
+    .fovy = 48,
+};
+
 static void model(mjcf *x)
 {
     static const char *const name[BALLS] = {"ball_red", "ball_green", "ball_blue"};
@@ -30,10 +38,9 @@ static void model(mjcf *x)
                 "<statistic center='0.4 0 0.2' extent='1'/>\n");
     arm_mjcf_defaults(x);
     mjcf_add(
-        x, "<worldbody>\n<light pos='0.2 -0.6 1.8' dir='0.1 0.35 -1'/>\n"
-           "<camera name='front' pos='-0.02 -0.95 0.75' xyaxes='0.894 -0.447 0 0.238 0.477 "
-           "0.846' fovy='50'/>\n"
-           "<geom class='look' type='plane' size='3 3 0.1' pos='0 0 -0.72' "
+        x, "<worldbody>\n<light pos='0.2 -0.6 1.8' dir='0.1 0.35 -1'/>\n");
+    camera_mjcf(x, &front);
+    mjcf_add(x, "<geom class='look' type='plane' size='3 3 0.1' pos='0 0 -0.72' "
            "rgba='0.66 0.70 0.74 1'/>\n"
            "<body name='table'>\n"
            "<geom class='fixed' type='plane' size='1 1 0.1' group='3'/>\n"
@@ -126,12 +133,16 @@ static const scene_body bodies[BODIES] = {
     [TABLE] = {"table", PART_TABLE, 2, 0},
 };
 
+static const camera *const cameras[2] = {&front, &arm_wrist};
+
 const scene scene_reach = {
     .name = "reach",
     .doc = "three coloured balls in the air, one is to be touched",
     .labels = labels,
     .goals = goals,
     .bodies = bodies,
+    .cameras = cameras,
+    .n_cameras = 2,
     .n_labels = sizeof labels / sizeof *labels,
     .n_goals = BALLS,
     .n_bodies = BODIES,

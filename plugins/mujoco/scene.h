@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "camera.h"
 #include "mjcf.h"
 #include "rng.h"
 
@@ -58,6 +59,8 @@ typedef struct scene {
     const char *const *labels; /* semantic classes; 0 is the background, 1 the robot */
     const char *const *goals;
     const scene_body *bodies; /* all but the robot's */
+    const camera *const *cameras;
+    int32_t n_cameras;
     int32_t n_labels, n_goals, n_bodies, n_objects;
     int32_t n_phrasings;    /* of each goal */
     int32_t nq, nv, nmocap; /* of the compiled model, checked when a world opens */

@@ -88,7 +88,8 @@ static bool bind(world *w)
                false;
     w->part_of = calloc((size_t)m->ngeom, sizeof *w->part_of);
     w->label_of = calloc((size_t)m->ngeom, sizeof *w->label_of);
-    if (!w->part_of || !w->label_of)
+    w->raw_qpos = calloc((size_t)m->nq, sizeof *w->raw_qpos);
+    if (!w->part_of || !w->label_of || !w->raw_qpos)
         return snprintf(w->why, sizeof w->why, "out of memory"), false;
     for (int32_t i = 0; i < s->n_bodies; i++) {
         int id = mj_name2id(m, mjOBJ_BODY, s->bodies[i].name);
@@ -143,6 +144,7 @@ void world_close(world *w)
     if (!w) return;
     if (w->d) mj_deleteData(w->d);
     if (w->m) mj_deleteModel(w->m);
+    free(w->raw_qpos);
     free(w->part_of);
     free(w->label_of);
     mjcf_free(&w->text);
@@ -171,6 +173,15 @@ static bool diverged(const world *w)
            d->warning[mjWARN_BADQACC].number;
 }
 
+/* Poses and contacts of the current qpos. MuJoCo normalises quaternions first, and doing
+ * that twice is not the same as once in the last bit: a state keeps qpos as it was before.
+ */
+static void refresh(world *w)
+{
+    memcpy(w->raw_qpos, w->d->qpos, (size_t)w->m->nq * sizeof *w->raw_qpos);
+    mj_step1(w->m, w->d);
+}
+
 static void step(world *w, const double speed[ARM_JOINTS])
 {
     double at[ARM_JOINTS], from[ARM_JOINTS];
@@ -181,7 +192,7 @@ static void step(world *w, const double speed[ARM_JOINTS])
         control(w, at, speed);
         mj_step2(w->m, w->d);
         touch_scan(w); /* contact forces belong to the poses before this step */
-        mj_step1(w->m, w->d);
+        refresh(w);
     }
     memcpy(w->command, at, sizeof at);
     memcpy(w->torque, w->d->ctrl, sizeof w->torque);
@@ -238,7 +249,7 @@ void world_reset(world *w, uint64_t seed, const int32_t *goals, int32_t n_goals)
     d->qpos[7] = d->qpos[8] = ARM_WIDTH_MAX / 2;
     w->width = ARM_WIDTH_MAX;
     w->scene->reset(w, &r);
-    mj_step1(w->m, d);
+    refresh(w);
     for (int32_t i = 0; i * w->period < settle_s; i++)
         step(w, still);
     d->time = 0;
@@ -263,7 +274,7 @@ static int32_t state_walk(const world *w, double *state, const double *from)
         int32_t n;
     } piece[] = {
         {&w->d->time, 1},
-        {w->d->qpos, w->m->nq},
+        {w->raw_qpos, w->m->nq},
         {w->d->qvel, w->m->nv},
         {w->d->qacc_warmstart, w->m->nv},
         {w->d->mocap_pos, 3 * w->m->nmocap},
@@ -313,7 +324,8 @@ int32_t world_restore(world *w, const double *state)
     w->events = 0;
     w->is_met = 0;
     memset(&w->touch, 0, sizeof w->touch);
-    mj_step1(w->m, w->d);
+    memcpy(w->d->qpos, w->raw_qpos, (size_t)w->m->nq * sizeof *w->raw_qpos);
+    refresh(w);
     return 0;
 }
 

@@ -41,6 +41,8 @@ struct world {
     double period;                   /* s, of a control tick */
     mjcf text;                       /* the scene's MJCF */
 
+    double *raw_qpos; /* [nq] qpos as integrated; see refresh() in world.c */
+
     /* State beyond mjData's: all of it is saved. */
     double command[ARM_JOINTS]; /* rad, where the joints are told to be */
     double width;               /* m, where the gripper is told to be */
