@@ -289,7 +289,8 @@ typedef struct evla_op {
     const char *outputs; /* "y" */
     const char *source;  /* paper, equation or spec section */
     /* Checks input types and writes the output types. An input with rank -1 that is present is a
-     * weight nobody has typed yet: infer writes the type it wants into in[i]. Extents are
+     * weight nobody has typed yet: infer writes the type it wants into in[i]. Such a weight has a
+     * dtype other than EVLA_NONE; an absent input has EVLA_NONE, or an index >= n_in. Extents are
      * integers >= 0. Fails: EVLA_E_SHAPE, EVLA_E_DTYPE, EVLA_E_RANGE, naming n->label. */
     int32_t (*infer)(const evla_host *h, const evla_node *n, evla_type *in, evla_type *out);
     /* Floating-point operations of one run; NULL: none worth counting. */

@@ -1,0 +1,220 @@
+/*
+ * evla/ops.h -- the standard operators: inputs, outputs and parameter structs.
+ *
+ * A contract like abi.h, and read by the same two parsers. plugins/ops gives each operator a
+ * portable kernel; a faster kernel anywhere reads the same structs. Structs grow at their end only,
+ * an operator's inputs grow at their end and as optional ones only.
+ *
+ * How to read an entry: `y = name(x, w, b?)`, a '?' marks an input that may be absent. [...] are any
+ * leading extents. R is a real number format (f32, f64, f16, bf16), N any of R, i32, i64, T any
+ * format with whole bytes per element. Formats of a node's R (or N) inputs must be equal, except
+ * where weights are quantised. "Broadcast" is NumPy's rule. A weight that has no type yet gets the
+ * one shown here, in f32. Axes count from the end when negative.
+ *
+ * Refusals: EVLA_E_SHAPE and EVLA_E_DTYPE naming the node and what it found; EVLA_E_ARG for a
+ * parameter; EVLA_E_RANGE at run time for an index outside its table.
+ */
+#ifndef EVLA_OPS_H
+#define EVLA_OPS_H
+#include "abi.h"
+
+// clang-format off
+enum { EVLA_OPS_VERSION = 1 }; /* counts up when operators or fields are added */
+
+/* ---- matrices --------------------------------------------------------------------------------
+ *
+ * y R[...,out] = linear(x R[...,in], w[out,in], b[out]?)           y = x w^T + b
+ * Source: torch.nn.Linear. */
+typedef struct evla_linear_params {
+    int64_t out; /* features of y; 0: taken from w's type */
+} evla_linear_params;
+
+/* y R[...,M,N] = matmul(a R[...,M,K], b R[...,K,N])      leading extents broadcast
+ * Source: ONNX MatMul; the transposes are BLAS's. */
+typedef struct evla_matmul_params {
+    int32_t transpose_a; /* 1: a is [...,K,M] */
+    int32_t transpose_b; /* 1: b is [...,N,K] */
+} evla_matmul_params;
+
+/* ---- element by element ------------------------------------------------------------------------
+ *
+ * y N = add|sub|mul|maximum|minimum(a N, b N), y R = div(a R, b R)      broadcast; integers wrap
+ * y bool = less|equal(a N, b N)                                         broadcast; NaN gives 0
+ * y T = where(cond bool, a T, b T)                                      broadcast; cond ? a : b
+ * y R = neg|abs|exp|log|sqrt|rsqrt|square|sin|cos|erf(x R)              radians; rsqrt = 1/sqrt(x)
+ * y R = relu|silu|sigmoid|tanh(x R)        max(x,0), x/(1+e^-x), 1/(1+e^-x); maximum, minimum and
+ *                                          relu pass NaN on
+ * y R = gelu(x R)     none: x/2 (1 + erf(x/sqrt 2)); tanh: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+ * Source: Hendrycks and Gimpel 2016 (gelu, silu); ONNX for the rest. */
+enum { EVLA_GELU_NONE = 0, EVLA_GELU_TANH = 1 };
+typedef struct evla_gelu_params {
+    int32_t approximate; /* EVLA_GELU_* */
+    int32_t reserved;
+} evla_gelu_params;
+
+/* y R = clamp(x R)      min(max(x, min), max) */
+typedef struct evla_clamp_params {
+    double min, max; /* in x's unit; beyond f32's range: no bound */
+} evla_clamp_params;
+
+/* y `to` = cast(x T)      to integers: towards zero, saturating, NaN gives 0; between integers:
+ * modulo 2^n; to bool: x != 0; to smaller reals: nearest even. */
+typedef struct evla_cast_params {
+    const char *to; /* name of a number format: "f32" */
+} evla_cast_params;
+
+/* ---- along the last axis -----------------------------------------------------------------------
+ *
+ * y R[...,D] = softmax|log_softmax(x R[...,D])
+ * y R[...,D] = rms_norm(x R[...,D], w[D]?)            x / sqrt(mean(x^2) + eps) * w
+ * y R[...,D] = layer_norm(x R[...,D], w[D]?, b[D]?)   (x - mean) / sqrt(var + eps) * w + b, var over D
+ * Source: Zhang and Sennrich 2019 (rms_norm); Ba, Kiros and Hinton 2016 (layer_norm). */
+typedef struct evla_norm_params {
+    double eps; /* in the unit of x^2; rms_norm presets 1e-6, layer_norm 1e-5 */
+} evla_norm_params;
+
+/* ---- reductions --------------------------------------------------------------------------------
+ *
+ * y R = reduce_sum|reduce_mean|reduce_max(x R)      reduce_max passes NaN on, refuses empty axes
+ * Source: ONNX ReduceSum, ReduceMean, ReduceMax. */
+typedef struct evla_reduce_params {
+    evla_list axes;   /* int64_t; none: all axes */
+    int32_t keepdims; /* 1: reduced axes stay as extent 1; 0: they go */
+    int32_t reserved;
+} evla_reduce_params;
+
+/* ---- shapes and places -------------------------------------------------------------------------
+ *
+ * y T = reshape(x T)        same elements in the same order */
+typedef struct evla_reshape_params {
+    evla_shape shape; /* one extent may be -1: whatever is left */
+} evla_reshape_params;
+
+/* y T = transpose(x T)      y.shape[i] = x.shape[perm[i]] */
+typedef struct evla_transpose_params {
+    evla_list perm; /* int64_t, each axis once; none: reversed */
+} evla_transpose_params;
+
+/* y T = broadcast(x T)      x repeated to the shape; ONNX Expand with an exact shape */
+typedef struct evla_broadcast_params {
+    evla_shape shape;
+} evla_broadcast_params;
+
+/* y T = concat(xs T...)     1 to 16 tensors, equal but for the axis */
+typedef struct evla_concat_params {
+    int64_t axis;
+} evla_concat_params;
+
+/* y T = slice(x T)          x[start:stop] on one axis; start = stop gives an extent of 0 */
+typedef struct evla_slice_params {
+    int64_t axis;
+    int64_t start; /* negative: from the end */
+    int64_t stop;  /* exclusive; negative: from the end; 0: to the end */
+} evla_slice_params;
+
+/* y T[before,ids...,after] = gather(x T[before,rows,after], ids i32|i64)      ids in [0, rows)
+ * Source: ONNX Gather, without its negative indices. */
+typedef struct evla_gather_params {
+    int64_t axis;
+} evla_gather_params;
+
+/* y[ids...,embedding_dim] = embedding(table[num_embeddings,embedding_dim], ids i32|i64)
+ * Source: torch.nn.Embedding. */
+typedef struct evla_embedding_params {
+    int64_t num_embeddings; /* 0: taken from the table's type */
+    int64_t embedding_dim;  /* 0: likewise */
+} evla_embedding_params;
+
+/* y R[rows,D...] = scatter_add(src R[ids...,D...], ids i32|i64)      y[ids[k]] += src[k], k ascending
+ * What embedding's derivative needs. */
+typedef struct evla_scatter_add_params {
+    int64_t rows;
+} evla_scatter_add_params;
+
+/* y f32[ids...,classes] = one_hot(ids i32|i64)      ids in [0, classes) */
+typedef struct evla_one_hot_params {
+    int64_t classes;
+} evla_one_hot_params;
+
+/* y `dtype` = fill()        a constant; the value is cast as by cast */
+typedef struct evla_fill_params {
+    evla_shape shape;
+    double value;
+    const char *dtype; /* one of C's own formats; preset "f32" */
+} evla_fill_params;
+
+/* y T = assign(state T, x T)      EVLA_WRITES: the state's new version is x. No parameters. */
+
+/* ---- sequences ---------------------------------------------------------------------------------
+ *
+ * y R[...,Tq,heads*Dv] = attention(q R[...,Tq,heads*D], k R[...,Tk,kv_heads*D],
+ *                                  v R[...,Tk,kv_heads*Dv], mask?)
+ * softmax(scale q k^T + mask) v per head; query head h reads kv head h / (heads / kv_heads).
+ * mask broadcasts to [...,heads,Tq,Tk]: bool, 1 = may be attended, or R, added to the scaled scores.
+ * A row that may attend to nothing gives 0; what is masked out is not read, even if it is NaN.
+ * Source: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (grouped heads). */
+typedef struct evla_attention_params {
+    int64_t heads;
+    int64_t kv_heads; /* 0: heads */
+    double scale;     /* 0: 1 / sqrt(D) */
+    int32_t causal;   /* 1: query i sees keys j <= i + Tk - Tq (aligned at the end) */
+    int32_t reserved;
+} evla_attention_params;
+
+/* y R[...,H] = gru_cell(x R[...,I], h R[...,H], w_ih[3H,I], w_hh[3H,H], b_ih[3H]?, b_hh[3H]?)
+ * r = sigmoid(W_ir x + b_ir + W_hr h + b_hr), z likewise, n = tanh(W_in x + b_in + r (W_hn h + b_hn)),
+ * y = (1 - z) n + z h; rows of the weights in the order r, z, n. No parameters.
+ * Source: Cho et al. 2014 in the form of torch.nn.GRUCell. */
+
+/* ---- losses ------------------------------------------------------------------------------------
+ *
+ * y = mse_loss|mae_loss(pred R, target R)      (p - t)^2, |p - t|; shapes equal
+ * y = huber_loss(pred R, target R)             d^2/2 for |d| <= delta, else delta (|d| - delta/2)
+ * y = cross_entropy(logits R[...,C], target i32|i64[...])      -log_softmax(logits)[target]
+ * mean and sum give rank 0; none keeps one value per element (cross_entropy: per target). */
+enum { EVLA_REDUCTION_MEAN = 0, EVLA_REDUCTION_SUM = 1, EVLA_REDUCTION_NONE = 2 };
+typedef struct evla_loss_params {
+    int32_t reduction; /* EVLA_REDUCTION_* */
+    int32_t reserved;
+} evla_loss_params;
+
+typedef struct evla_huber_loss_params {
+    double delta; /* > 0, in pred's unit */
+    int32_t reduction;
+    int32_t reserved;
+} evla_huber_loss_params;
+
+/* The mean is over targets that are not ignored, 0 when all are. */
+typedef struct evla_cross_entropy_params {
+    int64_t ignore_index; /* such targets count 0; preset -100 */
+    int32_t reduction;
+    int32_t reserved;
+} evla_cross_entropy_params;
+
+/* ---- images ------------------------------------------------------------------------------------
+ *
+ * y R[N,out,Ho,Wo] = conv2d(x R[N,C,H,W], w[out,C/groups,kh,kw], b[out]?)
+ * y R[N,C,Ho,Wo] = max_pool2d|avg_pool2d(x R[N,C,H,W])
+ * Ho = (H + top + bottom - dilation (kh - 1) - 1) / stride + 1, rounded down; Wo likewise.
+ * Pairs are {height, width}; one entry stands for both. padding is {both}, {height, width} or
+ * {top, left, bottom, right}, of zeros in conv2d and avg_pool2d, of -inf in max_pool2d.
+ * Source: torch.nn.Conv2d, MaxPool2d, AvgPool2d; ONNX Conv for the four-sided padding. */
+typedef struct evla_conv2d_params {
+    int64_t out;    /* channels of y; 0: taken from w's type */
+    int64_t groups; /* divides C and out */
+    evla_shape kernel_size; /* empty: taken from w's type */
+    evla_shape stride;
+    evla_shape padding;
+    evla_shape dilation;
+} evla_conv2d_params;
+
+typedef struct evla_pool2d_params {
+    evla_shape kernel_size;
+    evla_shape stride; /* empty: kernel_size */
+    evla_shape padding; /* at most half the kernel */
+    int32_t count_include_pad; /* avg_pool2d: 1: padding counts in the divisor */
+    int32_t reserved;
+} evla_pool2d_params;
+// clang-format on
+
+#endif

@@ -1,0 +1,233 @@
+/*
+ * linear.c -- linear and matmul.
+ *
+ * Every output is a sum over K in the order of order.h; tiles are 16 rows by 64 columns,
+ * tails are applied to a tile's rows while they are in the cache.
+ */
+#include "list.h"
+#include "order.h"
+#include "tail.h"
+
+enum { ROWS = 16, COLS = 64 };
+
+/* ---- linear ---- */
+
+static int32_t linear_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                            evla_type *out)
+{
+    const evla_linear_params *p = n->params;
+    int32_t st = types_real(h, n, in, 0, "x");
+    if (st < 0) return st;
+    if (in[0].rank < 1)
+        return types_fail(h, EVLA_E_SHAPE, "%s: linear: x is %s; want [...,in]", n->label,
+                          TEXT(h, &in[0]));
+    int64_t features = p ? p->out : 0;
+    if (features < 0)
+        return types_fail(h, EVLA_E_ARG, "%s: linear: out is %lld; want at least 1",
+                          n->label, (long long)features);
+    if (!features && types_present(n, in, 1) && in[1].rank == 2) features = in[1].shape[0];
+    if (!features && types_present(n, in, 1) && in[1].rank < 0)
+        return types_fail(h, EVLA_E_ARG,
+                          "%s: linear: out is missing, and w has no type to take it from",
+                          n->label);
+    int64_t w[2] = {features, types_last(&in[0])};
+    if ((st = types_weight(h, n, in, 1, "w", 2, w)) < 0) return st;
+    if (types_present(n, in, 2) && !tail_owns(n, 2) &&
+        (st = types_weight(h, n, in, 2, "b", 1, w)) < 0)
+        return st;
+    out[0] = in[0];
+    out[0].shape[out[0].rank - 1] = features;
+    return EVLA_OK;
+}
+
+static double linear_cost(const evla_node *n)
+{
+    return 2.0 * (double)types_count(&n->out[0]) * (double)types_last(&n->in[0]);
+}
+
+static int32_t linear_accepts(const evla_host *h, const evla_machine *m, const evla_node *n,
+                              evla_offer *offer)
+{
+    (void)h, (void)m;
+    if (!types_all_f32(n) || !tail_accepts(n)) return EVLA_E_MISSING;
+    return types_offer(offer, -1, ORDER_NUMERICS);
+}
+
+static int32_t linear_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_work *work)
+{
+    (void)h, (void)m;
+    return types_tiles(work, types_ceil(types_rows(&n->out[0]), ROWS) *
+                                 types_ceil(types_last(&n->out[0]), COLS));
+}
+
+static int32_t linear_run(const evla_host *h, const evla_args *a, int32_t phase,
+                          int64_t tile)
+{
+    (void)h, (void)phase;
+    const evla_node *n = a->node;
+    int64_t k = types_last(&n->in[0]), cols = types_last(&n->out[0]);
+    int64_t rows = types_rows(&n->out[0]), across = types_ceil(cols, COLS);
+    int64_t r0 = tile / across * ROWS, r1 = order_least(rows, r0 + ROWS);
+    int64_t c0 = tile % across * COLS, c1 = order_least(cols, c0 + COLS);
+    const float *x = a->in[0].data[0], *w = a->in[1].data[0];
+    const float *b =
+        types_present(n, n->in, 2) && !tail_owns(n, 2) ? a->in[2].data[0] : NULL;
+    float *y = a->out[0].data[0];
+    int64_t c = c0;
+    for (; c + 4 <= c1; c += 4)
+        for (int64_t r = r0; r < r1; r++)
+            order_dot4(x + r * k, w + c * k, k, k, y + r * cols + c);
+    for (; c < c1; c++)
+        for (int64_t r = r0; r < r1; r++)
+            y[r * cols + c] = order_dot(x + r * k, w + c * k, k);
+    for (int64_t r = r0; r < r1; r++) {
+        float *row = y + r * cols;
+        for (int64_t i = c0; b && i < c1; i++)
+            row[i] += b[i];
+        tail_apply(a, r, c0, row + c0, c1 - c0);
+    }
+    return EVLA_OK;
+}
+
+const evla_op linear_op = {.size = sizeof linear_op,
+                           .inputs = "x w b?",
+                           .outputs = "y",
+                           .source = "torch.nn.Linear",
+                           .infer = linear_infer,
+                           .cost = linear_cost};
+const evla_kernel linear_kernel = {.size = sizeof linear_kernel,
+                                   .max_tail = TAIL_MAX,
+                                   .op = "linear",
+                                   .tail_ops = TAIL_OPS,
+                                   .accepts = linear_accepts,
+                                   .plan = linear_plan,
+                                   .run = linear_run};
+
+/* ---- matmul ---- */
+
+typedef struct product {
+    int64_t m, n, k;
+    int32_t transpose_a, transpose_b;
+} product;
+
+static product product_of(const evla_node *n, const evla_type *in)
+{
+    const evla_matmul_params *p = n->params;
+    product s = {.transpose_a = p && p->transpose_a, .transpose_b = p && p->transpose_b};
+    const int64_t *a = in[0].shape + in[0].rank - 2, *b = in[1].shape + in[1].rank - 2;
+    s.m = a[s.transpose_a];
+    s.k = a[!s.transpose_a];
+    s.n = b[!s.transpose_b];
+    return s;
+}
+
+static int32_t matmul_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                            evla_type *out)
+{
+    for (int32_t i = 0; i < 2; i++) {
+        int32_t st = types_real(h, n, in, i, i ? "b" : "a");
+        if (st < 0) return st;
+        if (in[i].rank < 2)
+            return types_fail(h, EVLA_E_SHAPE, "%s: matmul: %s is %s; want rank 2 or more",
+                              n->label, i ? "b" : "a", TEXT(h, &in[i]));
+    }
+    if (in[0].dtype != in[1].dtype)
+        return types_fail(h, EVLA_E_DTYPE,
+                          "%s: matmul: a is %s, b is %s; want one number format", n->label,
+                          TEXT(h, &in[0]), TEXT(h, &in[1]));
+    product s = product_of(n, in);
+    evla_type a = in[0], b = in[1];
+    int64_t k = b.shape[b.rank - 2 + s.transpose_b];
+    a.rank -= 2, b.rank -= 2;
+    out[0].dtype = in[0].dtype;
+    if (s.k != k || !types_broadcast(&a, &b, &out[0]))
+        return types_fail(h, EVLA_E_SHAPE, "%s: matmul: a %s%s and b %s%s do not meet",
+                          n->label, TEXT(h, &in[0]), s.transpose_a ? " transposed" : "",
+                          TEXT(h, &in[1]), s.transpose_b ? " transposed" : "");
+    out[0].shape[out[0].rank++] = s.m;
+    out[0].shape[out[0].rank++] = s.n;
+    return EVLA_OK;
+}
+
+static double matmul_cost(const evla_node *n)
+{
+    return 2.0 * (double)types_count(&n->out[0]) * (double)product_of(n, n->in).k;
+}
+
+static int32_t matmul_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_work *work)
+{
+    (void)h, (void)m;
+    product s = product_of(n, n->in);
+    int64_t batch = types_span(n->out[0].shape, 0, n->out[0].rank - 2);
+    if (s.transpose_a && s.transpose_b) work->worker_bytes = (uint64_t)s.k * sizeof(float);
+    return types_tiles(work, batch * types_ceil(s.m, ROWS) * types_ceil(s.n, COLS));
+}
+
+/* Where the matrix of an input begins that meets matrix `batch` of the output. */
+static int64_t matrix_of(const evla_type *t, const evla_type *out, int64_t batch)
+{
+    int64_t at = 0, stride = t->shape[t->rank - 1] * t->shape[t->rank - 2];
+    for (int32_t i = out->rank - 3; i >= 0; i--) {
+        int32_t axis = i - (out->rank - t->rank);
+        int64_t index = batch % out->shape[i];
+        batch /= out->shape[i];
+        if (axis < 0) break;
+        if (t->shape[axis] != 1) at += index * stride;
+        stride *= t->shape[axis];
+    }
+    return at;
+}
+
+static int32_t matmul_run(const evla_host *h, const evla_args *args, int32_t phase,
+                          int64_t tile)
+{
+    (void)h, (void)phase;
+    const evla_node *n = args->node;
+    product s = product_of(n, n->in);
+    int64_t across = types_ceil(s.n, COLS), down = types_ceil(s.m, ROWS);
+    int64_t batch = tile / (across * down), place = tile % (across * down);
+    int64_t r0 = place / across * ROWS, r1 = order_least(s.m, r0 + ROWS);
+    int64_t c0 = place % across * COLS, c1 = order_least(s.n, c0 + COLS);
+    const float *a =
+        (const float *)args->in[0].data[0] + matrix_of(&n->in[0], &n->out[0], batch);
+    const float *b =
+        (const float *)args->in[1].data[0] + matrix_of(&n->in[1], &n->out[0], batch);
+    float *y = (float *)args->out[0].data[0] + batch * s.m * s.n;
+    int64_t a_row = s.transpose_a ? 1 : s.k, a_step = s.transpose_a ? s.m : 1;
+    for (int64_t r = r0; r < r1; r++) {
+        const float *x = a + r * a_row;
+        float *row = y + r * s.n, *copy = args->scratch;
+        if (s.transpose_b) {
+            for (int64_t k = 0; s.transpose_a && k < s.k; k++)
+                copy[k] = x[k * a_step];
+            if (s.transpose_a) x = copy;
+            int64_t c = c0;
+            for (; c + 4 <= c1; c += 4)
+                order_dot4(x, b + c * s.k, s.k, s.k, row + c);
+            for (; c < c1; c++)
+                row[c] = order_dot(x, b + c * s.k, s.k);
+        } else {
+            for (int64_t c = c0; c < c1; c += ORDER_WIDTH)
+                order_mix(x, a_step, b + c, s.n, s.k, order_least(ORDER_WIDTH, c1 - c), 0,
+                          row + c);
+        }
+        tail_apply(args, batch * s.m + r, c0, row + c0, c1 - c0);
+    }
+    return EVLA_OK;
+}
+
+const evla_op matmul_op = {.size = sizeof matmul_op,
+                           .inputs = "a b",
+                           .outputs = "y",
+                           .source = "ONNX MatMul; transposes as in BLAS",
+                           .infer = matmul_infer,
+                           .cost = matmul_cost};
+const evla_kernel matmul_kernel = {.size = sizeof matmul_kernel,
+                                   .max_tail = TAIL_MAX,
+                                   .op = "matmul",
+                                   .tail_ops = TAIL_OPS,
+                                   .accepts = linear_accepts,
+                                   .plan = matmul_plan,
+                                   .run = matmul_run};
