@@ -126,7 +126,8 @@ int32_t h5file_attrs(h5walk *w, const h5object *o, h5attrs *out);
 int32_t h5file_set(h5walk *w, const h5object *o, h5set *out);
 /* Fails with EVLA_E_FORMAT: the file, what was found, what to do. */
 int32_t h5file_damaged(h5walk *w, const char *what, uint64_t at);
-int32_t h5file_unknown(h5walk *w, const char *what);
+int32_t h5file_unknown(h5walk *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Shared by h5file.c (objects), h5tree.c (what they point to) and h5set.c (datasets). */
 typedef struct cursor {

@@ -130,14 +130,8 @@ static int32_t read_filters(h5walk *w, cursor c, h5set *s)
         if (version == 1 && n_values & 1) cursor_take(&c, 4);
         if (id == H5_SHUFFLE && (s->filter[i].value == 0 || s->filter[i].value > 64))
             return h5file_damaged(w, "a shuffle filter without element size", 0);
-        if (id != H5_DEFLATE && id != H5_SHUFFLE && id != H5_FLETCHER32 && id != H5_LZF) {
-            char what[80] = "a filter with number ";
-            size_t at = strlen(what);
-            for (uint64_t d = 10000; d; d /= 10)
-                what[at++] = (char)('0' + id / d % 10);
-            memcpy(what + at, " on a dataset", 14);
-            return h5file_unknown(w, what);
-        }
+        if (id != H5_DEFLATE && id != H5_SHUFFLE && id != H5_FLETCHER32 && id != H5_LZF)
+            return h5file_unknown(w, "filter number %u on a dataset", (unsigned)id);
     }
     s->n_filters = (int32_t)n;
     return c.is_short ? h5file_damaged(w, "filters that are cut short", 0) : EVLA_OK;
@@ -325,8 +319,7 @@ static int32_t read_layout(h5walk *w, cursor c, h5set *s)
 {
     uint64_t version = cursor_get(&c, 1), room = w->f->size - w->f->base, n;
     if (version < 3 || version > 4)
-        return h5file_unknown(w, version < 3 ? "a dataset as HDF5 before 1.6.3 wrote them"
-                                             : "a dataset newer than HDF5 1.10");
+        return h5file_unknown(w, "a dataset layout of version %d", (int)version);
     s->layout = (int32_t)cursor_get(&c, 1);
     switch (s->layout) {
     case H5_COMPACT:
@@ -387,7 +380,11 @@ static int32_t check_unwritten(h5walk *w, const h5object *o, const h5set *s)
         for (int64_t i = 0; i < s->n_chunks; i++)
             n += s->chunks[i].at == 0;
     if (n && fill && !is_filled_with_zeros(fill))
-        return h5file_unknown(w, "unwritten data with a fill value that is not 0");
+        return say(w->h, EVLA_E_FORMAT,
+                   "hdf5: %s: found unwritten data with a fill value that is not 0, want "
+                   "data; write "
+                   "it out, in h5py by d[...] = d[...]",
+                   w->f->path);
     if (s->layout == H5_CHUNKED && n && n > UNWRITTEN_MAX / s->chunk_bytes)
         return h5file_damaged(w, "a large dataset without data", o->at);
     return EVLA_OK;

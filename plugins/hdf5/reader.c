@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_DEPTH = 8, MAX_FIELDS = 4096, MAX_SHARDS = 1 << 16 };
 
@@ -403,6 +404,12 @@ static int32_t shard_open(const evla_host *h, reader *r, const demo *d, const h5
     *out = &s->f;
     if (s->is_open) return EVLA_OK;
     const char *path = s->f.path;
+    if (access(path, F_OK))
+        return say(
+            h, EVLA_E_MISSING,
+            "hdf5: %s: links to %s, which is not there; keep shards beside their index, or "
+            "run the job that writes them again",
+            r->f.path, path);
     int32_t st = h5file_open(h, path, &s->f);
     if (st == EVLA_OK) s->is_open = 1;
     if (st) h5file_close(&s->f);
@@ -430,9 +437,9 @@ int32_t reader_get(const evla_host *h, reader *r, int64_t i, const reader_demo *
                               : walk_to(&w, f->root, d->target, &o);
         if (st == EVLA_E_MISSING && d->shard >= 0)
             say(h, st,
-                "hdf5: %s: cannot be linked to by %s as %s: the file or the group is not "
-                "there; keep shards beside their index",
-                f->path, r->f.path, d->target);
+                "hdf5: %s: links to %s in %s, which is not there; it was made for other "
+                "files",
+                r->f.path, d->target, f->path);
         if (!st) st = read_demo(&w, d, &o);
         if (st) {
             pool_free(&d->mem);
