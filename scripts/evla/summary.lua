@@ -1,0 +1,35 @@
+-- summary.lua: what a run comes to, as one flat table for summary.json (schemas/summary.json gives the units).
+local summary = {}
+
+-- jobs: list of { name, type, state, seconds, figures, result } as the core reports them.
+function summary.of(program, jobs, extra)
+  local out = { program = program, jobs = jobs }
+  for _, j in ipairs(jobs) do
+    local f = j.figures
+    if j.type == "pipeline" and f.attempted and not out.episodes then
+      out.episodes, out.kept, out.discarded = f.attempted, f.kept, f.discarded
+      out.episodes_per_min = f.run_seconds > 0 and 60 * f.kept / f.run_seconds or 0
+      for _, figures in pairs(f) do
+        if type(figures) == "table" and figures.bytes then
+          out.dataset = { path = j.result, bytes = figures.bytes }
+        end
+      end
+    end
+  end
+  for k, v in pairs(extra or {}) do out[k] = v end
+  return out
+end
+
+-- One line that a person can quote.
+function summary.line(s)
+  if not s.episodes then
+    local done = 0
+    for _, j in ipairs(s.jobs) do if j.state == "done" or j.state == "skipped" then done = done + 1 end end
+    return ("%s: %d of %d jobs done"):format(s.program, done, #s.jobs)
+  end
+  local parts = { ("%s: %d of %d episodes kept, %.0f per minute"):format(s.program, s.kept, s.episodes, s.episodes_per_min) }
+  if s.dataset then parts[#parts + 1] = ("%.1f MB in %s"):format(s.dataset.bytes / 1e6, s.dataset.path) end
+  return table.concat(parts, ", ")
+end
+
+return summary
