@@ -60,7 +60,7 @@ extern const char *const coffee_goal_names[COFFEE_GOALS];
 #define SPOUT_Z       0.150
 #define HEAD_X        -0.075 /* front face of the head */
 #define HOLDER_X      -0.036
-#define HOLDER_RADIUS 0.0235
+#define HOLDER_RADIUS 0.0260
 #define HOLDER_FLOOR  0.185
 #define HOLDER_RIM    0.215
 #define HINGE_X       0.024

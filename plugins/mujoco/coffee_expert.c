@@ -103,13 +103,14 @@ static bool is_mug_served(const sight *s, int32_t mug)
 {
     double at[3];
     to_machine(s, world_position(s->w, mug), at);
-    return fabs(at[0] - PLACE_X) < 0.007 && fabs(at[1]) < 0.007 && at[2] < PLATE_Z + 0.0015;
+    return fabs(at[0] - PLACE_X) < 0.0085 && fabs(at[1]) < 0.0085 &&
+           at[2] < PLATE_Z + 0.0025;
 }
 
 static bool is_mug_cleared(const sight *s, int32_t mug)
 {
     const double *p = world_position(s->w, mug), *to = world_position(s->w, COFFEE_MARKER);
-    return hypot(p[0] - to[0], p[1] - to[1]) < 0.012 && p[2] < 0.0015;
+    return hypot(p[0] - to[0], p[1] - to[1]) < 0.016 && p[2] < 0.0025;
 }
 
 /* Held: deep enough to be let go, the rest it falls. Free: deep enough to fall by itself.
@@ -119,7 +120,7 @@ static bool is_pod_in(const sight *s, int32_t pod)
     double depth = is_held(s, pod) ? 0.020 : 0.008;
     double at[3];
     to_machine(s, world_position(s->w, pod), at);
-    return hypot(at[0] - HOLDER_X, at[1]) < 0.006 && at[2] < HOLDER_RIM - depth;
+    return hypot(at[0] - HOLDER_X, at[1]) < 0.009 && at[2] < HOLDER_RIM - depth;
 }
 
 /* The hand is in front of the machine where only the slot's axis leads out. */
@@ -152,7 +153,7 @@ static void leave_slot(sight *s, double height)
 static void enter_slot(sight *s, const double at[3], double x, double height)
 {
     double from[3], to[3], off = hypot(at[1], at[2] - height);
-    double open = mju_clip(1.6 - off / 0.005, 0, 1);
+    double open = mju_clip(1.8 - off / 0.015, 0, 1);
     from_machine(s, at[0], at[1], at[2], from);
     from_machine(s, at[0] + open * (x - at[0]), 0, height, to);
     face(s, s->yaw, MUG_TILT);
@@ -198,10 +199,13 @@ static void pick(sight *s, int32_t body)
     to_machine(s, point, local);
     in_hand(s, point, at);
     bool is_inside = local[0] > PLACE_X - 0.05 && fabs(local[1]) < 0.06;
-    bool is_here = fabs(at[0]) < 0.004 && fabs(at[1]) < 0.006 && fabs(at[2]) < 0.004;
+    bool is_wide = is_mug(body); /* hardly narrower than the open fingers */
+    bool is_here = fabs(at[0]) < 0.007 && fabs(at[1]) < (is_wide ? 0.0065 : 0.011) &&
+                   fabs(at[2]) < 0.006;
     /* Once the fingers close they may drift a little before they hold. */
-    if (is_here || (is_between(s, point, 0.012) && s->hand.width < 0.074)) {
+    if (is_here || (is_between(s, point, 0.018) && s->hand.width < 0.074)) {
         s->out.grip = 1;
+        motion_straight(&s->hand, s->hand.pos, point, gentle, &s->out);
         return;
     }
     if (is_inside && is_mug(body)) {
@@ -220,7 +224,7 @@ static void pick(sight *s, int32_t body)
         face(s, heading_to(point), is_mug(body) ? MUG_TILT : 0);
     }
     bool is_open = s->hand.width > 0.074;
-    funnel f = {point[2] + 0.12, 0.003, 8, across, is_open ? 0 : 0.06};
+    funnel f = {point[2] + 0.12, is_wide ? 0.006 : 0.010, 6, across, is_open ? 0 : 0.06};
     motion_funnel(&s->hand, s->hand.pos, point, &f, &s->out);
 }
 
@@ -233,7 +237,7 @@ static void serve(sight *s, int32_t mug)
     if (fabs(at[1]) < 0.03 && fabs(at[2] - PLATE_Z - 0.008) < 0.03 &&
         at[0] > PLACE_X - nearby - 0.06) {
         /* Over the tray's middle it goes down, otherwise in along the axis. */
-        bool is_over = fabs(at[0] - PLACE_X) < 0.005 && fabs(at[1]) < 0.005;
+        bool is_over = fabs(at[0] - PLACE_X) < 0.007 && fabs(at[1]) < 0.007;
         double low = PLATE_Z + 0.0002;
         if (is_over) {
             double to[3];
@@ -246,7 +250,7 @@ static void serve(sight *s, int32_t mug)
     }
     double to[3];
     to_mouth(s, at, PLATE_Z + 0.008, to);
-    funnel f = {0.12, 0.004, 6, across, 0};
+    funnel f = {0.12, 0.008, 6, across, 0};
     face(s, s->yaw, MUG_TILT);
     motion_funnel(&s->hand, p, to, &f, &s->out);
 }
@@ -269,7 +273,7 @@ static void clear(sight *s, int32_t mug)
     mju_copy3(to, world_position(s->w, COFFEE_MARKER));
     to[2] = 0.0002;
     face(s, heading_to(to), MUG_TILT);
-    funnel f = {0.12, 0.004, 6, across, 0};
+    funnel f = {0.12, 0.008, 6, across, 0};
     motion_funnel(&s->hand, p, to, &f, &s->out);
 }
 
@@ -279,7 +283,7 @@ static void insert(sight *s, int32_t pod)
     from_machine(s, HOLDER_X, 0, HOLDER_RIM - 0.021, to);
     s->out.grip = 1;
     face(s, s->yaw, 0);
-    funnel f = {0.32, 0.0008, 20, across, 0};
+    funnel f = {0.32, 0.003, 10, across, 0};
     motion_funnel(&s->hand, world_position(s->w, pod), to, &f, &s->out);
 }
 
@@ -347,21 +351,22 @@ static void open_lid(sight *s)
                  HINGE_Z + KNOB_ALONG * sin(angle) + KNOB_ABOVE * cos(angle), ahead);
     in_hand(s, knob, local);
     bool is_here =
-        fabs(local[0]) < 0.004 && fabs(local[1]) < 0.006 && fabs(local[2]) < 0.004;
+        fabs(local[0]) < 0.006 && fabs(local[1]) < 0.012 && fabs(local[2]) < 0.006;
     if (is_gripping(s, knob, 2 * KNOB_RADIUS)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
         motion_straight(&s->hand, knob, ahead, 0.16, &s->out);
         return;
     }
-    if (is_here || (is_between(s, knob, 0.012) && s->hand.width < 0.074)) {
+    if (is_here || (is_between(s, knob, 0.015) && s->hand.width < 0.074)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
+        motion_straight(&s->hand, s->hand.pos, knob, gentle, &s->out);
         return;
     }
     if (is_leaving(s)) return;
     face(s, s->yaw, 0);
-    funnel f = {knob[2] + 0.08, 0.003, 8, across, s->hand.width > 0.074 ? 0 : 0.05};
+    funnel f = {knob[2] + 0.08, 0.008, 6, across, s->hand.width > 0.074 ? 0 : 0.05};
     motion_funnel(&s->hand, s->hand.pos, knob, &f, &s->out);
 }
 

@@ -39,7 +39,7 @@ static bool is_served(const world *w, int32_t mug)
 {
     double at[3];
     within(w, mug, COFFEE_MACHINE, 0, at);
-    return hypot(at[0] - SPOUT_X, at[1]) < MUG_RADIUS - 0.006 &&
+    return hypot(at[0] - SPOUT_X, at[1]) < MUG_RADIUS - 0.0045 &&
            fabs(at[2] - PLATE_Z) < 0.004 && is_upright(w, mug) &&
            w->touch.by_fixed[PART_OBJECT + mug] > 0;
 }

@@ -12,7 +12,8 @@
 
 #define HIDDEN "group='3' rgba='0 1 0 0.3'"
 
-/* From the left behind the robot's shoulder: machine front, spout and table in one picture. */
+/* From the left behind the robot's shoulder: machine front, spout and table in one picture.
+ */
 const camera coffee_front = {
     .name = "front",
     .pos = {-0.10, -0.72, 0.70},
@@ -23,11 +24,11 @@ const camera coffee_front = {
 
 static void room(mjcf *x)
 {
-    mjcf_add(
-        x, "<light pos='0.2 -0.6 1.8' dir='0.1 0.35 -1' diffuse='0.8 0.8 0.8'/>\n");
+    mjcf_add(x, "<light pos='0.2 -0.6 1.8' dir='0.1 0.35 -1' diffuse='0.8 0.8 0.8'/>\n");
     camera_mjcf(x, &coffee_front);
-    mjcf_add(x, "<geom class='look' name='floor' type='plane' size='3 3 0.1' pos='0 0 -0.72' "
-           "rgba='0.66 0.70 0.74 1'/>\n");
+    mjcf_add(x,
+             "<geom class='look' name='floor' type='plane' size='3 3 0.1' pos='0 0 -0.72' "
+             "rgba='0.66 0.70 0.74 1'/>\n");
     mjcf_add(x, "<body name='table'>\n"
                 "<geom class='fixed' type='plane' size='1 1 0.1' " HIDDEN "/>\n"
                 "<geom class='look' type='box' size='0.52 0.62 0.02' pos='0.32 0 -0.0202' "

@@ -37,15 +37,14 @@ static void model(mjcf *x)
                 "<visual><map znear='0.02' zfar='20'/></visual>\n"
                 "<statistic center='0.4 0 0.2' extent='1'/>\n");
     arm_mjcf_defaults(x);
-    mjcf_add(
-        x, "<worldbody>\n<light pos='0.2 -0.6 1.8' dir='0.1 0.35 -1'/>\n");
+    mjcf_add(x, "<worldbody>\n<light pos='0.2 -0.6 1.8' dir='0.1 0.35 -1'/>\n");
     camera_mjcf(x, &front);
     mjcf_add(x, "<geom class='look' type='plane' size='3 3 0.1' pos='0 0 -0.72' "
-           "rgba='0.66 0.70 0.74 1'/>\n"
-           "<body name='table'>\n"
-           "<geom class='fixed' type='plane' size='1 1 0.1' group='3'/>\n"
-           "<geom class='look' type='box' size='0.52 0.62 0.02' pos='0.32 0 -0.0202' "
-           "rgba='0.80 0.66 0.50 1'/>\n</body>\n");
+                "rgba='0.66 0.70 0.74 1'/>\n"
+                "<body name='table'>\n"
+                "<geom class='fixed' type='plane' size='1 1 0.1' group='3'/>\n"
+                "<geom class='look' type='box' size='0.52 0.62 0.02' pos='0.32 0 -0.0202' "
+                "rgba='0.80 0.66 0.50 1'/>\n</body>\n");
     arm_mjcf_body(x);
     for (int i = 0; i < BALLS; i++)
         mjcf_add(x,
