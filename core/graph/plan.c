@@ -45,7 +45,7 @@ static int32_t fill_step(planner *pl, const bound_node *n, int quiet, plan_step 
 {
     plan *p = pl->p;
     pick k;
-    *s = (plan_step){.where = n->where, .aliased = -1, .of = (int32_t)(n - pl->b->nodes)};
+    *s = (plan_step){.where = n->where, .aliased = -1};
     int32_t st = infer_node(pl->cx, &p->mem, pl->b, n, &s->node);
     if (st < 0 || (st = choose_kernel(pl->cx, pl->o, &s->node, quiet, &k)) < 0) return st;
     if ((st = choose_work(pl->cx, &p->mem, pl->o, &s->node, &k, &s->work)) < 0) return st;
@@ -90,7 +90,7 @@ static double node_flops(const planner *pl, const bound_node *n)
     return flops;
 }
 
-static int32_t add_step(planner *pl, const bound_node *n, int quiet)
+static int32_t add_step(planner *pl, const bound_node *n, int32_t of, int quiet)
 {
     plan_step *s = &pl->steps[pl->n];
     int32_t st = fill_step(pl, n, quiet, s);
@@ -98,6 +98,7 @@ static int32_t add_step(planner *pl, const bound_node *n, int quiet)
         if (n->where && pl->cx->code) ctx_prefix(pl->cx, "%s", n->where);
         return st;
     }
+    s->of = of;
     s->flops = node_flops(pl, n);
     for (int32_t i = 0; i < n->n_in; i++)
         s->bytes += wire_bytes(pl, n->in[i]);
@@ -120,12 +121,10 @@ static int32_t choose_all(planner *pl)
     for (int32_t i = 0; i < b->n_nodes; i++) {
         const bound_node *n = &b->nodes[i];
         if (n->is_gone) continue;
-        int32_t st = add_step(pl, n, n->n_body > 0);
+        int32_t st = add_step(pl, n, i, n->n_body > 0);
         if (st == EVLA_E_MISSING && n->n_body && !pl->cx->code)
-            for (int32_t k = 0; k < n->n_body; k++) {
-                if ((st = add_step(pl, &n->body[k], 0)) < 0) return st;
-                pl->steps[pl->n - 1].of = i;
-            }
+            for (int32_t k = 0; k < n->n_body; k++)
+                if ((st = add_step(pl, &n->body[k], i, 0)) < 0) return st;
         if (st < 0) return st;
     }
     return 0;
@@ -170,12 +169,12 @@ static void find_lives(const planner *pl, layout *l)
 
 static void find_home(const planner *pl, layout *l, int32_t w)
 {
-    const bound_wire *wire = &pl->b->wires[w];
+    const bound_wire *from = &pl->b->wires[w];
     place *at = &l->places[w];
     if (at->last < 0) return; /* nobody reads or makes it */
-    at->slot = wire->slot;
+    at->slot = from->slot;
     at->bytes = wire_bytes(pl, w);
-    switch (wire->kind) {
+    switch (from->kind) {
     case WIRE_WEIGHT:
         at->home = HOME_WEIGHT;
         break;
@@ -341,6 +340,7 @@ static int32_t find_sizes(planner *pl)
     p->state_types = arena_push(&p->mem, (size_t)m->n_states + 1, sizeof *p->state_types);
     unsigned char *seen = arena_push(&p->mem, (size_t)m->n_weights + 1, 1);
     if (!p->state_types || !seen) return no_room(pl);
+    p->n_states = m->n_states;
     for (int32_t i = 0; i < m->n_states; i++)
         p->state_types[i].rank = -1;
     for (int32_t w = 0; w < pl->b->n_wires; w++) {

@@ -57,6 +57,7 @@ typedef struct plan {
     plan_step *steps;
     region *regions;
     evla_type *state_types; /* by slot of the model; rank -1: not used here */
+    int32_t n_states;       /* how many the model had */
     int32_t n_steps, n_regions;
     int32_t n_workers;
     int inputs_consumed;
