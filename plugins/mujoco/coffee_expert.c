@@ -264,16 +264,25 @@ static void clear(sight *s, int32_t mug)
     if (at[0] > PLACE_X - nearby && fabs(at[1]) < 0.1 && at[2] < 0.15) {
         /* Off the tray first, then straight out. */
         bool is_up = at[2] > PLATE_Z + 0.006;
-        from_machine(s, is_up ? PLACE_X - nearby - 0.02 : at[0], at[1], PLATE_Z + 0.012,
-                     to);
+        from_machine(s, is_up ? PLACE_X - nearby - 0.02 : at[0], at[1],
+                     fmax(at[2], PLATE_Z + 0.012), to);
         face(s, s->yaw, MUG_TILT);
         motion_straight(&s->hand, p, to, 0.25, &s->out);
         return;
     }
-    mju_copy3(to, world_position(s->w, COFFEE_MARKER));
-    to[2] = 0.0002;
-    face(s, heading_to(to), MUG_TILT);
+    double spot[3];
+    to_machine(s, world_position(s->w, COFFEE_MARKER), spot);
     funnel f = {0.12, 0.008, 6, across, 0};
+    if (fabs(at[1]) < 0.16 && fabs(spot[1]) > 0.16 && spot[0] > PLACE_X - nearby - 0.03) {
+        /* Round the machine's front: sideways first, where the straight way leads back in.
+         */
+        from_machine(s, PLACE_X - nearby - 0.04, spot[1] < 0 ? -0.19 : 0.19, 0.12, to);
+        face(s, s->yaw, MUG_TILT);
+    } else {
+        mju_copy3(to, world_position(s->w, COFFEE_MARKER));
+        to[2] = 0.0002;
+        face(s, heading_to(to), MUG_TILT);
+    }
     motion_funnel(&s->hand, p, to, &f, &s->out);
 }
 
