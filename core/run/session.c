@@ -463,8 +463,8 @@ int32_t session_snapshot(ctx *cx, const session *s, snapshot **out)
 
 int32_t session_restore(ctx *cx, session *s, const snapshot *from)
 {
-    int same = fros->n_states == s->n_states && from->bytes == s->bytes - s->arena_bytes;
-    for (int32_t k = 0; same && k < fros->n_states; k++)
+    int same = from->n_states == s->n_states && from->bytes == s->bytes - s->arena_bytes;
+    for (int32_t k = 0; same && k < from->n_states; k++)
         same = type_equal(&from->types[k], &s->states[k].type);
     if (!same)
         return ctx_fail(
@@ -472,7 +472,7 @@ int32_t session_restore(ctx *cx, session *s, const snapshot *from)
             "session of model %s: the snapshot is of a session with other states",
             s->of->name);
     if (from->bytes) memcpy(s->block + s->arena_bytes, from->data, (size_t)from->bytes);
-    for (int32_t k = 0; k < fros->n_states; k++)
+    for (int32_t k = 0; k < from->n_states; k++)
         s->states[k].is_valid = from->is_valid[k];
     return 0;
 }
