@@ -289,7 +289,8 @@ int image_store(image *im, int fd)
     uint64_t at = 0, begin = 0, bytes = 0;
     int n = 0, next = 0;
     if (im->error) return im->error;
-    qsort(im->extent, (size_t)im->n_extents, sizeof *im->extent, by_place);
+    if (im->n_extents)
+        qsort(im->extent, (size_t)im->n_extents, sizeof *im->extent, by_place);
     while (at < im->eof) {
         const uint8_t *data = NULL;
         uint64_t part = PAGE - at % PAGE;
