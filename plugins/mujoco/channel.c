@@ -164,8 +164,7 @@ int32_t channel_make(const evla_host *h, const scene *s, double control_hz,
     return EVLA_OK;
 }
 
-/* ---- samples
- * ------------------------------------------------------------------------------ */
+/* ---- samples ---- */
 
 int32_t channel_eye_make(const evla_host *h, const world *w, const camera_request *c,
                          eye *out)

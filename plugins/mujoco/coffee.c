@@ -89,8 +89,7 @@ void coffee_instruct(int32_t goal, int32_t phrasing, char *text, size_t size)
     text[n] = 0;
 }
 
-/* ---- how an episode starts
- * ---------------------------------------------------------------- */
+/* ---- how an episode starts ---- */
 
 static const double keep_apart =
     0.13; /* m between centres: fingers open to 0.058 each side */
@@ -144,7 +143,8 @@ void coffee_reset(world *w, rng *r)
     static const double near[7] = {0.43, 0.43, 0.39, 0.39, 0.36, 0.45, 0.40};
     static const double far[7] = {0.64, 0.64, 0.66, 0.66, 0.68, 0.62, 0.75};
     const coffee_goal *g = &coffee_goals[w->goal];
-    spot machine = {rng_uniform(r, 0.585, 0.645), rng_uniform(r, -0.065, 0.065)}, at[7];
+    spot machine = {rng_uniform(r, 0.585, 0.645), rng_uniform(r, -0.065, 0.065)},
+         at[7] = {{0, 0}};
     double yaw = rng_uniform(r, -0.35, 0.35);
     bool is_late = g->task == TASK_LOAD || g->task == TASK_CLOSE || g->task == TASK_OPEN;
     int32_t served = g->task == TASK_CLEAR             ? g->mug
@@ -178,8 +178,7 @@ void coffee_reset(world *w, rng *r)
     }
 }
 
-/* ---- the table
- * ---------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static const char *const labels[] = {"background", "robot",      "table",    "machine",
                                      "lid",        "mug_red",    "mug_blue", "pod_green",

@@ -296,8 +296,7 @@ static void insert(sight *s, int32_t pod)
     motion_funnel(&s->hand, world_position(s->w, pod), to, &f, &s->out);
 }
 
-/* ---- the lid
- * ------------------------------------------------------------------------------ */
+/* ---- the lid ---- */
 
 /* Behind the open lid a closed hand comes down, pushes it past upright and lets gravity do
  * the rest; a lid that stops half-way is pressed from above. */
@@ -379,8 +378,7 @@ static void open_lid(sight *s)
     motion_funnel(&s->hand, s->hand.pos, knob, &f, &s->out);
 }
 
-/* ---- what to do
- * --------------------------------------------------------------------------- */
+/* ---- what to do ---- */
 
 /* Nothing left to do: away from everything, open, still. */
 static void rest(sight *s)

@@ -225,7 +225,7 @@ void coffee_model(mjcf *x)
     mjcf_add(x, "<mujoco model='evla coffee'>\n"
                 "<compiler angle='radian' inertiafromgeom='auto'/>\n"
                 "<option timestep='0.005' cone='elliptic' impratio='10' solver='Newton' "
-                "tolerance='1e-8'/>\n"
+                "tolerance='1e-8' jacobian='sparse'/>\n"
                 "<size njmax='500' nconmax='160'/>\n"
                 "<visual><map znear='0.02' zfar='20'/></visual>\n"
                 "<statistic center='0.4 0 0.1' extent='1'/>\n");

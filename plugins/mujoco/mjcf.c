@@ -33,17 +33,16 @@ static bool reserve(mjcf *x, size_t more)
 
 void mjcf_add(mjcf *x, const char *format, ...)
 {
-    va_list args, again;
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
     if (n < 0) x->failed = true;
-    if (n >= 0 && reserve(x, (size_t)n)) {
-        vsnprintf(x->text + x->length, (size_t)n + 1, format, again);
-        x->length += (size_t)n;
-    }
-    va_end(again);
+    if (n < 0 || !reserve(x, (size_t)n)) return;
+    va_start(args, format);
+    vsnprintf(x->text + x->length, (size_t)n + 1, format, args);
+    va_end(args);
+    x->length += (size_t)n;
 }
 
 void mjcf_ring(mjcf *x, int n, double radius, double wall, double z0, double z1,

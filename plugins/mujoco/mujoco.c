@@ -105,8 +105,7 @@ static const evla_param params_table[] = {
      .offset = offsetof(mujoco_params, goals)},
 };
 
-/* ---- what there is
- * ------------------------------------------------------------------------ */
+/* ---- what there is ---- */
 
 static int32_t find_goals(const evla_host *h, const mujoco_params *p,
                           int32_t out[MOST_GOALS], int32_t *n)
@@ -264,8 +263,7 @@ static int32_t body_describe(const evla_host *h, const void *params, evla_body_i
     return out->action_doc && out->events && out->goals ? EVLA_OK : EVLA_E_NOMEM;
 }
 
-/* ---- a body at work
- * ----------------------------------------------------------------------- */
+/* ---- a body at work ---- */
 
 static void body_close(const evla_host *h, void *self)
 {

@@ -184,7 +184,7 @@ static void refresh(world *w)
 
 static void step(world *w, const double speed[ARM_JOINTS])
 {
-    double at[ARM_JOINTS], from[ARM_JOINTS];
+    double at[ARM_JOINTS] = {0}, from[ARM_JOINTS];
     memcpy(from, w->command, sizeof from);
     for (int k = 1; k <= w->n_steps; k++) {
         for (int i = 0; i < ARM_JOINTS; i++)
