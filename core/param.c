@@ -393,8 +393,7 @@ static int32_t preset_value(const fill *f, const evla_param *p, value *out)
     for (char *s = text; *text == '{' && *s; s++)
         *s = *s == '{' ? '[' : *s == '}' ? ']' : *s;
     if (value_parse(f->a, text, strlen(text), out, NULL) < 0)
-        return ctx_fail(f->cx, EVLA_E_BUG, "%s: its preset \"%s\" cannot be read", p->name,
-                        p->preset);
+        return fault(f, EVLA_E_BUG, p->name, "its preset \"%s\" cannot be read", p->preset);
     return 0;
 }
 
