@@ -170,6 +170,17 @@ static void to_mouth(const sight *s, const double at[3], double height, double o
     from_machine(s, x, y, height, out);
 }
 
+/* Is the straight way from `at` to `goal` (machine coordinates) one that leads back into
+ * the slot? Then writes a place beside the machine's front to go to first. */
+static bool is_detour(const sight *s, const double at[3], const double goal[3],
+                      double height, double out[3])
+{
+    if (fabs(at[1]) > 0.16 || at[0] > 0 || at[2] > 0.19) return false;
+    if (fabs(goal[1]) < 0.16 || goal[0] < PLACE_X - nearby - 0.03) return false;
+    from_machine(s, PLACE_X - nearby - 0.04, goal[1] < 0 ? -0.19 : 0.19, height, out);
+    return true;
+}
+
 /* Waits until the fingers are off what is between them, or leaves the slot. True: it did.
  */
 static bool is_leaving(sight *s)
@@ -199,6 +210,7 @@ static void pick(sight *s, int32_t body)
     to_machine(s, point, local);
     in_hand(s, point, at);
     bool is_inside = local[0] > PLACE_X - 0.05 && fabs(local[1]) < 0.06;
+    const double cruise = point[2] + 0.12;
     bool is_wide = is_mug(body); /* hardly narrower than the open fingers */
     bool is_here = fabs(at[0]) < 0.007 && fabs(at[1]) < (is_wide ? 0.0065 : 0.011) &&
                    fabs(at[2]) < 0.006;
@@ -222,9 +234,10 @@ static void pick(sight *s, int32_t body)
     } else {
         if (is_leaving(s)) return;
         face(s, heading_to(point), is_mug(body) ? MUG_TILT : 0);
+        is_detour(s, s->tcp, local, cruise, point);
     }
     bool is_open = s->hand.width > 0.074;
-    funnel f = {point[2] + 0.12, is_wide ? 0.006 : 0.010, 6, across, is_open ? 0 : 0.06};
+    funnel f = {cruise, is_wide ? 0.006 : 0.010, 6, across, is_open ? 0 : 0.06};
     motion_funnel(&s->hand, s->hand.pos, point, &f, &s->out);
 }
 
@@ -273,10 +286,7 @@ static void clear(sight *s, int32_t mug)
     double spot[3];
     to_machine(s, world_position(s->w, COFFEE_MARKER), spot);
     funnel f = {0.12, 0.008, 6, across, 0};
-    if (fabs(at[1]) < 0.16 && fabs(spot[1]) > 0.16 && spot[0] > PLACE_X - nearby - 0.03) {
-        /* Round the machine's front: sideways first, where the straight way leads back in.
-         */
-        from_machine(s, PLACE_X - nearby - 0.04, spot[1] < 0 ? -0.19 : 0.19, 0.12, to);
+    if (is_detour(s, at, spot, 0.12, to)) {
         face(s, s->yaw, MUG_TILT);
     } else {
         mju_copy3(to, world_position(s->w, COFFEE_MARKER));
