@@ -100,7 +100,7 @@ def load(path, n, repeat, large, what):
 
 
 with tempfile.TemporaryDirectory(prefix="evla-h5py-") as root:
-    cases = [("one file", 1 << 30, "none", "separate", 1, 1), ("shards", 100000, "none", "separate", 1, 4),
+    cases = [("one file", 1 << 30, "none", "separate", 1, 1), ("shards", 115000, "none", "separate", 1, 4),
              ("gzip shards", 400000, "gzip", "repeat", 8, 4), ("repeat", 1 << 30, "none", "repeat", 1, 1)]
     for what, shard, compress, images, large, n_shards in cases:
         folder = os.path.join(root, what.replace(" ", "-"))

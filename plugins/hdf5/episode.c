@@ -8,13 +8,15 @@
 #include "pack.h"
 #include <string.h>
 
+// clang-format off
 enum {
-    SMALL = 8192, /* less is not compressed: an index of chunks takes 4 KiB */
-    SMALL_ROWS =
-        65536, /* rows of numbers are compressed in chunks of about this many bytes */
-    ALIGN_FROM = 16384, /* arrays of this size and more begin on a page (part.c) */
-    ALIGNED = 4096
+    SMALL       = 8192,    /* less is not compressed: an index of chunks takes 4 KiB */
+    SMALL_ROWS  = 65536,   /* rows of numbers are compressed in chunks of about this size */
+    LARGE_CHUNK = 1 << 26, /* of a large camera, fewer frames than asked for are enough */
+    ALIGN_FROM  = 16384,   /* arrays of this size and more begin on a page (part.c) */
+    ALIGNED     = 4096
 };
+// clang-format on
 
 static const char *const own_attrs[] = {"num_samples", "stored_bytes",   "total",
                                         "evla_layout", "valid_fraction", NULL};
@@ -288,6 +290,8 @@ static int32_t columns_store(const evla_host *h, const settings *s, episode *e)
             int64_t row = (int64_t)(c->bytes / (uint64_t)c->shape[0]),
                     rows = SMALL_ROWS / row;
             c->chunk_rows = rows > s->p.chunk ? rows : s->p.chunk;
+            if (c->chunk_rows > LARGE_CHUNK / row) c->chunk_rows = LARGE_CHUNK / row;
+            if (c->chunk_rows < 1) c->chunk_rows = 1;
             if (c->chunk_rows > c->shape[0]) c->chunk_rows = c->shape[0];
             int32_t st = pack_column(h, &e->mem, c, (int)s->p.level);
             if (st) return st;

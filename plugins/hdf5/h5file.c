@@ -33,8 +33,7 @@ enum {
 
 static const uint8_t magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
-/* ---- sentences
- * ---------------------------------------------------------------------------- */
+/* ---- sentences --------------------------------------------------------------------- */
 
 int32_t h5file_damaged(h5walk *w, const char *what, uint64_t at)
 {
@@ -58,8 +57,7 @@ int32_t h5file_unknown(h5walk *w, const char *format, ...)
                w->f->path, what);
 }
 
-/* ---- bytes
- * -------------------------------------------------------------------------------- */
+/* ---- bytes ------------------------------------------------------------------------- */
 
 uint64_t cursor_get(cursor *c, uint32_t n_bytes)
 {
@@ -197,8 +195,7 @@ bool h5file_is_sealed(const uint8_t *p, uint64_t n)
     return lookup3(p, n - 4) == (uint32_t)cursor_get(&c, 4);
 }
 
-/* ---- superblock
- * --------------------------------------------------------------------------- */
+/* ---- superblock -------------------------------------------------------------------- */
 
 static int32_t superblock(h5walk *w, h5file *f, cursor c)
 {
@@ -277,8 +274,7 @@ h5walk h5file_walk(const evla_host *h, const h5file *f, pool *mem)
                         (int64_t)(f->size < (uint64_t)1 << 32 ? f->size * 16 : f->size)};
 }
 
-/* ---- object headers
- * ----------------------------------------------------------------------- */
+/* ---- object headers ---------------------------------------------------------------- */
 
 static int32_t push_message(h5walk *w, h5object *o, h5message m)
 {
@@ -382,8 +378,7 @@ static cursor body(const h5message *m)
     return (cursor){m->body, m->body + m->bytes, false};
 }
 
-/* ---- links
- * -------------------------------------------------------------------------------- */
+/* ---- links ------------------------------------------------------------------------- */
 
 int32_t h5file_link_message(h5walk *w, cursor c, h5links *out)
 {
@@ -463,8 +458,7 @@ int32_t h5file_links(h5walk *w, const h5object *o, h5links *out)
                                          : h5tree_dense(w, heap, tree, 4, link_each, out);
 }
 
-/* ---- attributes
- * --------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------- */
 
 static bool same(const h5type *t, int32_t dtype, uint32_t bytes)
 {

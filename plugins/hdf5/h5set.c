@@ -12,8 +12,7 @@ enum {
     RATIO = 1100             /* deflate makes at most 1032 bytes of one; lzf fewer */
 };
 
-/* ---- types
- * -------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------- */
 
 static void float_type(cursor c, uint64_t bits, h5type *t)
 {
@@ -106,8 +105,7 @@ int32_t h5file_space(h5walk *w, cursor c, int32_t *rank, int64_t *shape)
     return c.is_short ? h5file_damaged(w, "a shape that is cut short", 0) : EVLA_OK;
 }
 
-/* ---- filters
- * ------------------------------------------------------------------------------ */
+/* ---- filters ----------------------------------------------------------------------- */
 
 static int32_t read_filters(h5walk *w, cursor c, h5set *s)
 {
@@ -137,8 +135,7 @@ static int32_t read_filters(h5walk *w, cursor c, h5set *s)
     return c.is_short ? h5file_damaged(w, "filters that are cut short", 0) : EVLA_OK;
 }
 
-/* ---- chunks
- * ------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------ */
 
 static int32_t keep_chunk(h5walk *w, h5set *s, const uint64_t *offset, h5chunk k)
 {
@@ -312,8 +309,7 @@ static int32_t chunks_v4(h5walk *w, cursor c, h5set *s)
     }
 }
 
-/* ---- layout
- * ------------------------------------------------------------------------------- */
+/* ---- layout ------------------------------------------------------------------------ */
 
 static int32_t read_layout(h5walk *w, cursor c, h5set *s)
 {

@@ -10,8 +10,7 @@
 
 enum { MAX_LEVEL = 16, MAX_WIDTH = 1 << 12 };
 
-/* ---- old groups
- * --------------------------------------------------------------------------- */
+/* ---- old groups -------------------------------------------------------------------- */
 
 static int32_t symbol_node(h5walk *w, uint64_t at, cursor names, h5links *out)
 {
@@ -85,8 +84,7 @@ int32_t h5tree_old_group(h5walk *w, uint64_t tree, uint64_t heap, h5links *out)
     return names.p ? group_node(w, tree, -1, names, out) : EVLA_E_FORMAT;
 }
 
-/* ---- fractal heap
- * ------------------------------------------------------------------------- */
+/* ---- fractal heap ------------------------------------------------------------------ */
 
 typedef struct heap {
     uint64_t at, start_block, max_direct, max_managed, root;
@@ -261,8 +259,7 @@ int32_t h5tree_dense(h5walk *w, uint64_t heap_at, uint64_t tree, uint32_t id_fro
     return h5file_is_nowhere(w->f, root) ? EVLA_OK : dense_node(w, &d, root, depth, n_root);
 }
 
-/* ---- global heap
- * -------------------------------------------------------------------------- */
+/* ---- global heap ------------------------------------------------------------------- */
 
 int32_t h5tree_heap_text(h5walk *w, uint64_t at, uint32_t index, uint64_t n,
                          const char **out)

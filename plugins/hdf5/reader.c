@@ -2,11 +2,11 @@
  * reader.c -- demonstrations and their rows: see reader.h.
  *
  * Reads: robomimic's layout, as evla, robosuite, robomimic, LIBERO and MimicGen write it.
- * Not here: the structure of HDF5 files (h5file.c), records (source.c).
+ * Not here: the structure of HDF5 files (h5file.c), unpacking rows (rows.c), records
+ * (source.c).
  */
 #include "reader.h"
-#include "pack.h"
-#include <libdeflate.h>
+#include "rows.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,15 +14,6 @@
 #include <unistd.h>
 
 enum { MAX_DEPTH = 8, MAX_FIELDS = 4096, MAX_SHARDS = 1 << 16 };
-
-/* What unpacking a chunk needs; kept between calls, since fresh pages cost more than
- * inflating. */
-typedef struct workspace {
-    struct workspace *next;
-    struct libdeflate_decompressor *z;
-    uint8_t *packed, *a, *b;
-    uint64_t packed_bytes, bytes;
-} workspace;
 
 typedef struct demo {
     reader_demo seen;
@@ -46,15 +37,14 @@ struct reader {
     demo *demos;
     shard *shards;
     const evla_attr *attrs;
-    workspace *spare;
+    rows_cache rows;
     pthread_mutex_t lock;
     int64_t n_demos;
     int32_t n_shards;
     int32_t n_attrs;
 };
 
-/* ---- opening
- * ------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------- */
 
 static const h5link *link_find(const h5links *links, const char *name)
 {
@@ -242,6 +232,7 @@ int32_t reader_open(const evla_host *h, const char *path, const char *mask, read
     reader *r = calloc(1, sizeof *r);
     if (!r) return say_nomem(h, path);
     pthread_mutex_init(&r->lock, NULL);
+    rows_open(&r->rows);
     const char *kept = pool_text(&r->mem, "%s", path);
     int32_t st = kept ? h5file_open(h, kept, &r->f) : say_nomem(h, path);
     if (!st) st = read_data(h, r, mask);
@@ -254,15 +245,6 @@ int32_t reader_open(const evla_host *h, const char *path, const char *mask, read
     return st;
 }
 
-static void workspace_free(workspace *w)
-{
-    libdeflate_free_decompressor(w->z);
-    free(w->packed);
-    free(w->a);
-    free(w->b);
-    free(w);
-}
-
 void reader_close(reader *r)
 {
     if (!r) return;
@@ -270,11 +252,7 @@ void reader_close(reader *r)
         pool_free(&r->demos[i].mem);
     for (int32_t i = 0; i < r->n_shards; i++)
         h5file_close(&r->shards[i].f);
-    while (r->spare) {
-        workspace *w = r->spare;
-        r->spare = w->next;
-        workspace_free(w);
-    }
+    rows_close(&r->rows);
     h5file_close(&r->f);
     pool_free(&r->mem);
     pthread_mutex_destroy(&r->lock);
@@ -293,8 +271,7 @@ const evla_attr *reader_attrs(const reader *r, int32_t *n)
     return r->attrs;
 }
 
-/* ---- one demonstration
- * -------------------------------------------------------------------- */
+/* ---- one demonstration ------------------------------------------------------------- */
 
 typedef struct field_list {
     reader_field *field;
@@ -464,251 +441,10 @@ int32_t reader_dtype(const evla_host *h, const reader_field *f)
     return f->set.type.dtype == H5_F16 ? h->dtype(h, "f16") : f->set.type.dtype;
 }
 
-/* ---- rows
- * --------------------------------------------------------------------------------- */
-
-static workspace *workspace_get(reader *r, uint64_t packed_bytes, uint64_t bytes)
-{
-    pthread_mutex_lock(&r->lock);
-    workspace *w = r->spare;
-    if (w) r->spare = w->next;
-    pthread_mutex_unlock(&r->lock);
-    if (!w) w = calloc(1, sizeof *w);
-    if (w && !w->z) w->z = libdeflate_alloc_decompressor();
-    if (w && w->packed_bytes < packed_bytes) {
-        free(w->packed);
-        w->packed = malloc(packed_bytes);
-        w->packed_bytes = packed_bytes;
-    }
-    if (w && w->bytes < bytes) {
-        free(w->a);
-        free(w->b);
-        w->a = malloc(bytes);
-        w->b = malloc(bytes);
-        w->bytes = bytes;
-    }
-    if (!w || !w->z || !w->packed || !w->a || !w->b) {
-        if (w) workspace_free(w);
-        return NULL;
-    }
-    return w;
-}
-
-static void workspace_put(reader *r, workspace *w)
-{
-    pthread_mutex_lock(&r->lock);
-    w->next = r->spare;
-    r->spare = w;
-    pthread_mutex_unlock(&r->lock);
-}
-
-/* LZF as h5py writes it (Marc Lehmann's liblzf). */
-static bool inflate_lzf(const uint8_t *in, uint64_t in_bytes, uint8_t *out, uint64_t bytes)
-{
-    const uint8_t *end = in + in_bytes;
-    uint64_t n = 0;
-    while (in < end) {
-        uint32_t head = *in++;
-        if (head < 32) {
-            uint64_t run = head + 1;
-            if (run > (uint64_t)(end - in) || run > bytes - n) return false;
-            memcpy(out + n, in, run);
-            in += run, n += run;
-            continue;
-        }
-        uint64_t run = head >> 5, back = (head & 31) << 8;
-        if (run == 7) {
-            if (in == end) return false;
-            run += *in++;
-        }
-        if (in == end) return false;
-        back += *in++ + 1;
-        run += 2;
-        if (back > n || run > bytes - n) return false;
-        for (; run; run--, n++)
-            out[n] = out[n - back];
-    }
-    return n == bytes;
-}
-
-/* Undoes the filters of one chunk, last one first. *out is where the elements end up: in
- * w->a, w->b, or in `direct` when given (the last step then writes there). */
-static const uint8_t *unpack(const h5set *s, const h5chunk *k, workspace *w,
-                             uint8_t *direct)
-{
-    const uint8_t *from = w->packed;
-    uint64_t n = k->bytes;
-    int32_t last = -1; /* the filter that is undone last and moves bytes */
-    for (int32_t i = s->n_filters - 1; i >= 0; i--)
-        if (!(k->skips >> i & 1) && s->filter[i].id != H5_FLETCHER32 &&
-            !(s->filter[i].id == H5_SHUFFLE && s->filter[i].value == 1))
-            last = i;
-    for (int32_t i = s->n_filters - 1; i >= 0; i--) {
-        uint8_t *to = direct && i == last ? direct : from == w->a ? w->b : w->a;
-        if (k->skips >> i & 1) continue;
-        switch (s->filter[i].id) {
-        case H5_FLETCHER32:
-            if (n < 4) return NULL;
-            n -= 4;
-            break;
-        case H5_SHUFFLE:
-            if (s->filter[i].value == 1) break;
-            if (n > s->chunk_bytes) return NULL;
-            pack_unshuffle(from, n, s->filter[i].value, to);
-            from = to;
-            break;
-        case H5_DEFLATE: {
-            size_t got = 0;
-            /* fletcher32 below deflate makes the stream 4 bytes longer than the chunk */
-            if (libdeflate_zlib_decompress(w->z, from, n, to,
-                                           s->chunk_bytes + (to == direct ? 0 : 4), &got))
-                return NULL;
-            n = got;
-            from = to;
-            break;
-        }
-        default:
-            if (!inflate_lzf(from, n, to, s->chunk_bytes)) return NULL;
-            n = s->chunk_bytes;
-            from = to;
-        }
-    }
-    return n == s->chunk_bytes ? from : NULL;
-}
-
-/* Copies the part of a chunk that lies in rows [first, first + n). at: the chunk's first
- * element. */
-static void copy_box(const h5set *s, const int64_t *at, const uint8_t *chunk, int64_t first,
-                     int64_t n, uint8_t *out)
-{
-    int64_t from[8], count[8], index[8] = {0}, element = s->type.bytes;
-    int32_t last = s->rank - 1;
-    for (int32_t a = 0; a < s->rank; a++) {
-        int64_t low = at[a], high = at[a] + s->chunk[a];
-        if (high > s->shape[a]) high = s->shape[a];
-        if (a == 0 && low < first) low = first;
-        if (a == 0 && high > first + n) high = first + n;
-        from[a] = low;
-        count[a] = high - low;
-        if (count[a] <= 0) return;
-    }
-    for (;;) {
-        int64_t source = 0, target = 0;
-        for (int32_t a = 0; a < s->rank; a++) {
-            int64_t x = from[a] + index[a];
-            source = source * s->chunk[a] + (x - at[a]);
-            target = target * s->shape[a] + (a == 0 ? x - first : x);
-        }
-        memcpy(out + target * element, chunk + source * element,
-               (size_t)(count[last] * element));
-        int32_t a = last - 1;
-        while (a >= 0 && ++index[a] == count[a])
-            index[a--] = 0;
-        if (a < 0) return;
-    }
-}
-
-static int32_t one_chunk(const evla_host *h, const h5file *f, const reader_field *field,
-                         const int64_t *at, const h5chunk *k, int64_t first, int64_t n,
-                         workspace *w, uint8_t *out)
-{
-    const h5set *s = &field->set;
-    uint64_t row = s->bytes / (uint64_t)s->shape[0]; /* shape[0] > 0: there is a chunk */
-    bool is_rows = true, is_whole = at[0] >= first && at[0] + s->chunk[0] <= first + n;
-    for (int32_t a = 1; a < s->rank; a++)
-        is_rows = is_rows && s->chunk[a] == s->shape[a];
-    uint8_t *direct = is_rows && is_whole ? out + (uint64_t)(at[0] - first) * row : NULL;
-    if (k->at == 0) return EVLA_OK; /* never written: zeros, which is what out holds */
-    int32_t st;
-    if (s->n_filters == 0 && is_rows) { /* straight from the file */
-        int64_t low = at[0] > first ? at[0] : first, high = at[0] + s->chunk[0];
-        if (high > first + n) high = first + n;
-        return h5file_read(h, f, k->at + (uint64_t)(low - at[0]) * row,
-                           (uint64_t)(high - low) * row,
-                           out + (uint64_t)(low - first) * row);
-    }
-    if ((st = h5file_read(h, f, k->at, k->bytes, w->packed)) != 0) return st;
-    const uint8_t *plain = unpack(s, k, w, direct);
-    if (!plain)
-        return say(h, EVLA_E_FORMAT,
-                   "hdf5: %s: a chunk of %s at byte %llu does not unpack: the file is "
-                   "damaged; copy "
-                   "it again or make it anew",
-                   f->path, field->name, (unsigned long long)k->at);
-    if (is_rows) {
-        int64_t low = at[0] > first ? at[0] : first, high = at[0] + s->chunk[0];
-        if (high > first + n) high = first + n;
-        if (plain != direct)
-            memcpy(out + (uint64_t)(low - first) * row,
-                   plain + (uint64_t)(low - at[0]) * row, (uint64_t)(high - low) * row);
-    } else {
-        copy_box(s, at, plain, first, n, out);
-    }
-    return EVLA_OK;
-}
-
-static int32_t chunked_rows(const evla_host *h, reader *r, const h5file *f,
-                            const reader_field *field, int64_t first, int64_t n,
-                            uint8_t *out)
-{
-    const h5set *s = &field->set;
-    int64_t per_row = 1, low = first / s->chunk[0], high = (first + n - 1) / s->chunk[0];
-    uint64_t packed = 0;
-    int32_t st = EVLA_OK;
-    for (int32_t a = 1; a < s->rank; a++)
-        per_row *= s->grid[a];
-    for (int64_t i = low * per_row; i < (high + 1) * per_row; i++) {
-        if (s->chunks[i].bytes > packed) packed = s->chunks[i].bytes;
-        if (s->chunks[i].at == 0)
-            memset(out, 0, (uint64_t)n * (s->bytes / (uint64_t)s->shape[0]));
-    }
-    workspace *w = workspace_get(r, packed + 1, s->chunk_bytes + 8);
-    if (!w) return say_nomem(h, "a chunk");
-    for (int64_t i = low * per_row; !st && i < (high + 1) * per_row; i++) {
-        int64_t at[8], rest = i;
-        for (int32_t a = s->rank - 1; a >= 0; a--) {
-            at[a] = rest % s->grid[a] * s->chunk[a];
-            rest /= s->grid[a];
-        }
-        st = one_chunk(h, f, field, at, &s->chunks[i], first, n, w, out);
-    }
-    workspace_put(r, w);
-    return st;
-}
-
-static void swap_bytes(uint8_t *p, uint64_t bytes, uint32_t element)
-{
-    for (uint64_t at = 0; at + element <= bytes; at += element)
-        for (uint32_t i = 0; i < element / 2; i++) {
-            uint8_t x = p[at + i];
-            p[at + i] = p[at + element - 1 - i];
-            p[at + element - 1 - i] = x;
-        }
-}
-
-int32_t reader_rows(const evla_host *h, reader *r, int64_t i, const reader_field *field,
+int32_t reader_rows(const evla_host *h, reader *r, int64_t i, const reader_field *f,
                     int64_t first, int64_t n, void *out)
 {
-    const h5set *s = &field->set;
-    const h5file *f =
+    const h5file *in =
         i < 0 || r->demos[i].shard < 0 ? &r->f : &r->shards[r->demos[i].shard].f;
-    int64_t rows = s->rank ? s->shape[0] : 1;
-    int32_t st = EVLA_OK;
-    if (first < 0 || n < 0 || n > rows || first > rows - n)
-        return say(h, EVLA_E_RANGE,
-                   "hdf5: %s: %s has %lld rows, but %lld from %lld were asked for", f->path,
-                   field->name, (long long)rows, (long long)n, (long long)first);
-    if (n == 0 || s->bytes == 0) return EVLA_OK;
-    uint64_t row = s->bytes / (uint64_t)rows, at = (uint64_t)first * row,
-             bytes = (uint64_t)n * row;
-    if (s->layout == H5_COMPACT)
-        memcpy(out, s->compact + at, bytes);
-    else if (s->layout == H5_CHUNKED)
-        st = chunked_rows(h, r, f, field, first, n, out);
-    else if (s->at == UINT64_MAX)
-        memset(out, 0, bytes);
-    else
-        st = h5file_read(h, f, s->at + at, bytes, out);
-    if (!st && s->type.is_big_endian) swap_bytes(out, bytes, s->type.bytes);
-    return st;
+    return rows_read(h, in, &r->rows, f->name, &f->set, first, n, out);
 }

@@ -18,8 +18,7 @@ typedef struct source {
     char json[160];
 } source;
 
-/* ---- schema
- * ------------------------------------------------------------------------------- */
+/* ---- schema ------------------------------------------------------------------------ */
 
 /* A few demonstrations stand for all when types are described; make checks every one. */
 static int32_t samples_of(int64_t n, int64_t *out)
@@ -188,8 +187,7 @@ int32_t source_describe(const evla_host *h, const hdf5_params *p, evla_schema *o
     return st;
 }
 
-/* ---- records
- * ------------------------------------------------------------------------------ */
+/* ---- records ----------------------------------------------------------------------- */
 
 int32_t source_open(const evla_host *h, const hdf5_params *p, const evla_site *site,
                     void **self)
