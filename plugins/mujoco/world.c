@@ -19,6 +19,8 @@
 
 #include "touch.h"
 
+enum { MOST_DOFS = 128 };
+
 static const double kp = 1600, kd = 70; /* 1/s^2, 1/s: about 40 rad/s, well damped */
 static const double grip_kp = 1000;     /* N/m; damping is the finger joints' own */
 static const double grip_speed = 0.25;  /* m/s at which the wanted width changes */
@@ -49,6 +51,9 @@ static void set_handlers(void)
  */
 static pthread_once_t handlers = PTHREAD_ONCE_INIT;
 
+/* The XML reader keeps the last model it read in a global: one at a time. */
+static pthread_mutex_t reader = PTHREAD_MUTEX_INITIALIZER;
+
 static bool compile(world *w)
 {
     char error[400] = "";
@@ -58,7 +63,9 @@ static bool compile(world *w)
     mj_defaultVFS(vfs);
     if (mj_makeEmptyFileVFS(vfs, "scene.xml", (int)w->text.length) == 0) {
         memcpy(vfs->filedata[0], w->text.text, w->text.length);
+        pthread_mutex_lock(&reader);
         w->m = mj_loadXML("scene.xml", vfs, error, (int)sizeof error);
+        pthread_mutex_unlock(&reader);
     }
     mj_deleteVFS(vfs);
     free(vfs);
@@ -81,7 +88,8 @@ static bool bind(world *w)
 {
     const mjModel *m = w->m;
     const scene *s = w->scene;
-    if (m->nq != s->nq || m->nv != s->nv || m->nmocap != s->nmocap || m->na != 0)
+    if (m->nq != s->nq || m->nv != s->nv || m->nmocap != s->nmocap || m->na != 0 ||
+        m->nv > MOST_DOFS)
         return snprintf(w->why, sizeof w->why,
                         "scene %s: nq %d nv %d nmocap %d, table says %d %d %d", s->name,
                         m->nq, m->nv, m->nmocap, s->nq, s->nv, s->nmocap),
@@ -156,7 +164,7 @@ void world_close(world *w)
 static void control(world *w, const double at[ARM_JOINTS], const double speed[ARM_JOINTS])
 {
     mjData *d = w->d;
-    double want[128] = {0}, torque[128];
+    double want[MOST_DOFS] = {0}, torque[MOST_DOFS];
     for (int i = 0; i < ARM_JOINTS; i++)
         want[i] = kp * (at[i] - d->qpos[i]) + kd * (speed[i] - d->qvel[i]);
     mj_mulM(w->m, d, torque, want);
