@@ -8,7 +8,8 @@
 
 typedef struct pool_block {
     struct pool_block *before;
-    uint8_t pad[56]; /* keeps what follows on 64 bytes */
+    void *raw;       /* what free wants */
+    uint8_t pad[48]; /* keeps what follows on 64 bytes */
 } pool_block;
 
 void *pool_push(pool *p, uint64_t n, uint64_t size)
@@ -18,13 +19,12 @@ void *pool_push(pool *p, uint64_t n, uint64_t size)
     pool_block *b = NULL;
     if (bytes < 1 << 16) {
         b = aligned_alloc(64, bytes);
-        if (b) memset(b, 0, bytes);
-    } else { /* large blocks come zeroed from the system; calloc knows that, memset does not
-              */
+        if (b) memset(b, 0, bytes), b->raw = b;
+    } else { /* fresh pages are zero: calloc knows that, memset does not */
         uint8_t *raw = calloc(1, bytes + 128);
         if (raw) {
             b = (pool_block *)(void *)(raw + 64 + (64 - (uintptr_t)raw % 64) % 64);
-            memcpy(b->pad, &raw, sizeof raw);
+            b->raw = raw;
         }
     }
     if (!b) return NULL;
@@ -51,10 +51,8 @@ void pool_free(pool *p)
 {
     while (p->last) {
         pool_block *b = p->last;
-        void *raw = NULL;
         p->last = b->before;
-        memcpy(&raw, b->pad, sizeof raw);
-        free(raw ? raw : b);
+        free(b->raw);
     }
 }
 

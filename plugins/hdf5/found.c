@@ -48,8 +48,8 @@ static int32_t shard_number(const sink *k, const char *name)
     const char *base = base_name(k->stem);
     size_t n = strlen(base);
     int32_t number = 0;
-    if (strlen(name) != n + 10 || strncmp(name, base, n) || name[n] != '-' ||
-        strcmp(name + n + 5, ".hdf5"))
+    if (strlen(name) != n + 10 || strncmp(name, base, n) != 0 || name[n] != '-' ||
+        strcmp(name + n + 5, ".hdf5") != 0)
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = name[n + 1 + (size_t)i];
@@ -176,7 +176,7 @@ static int32_t scan_shards(const evla_host *h, sink *k)
             st = scan_shard(h, k, path);
         } else if (m > tail && ends_in(names[i], COMMIT_TAIL)) {
             names[i][m - tail] = 0;
-            if (strcmp(names[i], base) && shard_number(k, names[i]) < 0) continue;
+            if (strcmp(names[i], base) != 0 && shard_number(k, names[i]) < 0) continue;
             st = sink_remove(h, path);
             k->n_cleaned++;
         }

@@ -101,12 +101,11 @@ int32_t h5file_read(const evla_host *h, const h5file *f, uint64_t at, uint64_t n
 {
     uint8_t *to = out;
     if (at > f->size - f->base || n > f->size - f->base - at)
-        return say(
-            h, EVLA_E_FORMAT,
-            "hdf5: %s: %llu bytes wanted at %llu, but the file ends at %llu: it is damaged "
-            "or cut short; copy it again or make it anew",
-            f->path, (unsigned long long)n, (unsigned long long)(f->base + at),
-            (unsigned long long)f->size);
+        return say(h, EVLA_E_FORMAT,
+                   "hdf5: %s: %llu bytes wanted at %llu, but there are %llu: it is damaged "
+                   "or cut short; copy it again or make it anew",
+                   f->path, (unsigned long long)n, (unsigned long long)at,
+                   (unsigned long long)(f->size - f->base));
     at += f->base;
     while (n) {
         ssize_t got = pread(f->fd, to, n, (off_t)at);
@@ -185,6 +184,8 @@ static uint32_t lookup3(const uint8_t *k, uint64_t n)
     return c;
 }
 
+bool h5file_is(const uint8_t *p, const char *mark) { return memcmp(p, mark, 4) == 0; }
+
 bool h5file_is_sealed(const uint8_t *p, uint64_t n)
 {
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
@@ -251,7 +252,7 @@ int32_t h5file_open(const evla_host *h, const char *path, h5file *f)
         uint64_t n = f->size - at < sizeof head ? f->size - at : sizeof head;
         int32_t bad = h5file_read(h, f, at, n, head);
         if (bad) return bad;
-        if (memcmp(head, magic, sizeof magic)) continue;
+        if (memcmp(head, magic, sizeof magic) != 0) continue;
         f->base = at;
         return superblock(&w, f, (cursor){head, head + n, false});
     }
@@ -320,7 +321,7 @@ static int32_t read_continuations(h5walk *w, h5object *o, int version, bool has_
         cursor c = h5file_at(w, at, n);
         if (!c.p) return EVLA_E_FORMAT;
         if (version == 2) {
-            if (n < 8 || memcmp(c.p, "OCHK", 4) || !h5file_is_sealed(c.p, n))
+            if (n < 8 || !h5file_is(c.p, "OCHK") || !h5file_is_sealed(c.p, n))
                 return h5file_damaged(w, "part of an object that fails its checks", at);
             c.p += 4, c.end -= 4;
         }
@@ -355,7 +356,7 @@ int32_t h5file_object(h5walk *w, uint64_t at, h5object *out)
     if (room < 16) return h5file_damaged(w, "an object past the end", at);
     cursor c = h5file_at(w, at, room < 64 ? room : 64);
     if (!c.p) return EVLA_E_FORMAT;
-    if (!memcmp(c.p, "OHDR", 4)) return object_v2(w, at, out, c);
+    if (h5file_is(c.p, "OHDR")) return object_v2(w, at, out, c);
     uint64_t version = cursor_get(&c, 1);
     cursor_take(&c, 7);
     uint64_t n = cursor_get(&c, 4);
@@ -460,11 +461,6 @@ int32_t h5file_links(h5walk *w, const h5object *o, h5links *out)
 
 /* ---- attributes -------------------------------------------------------------------- */
 
-static bool same(const h5type *t, int32_t dtype, uint32_t bytes)
-{
-    return t->dtype == dtype && t->bytes == bytes;
-}
-
 /* Fills a's value from the first element at c. False: not a number or text we know. */
 static int32_t attr_value(h5walk *w, const h5type *t, cursor c, evla_attr *a,
                           bool *is_known)
@@ -484,38 +480,37 @@ static int32_t attr_value(h5walk *w, const h5type *t, cursor c, evla_attr *a,
         return n == 0 || index == 0 ? EVLA_OK
                                     : h5tree_heap_text(w, heap, index, n, &a->text);
     }
-    if (t->is_big_endian || t->bytes > 8 || (uint64_t)(c.end - c.p) < t->bytes) {
+    if (t->is_big_endian || t->bytes < 1 || t->bytes > 8 ||
+        (uint64_t)(c.end - c.p) < t->bytes) {
         *is_known = false;
         return EVLA_OK;
     }
     uint64_t x = cursor_get(&c, t->bytes);
-    uint32_t word = (uint32_t)x;
+    uint32_t word = (uint32_t)x, unused = 64 - 8 * t->bytes;
     float f;
     a->type = EVLA_ATTR_INT;
     switch (t->dtype) {
     case EVLA_I8:
-        a->integer = (int8_t)x;
-        break;
     case EVLA_I16:
-        a->integer = (int16_t)x;
-        break;
     case EVLA_I32:
-        a->integer = (int32_t)x;
+    case EVLA_I64:
+        a->integer = (int64_t)(x << unused) >> unused; /* the sign */
         break;
     case EVLA_BOOL:
     case EVLA_U8:
     case EVLA_U16:
     case EVLA_U32:
     case EVLA_U64:
-    case EVLA_I64:
         a->integer = (int64_t)x;
         break;
     case EVLA_F32:
-    case EVLA_F64:
         a->type = EVLA_ATTR_FLOAT;
         memcpy(&f, &word, sizeof f);
         a->number = f;
-        if (same(t, EVLA_F64, 8)) memcpy(&a->number, &x, sizeof a->number);
+        break;
+    case EVLA_F64:
+        a->type = EVLA_ATTR_FLOAT;
+        memcpy(&a->number, &x, sizeof a->number);
         break;
     default:
         *is_known = false;

@@ -139,6 +139,7 @@ uint64_t cursor_get(cursor *c, uint32_t n_bytes);
 const uint8_t *cursor_take(cursor *c, uint64_t n_bytes);
 const char *cursor_text(h5walk *w, cursor *c, uint64_t n_bytes);
 cursor h5file_at(h5walk *w, uint64_t at, uint64_t n); /* p is NULL after fail */
+bool h5file_is(const uint8_t *p, const char *mark);   /* p begins with these 4 letters */
 bool h5file_is_sealed(const uint8_t *p, uint64_t n); /* the last 4 bytes are its checksum */
 bool h5file_is_nowhere(const h5file *f, uint64_t at);
 const h5message *h5file_message(const h5object *o, uint16_t type);

@@ -161,7 +161,7 @@ static int32_t chunk_node(h5walk *w, uint64_t at, int level, h5set *s)
     uint32_t ob = w->f->offset_bytes, key = 8 + 8 * ((uint32_t)s->rank + 1);
     cursor c = h5file_at(w, at, 8 + 2 * ob);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "TREE", 4) || c.p[4] != 1 || c.p[5] > MAX_LEVEL ||
+    if (!h5file_is(c.p, "TREE") || c.p[4] != 1 || c.p[5] > MAX_LEVEL ||
         (level >= 0 && c.p[5] != level))
         return h5file_damaged(w, "no B-tree node of chunks", at);
     level = c.p[5];
@@ -228,22 +228,23 @@ static int32_t fixed_array(h5walk *w, uint64_t at, h5set *s)
     uint32_t ob = w->f->offset_bytes, lb = w->f->length_bytes;
     cursor c = h5file_at(w, at, 8 + lb + ob + 4);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "FAHD", 4) || !h5file_is_sealed(c.p, 12 + lb + ob))
+    if (!h5file_is(c.p, "FAHD") || !h5file_is_sealed(c.p, 12 + lb + ob))
         return h5file_damaged(w, "no fixed array of chunks", at);
     cursor_take(&c, 5);
     uint64_t has_filters = cursor_get(&c, 1), entry = cursor_get(&c, 1),
              bits = cursor_get(&c, 1);
     uint64_t n = cursor_get(&c, lb), block = cursor_get(&c, ob);
-    if (n != (uint64_t)s->n_chunks || bits < 1 || bits > 32 || entry < ob ||
+    if (n != (uint64_t)s->n_chunks || bits < 1 || bits > 31 || entry < ob ||
         entry > ob + 12 || has_filters > 1 || (!has_filters && entry != ob) ||
         (has_filters && entry < ob + 5))
         return h5file_damaged(w, "a fixed array that fails its checks", at);
     if (h5file_is_nowhere(w->f, block)) return EVLA_OK;
-    uint64_t page = (uint64_t)1 << bits, n_pages = n > page ? (n + page - 1) / page : 0;
+    uint64_t page = (uint64_t)1 << (bits & 31),
+             n_pages = n > page ? ((n - 1) >> bits) + 1 : 0;
     uint64_t head = 6 + ob + (n_pages + 7) / 8, from = block + head + (n_pages ? 4 : 0);
     c = h5file_at(w, block, head);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "FADB", 4))
+    if (!h5file_is(c.p, "FADB"))
         return h5file_damaged(w, "no block of a fixed array", block);
     const uint8_t *is_there = c.p + 6 + ob;
     for (uint64_t p = 0; p < (n_pages ? n_pages : 1); p++) {

@@ -17,7 +17,7 @@ static int32_t symbol_node(h5walk *w, uint64_t at, cursor names, h5links *out)
     uint32_t ob = w->f->offset_bytes;
     cursor c = h5file_at(w, at, 8);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "SNOD", 4)) return h5file_damaged(w, "no symbol node", at);
+    if (!h5file_is(c.p, "SNOD")) return h5file_damaged(w, "no symbol node", at);
     cursor_take(&c, 6);
     uint64_t n = cursor_get(&c, 2);
     c = h5file_at(w, at + 8, n * (2 * ob + 24));
@@ -53,7 +53,7 @@ static int32_t group_node(h5walk *w, uint64_t at, int level, cursor names, h5lin
     uint32_t ob = w->f->offset_bytes, lb = w->f->length_bytes;
     cursor c = h5file_at(w, at, 8 + 2 * ob);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "TREE", 4) || c.p[4] != 0 || c.p[5] > MAX_LEVEL ||
+    if (!h5file_is(c.p, "TREE") || c.p[4] != 0 || c.p[5] > MAX_LEVEL ||
         (level >= 0 && c.p[5] != level))
         return h5file_damaged(w, "no B-tree node of a group", at);
     level = c.p[5];
@@ -76,7 +76,7 @@ int32_t h5tree_old_group(h5walk *w, uint64_t tree, uint64_t heap, h5links *out)
     uint32_t ob = w->f->offset_bytes, lb = w->f->length_bytes;
     cursor c = h5file_at(w, heap, 8 + 2 * lb + ob);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "HEAP", 4)) return h5file_damaged(w, "no heap of names", heap);
+    if (!h5file_is(c.p, "HEAP")) return h5file_damaged(w, "no heap of names", heap);
     cursor_take(&c, 8);
     uint64_t n = cursor_get(&c, lb);
     cursor_get(&c, lb);
@@ -105,7 +105,7 @@ static int32_t heap_open(h5walk *w, uint64_t at, heap *out)
     uint64_t n = 22 + 12 * lb + 3 * ob + 4; /* without filters */
     cursor c = h5file_at(w, at, n);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "FRHP", 4)) return h5file_damaged(w, "no fractal heap", at);
+    if (!h5file_is(c.p, "FRHP")) return h5file_damaged(w, "no fractal heap", at);
     const uint8_t *start = c.p;
     *out = (heap){.at = at};
     cursor_take(&c, 5);
@@ -157,7 +157,7 @@ static int32_t heap_find(h5walk *w, const heap *p, uint64_t offset, uint64_t *at
         uint64_t entry = row * p->width + (offset - row_start) / size;
         cursor c = h5file_at(w, block, 5 + ob);
         if (!c.p) return EVLA_E_FORMAT;
-        if (memcmp(c.p, "FHIB", 4))
+        if (!h5file_is(c.p, "FHIB"))
             return h5file_damaged(w, "no block of a fractal heap", block);
         c = h5file_at(w, block + 5 + ob + p->offset_bytes + entry * ob, ob);
         if (!c.p) return EVLA_E_FORMAT;
@@ -206,7 +206,7 @@ static int32_t dense_node(h5walk *w, const dense *d, uint64_t at, int level, uin
     if (!c.p) return EVLA_E_FORMAT;
     uint64_t used = 6 + n * d->record + 4;
     if (level) used += (n + 1) * (ob + d->count_bytes + d->total_bytes[level - 1]);
-    if (memcmp(c.p, level ? "BTIN" : "BTLF", 4) || used > d->node ||
+    if (!h5file_is(c.p, level ? "BTIN" : "BTLF") || used > d->node ||
         !h5file_is_sealed(c.p, used))
         return h5file_damaged(w, "a B-tree node that fails its checks", at);
     cursor_take(&c, 6);
@@ -236,7 +236,7 @@ int32_t h5tree_dense(h5walk *w, uint64_t heap_at, uint64_t tree, uint32_t id_fro
     uint64_t n = 16 + ob + 2 + lb + 4;
     cursor c = h5file_at(w, tree, n);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "BTHD", 4) || !h5file_is_sealed(c.p, n))
+    if (!h5file_is(c.p, "BTHD") || !h5file_is_sealed(c.p, n))
         return h5file_damaged(w, "no B-tree of names", tree);
     cursor_take(&c, 6);
     d.node = (uint32_t)cursor_get(&c, 4);
@@ -267,7 +267,7 @@ int32_t h5tree_heap_text(h5walk *w, uint64_t at, uint32_t index, uint64_t n,
     uint32_t lb = w->f->length_bytes;
     cursor c = h5file_at(w, at, 8 + lb);
     if (!c.p) return EVLA_E_FORMAT;
-    if (memcmp(c.p, "GCOL", 4)) return h5file_damaged(w, "no global heap", at);
+    if (!h5file_is(c.p, "GCOL")) return h5file_damaged(w, "no global heap", at);
     cursor_take(&c, 8);
     uint64_t size = cursor_get(&c, lb);
     if (size < 8 + lb) return h5file_damaged(w, "a global heap of no size", at);

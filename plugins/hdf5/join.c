@@ -61,7 +61,7 @@ static int32_t find_current(const sink *k, const plan *p, int32_t i)
     int64_t n = p->first[i + 1] - p->first[i];
     planned_path(k, p, i, path, sizeof path);
     for (int32_t s = 0; s < k->n_shards; s++) {
-        if (strcmp(k->shards[s].path, path) || k->shards[s].n != n ||
+        if (strcmp(k->shards[s].path, path) != 0 || k->shards[s].n != n ||
             k->shards[s].valid != k->s.p.valid)
             continue;
         int64_t j = p->first[i];
@@ -132,12 +132,12 @@ static const char *link_name(void *self, int32_t shard, char *buffer, size_t siz
 
 int32_t join_shards(const evla_host *h, sink *k)
 {
-    plan p;
-    int32_t st = make_plan(h, k, &p), n_old = k->n_shards, is_whole = 0;
+    plan p = {NULL, 0, 0};
+    int32_t st = make_plan(h, k, &p), n_old = k->n_shards;
     if (st) return st;
     for (int32_t i = 0; i < p.n; i++) {
         int32_t s = find_current(k, &p, i);
-        if (s >= 0) k->shards[s].is_current = 1, is_whole++;
+        if (s >= 0) k->shards[s].is_current = 1;
     }
     for (int32_t s = 0; !st && s < n_old; s++)
         if (!k->shards[s].is_current) st = dissolve(h, k, s);

@@ -9,6 +9,7 @@
 #include "rows.h"
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -79,7 +80,7 @@ static int32_t walk_to(h5walk *w, uint64_t at, const char *path, h5object *out)
 static int64_t demo_id(const char *name)
 {
     int64_t id = 0;
-    if (strncmp(name, "demo_", 5) || !name[5] || strlen(name) > 5 + 18) return -1;
+    if (strncmp(name, "demo_", 5) != 0 || !name[5] || strlen(name) > 5 + 18) return -1;
     for (name += 5; *name; name++) {
         if (*name < '0' || *name > '9') return -1;
         id = id * 10 + (*name - '0');
@@ -169,8 +170,7 @@ static int32_t apply_mask(h5walk *w, reader *r, const char *mask)
     if (strlen(mask) > 255 || strchr(mask, '/'))
         return say(w->h, EVLA_E_ARG, "hdf5: mask: \"%.40s\" cannot be the name of a mask",
                    mask);
-    memcpy(path, "mask/", 5);
-    memcpy(path + 5, mask, strlen(mask) + 1);
+    snprintf(path, sizeof path, "mask/%s", mask);
     int32_t st = walk_to(w, w->f->root, path, &o);
     if (!st) st = h5file_set(w, &o, &set);
     if (st == EVLA_E_MISSING ||
@@ -222,7 +222,7 @@ static int32_t read_data(const evla_host *h, reader *r, const char *mask)
     evla_attr *kept = pool_push(&r->mem, (uint64_t)attrs.n + 1, sizeof *kept);
     if (!kept) return say_nomem(h, r->f.path);
     for (int64_t i = 0; i < attrs.n; i++)
-        if (strcmp(attrs.attr[i].name, "total")) kept[r->n_attrs++] = attrs.attr[i];
+        if (strcmp(attrs.attr[i].name, "total") != 0) kept[r->n_attrs++] = attrs.attr[i];
     r->attrs = kept;
     return EVLA_OK;
 }

@@ -86,8 +86,8 @@ static bool inflate_lzf(const uint8_t *in, uint64_t in_bytes, uint8_t *out, uint
         back += *in++ + 1;
         run += 2;
         if (back > n || run > bytes - n) return false;
-        for (; run; run--, n++)
-            out[n] = out[n - back];
+        for (; run; run--, n++) /* runs may overlap themselves */
+            memmove(out + n, out + n - back, 1);
     }
     return n == bytes;
 }
@@ -142,7 +142,7 @@ static const uint8_t *unpack(const h5set *s, const h5chunk *k, workspace *w,
 static void copy_box(const h5set *s, const int64_t *at, const uint8_t *chunk, int64_t first,
                      int64_t n, uint8_t *out)
 {
-    int64_t from[8], count[8], index[8] = {0}, element = s->type.bytes;
+    int64_t from[8], count[8] = {0}, index[8] = {0}, element = s->type.bytes;
     int32_t last = s->rank - 1;
     for (int32_t a = 0; a < s->rank; a++) {
         int64_t low = at[a], high = at[a] + s->chunk[a];
@@ -224,7 +224,7 @@ static int32_t chunked_rows(const evla_host *h, rows_cache *r, const h5file *f,
     workspace *w = workspace_get(r, packed + 1, s->chunk_bytes + 8);
     if (!w) return say_nomem(h, "a chunk");
     for (int64_t i = low * per_row; !st && i < (high + 1) * per_row; i++) {
-        int64_t at[8], rest = i;
+        int64_t at[8] = {0}, rest = i;
         for (int32_t a = s->rank - 1; a >= 0; a--) {
             at[a] = rest % s->grid[a] * s->chunk[a];
             rest /= s->grid[a];

@@ -183,7 +183,11 @@ static int32_t name_files(const evla_host *h, sink *k, const hdf5_params *p,
         return say(h, EVLA_E_ARG, "hdf5: path: has more than %d bytes", PATH_MAX - 64);
     k->stem = pool_text(&k->mem, "%.*s", (int)(strlen(k->path) - tail), k->path);
     k->parts = k->stem ? pool_text(&k->mem, "%s.parts", k->stem) : NULL;
-    return k->parts ? EVLA_OK : say_nomem(h, p->path);
+    if (!k->parts) {
+        say_nomem(h, p->path);
+        return EVLA_E_NOMEM;
+    }
+    return EVLA_OK;
 }
 
 /* Makes the folder of parts and holds it against other processes. */

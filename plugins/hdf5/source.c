@@ -43,7 +43,7 @@ static char leading(const reader_demo *const *d, int32_t n, const char *name)
         is_t = is_t && f->set.shape[0] == d[i]->n_samples;
         is_same = is_same && f->set.shape[0] == first;
     }
-    return is_t ? 'T' : is_same && strncmp(name, "cameras/", 8) ? '=' : 'F';
+    return is_t ? 'T' : is_same && strncmp(name, "cameras/", 8) != 0 ? '=' : 'F';
 }
 
 /* One letter per group whose datasets share an extent: F, then G, ... without T. */
@@ -60,7 +60,7 @@ static char letter_of(const reader_demo *d, int32_t until, const reader_demo *co
         bool is_new = true;
         for (int s = 0; s < n_seen; s++)
             is_new = is_new && (folder_length(seen[s]) != folder_length(other) ||
-                                strncmp(seen[s], other, folder_length(other)));
+                                strncmp(seen[s], other, folder_length(other)) != 0);
         if (is_new) seen[n_seen++] = other;
     }
     for (int s = 0; s < n_seen; s++) {
@@ -169,7 +169,7 @@ static int32_t open_reader(const evla_host *h, const hdf5_params *p, const char 
 int32_t source_describe(const evla_host *h, const hdf5_params *p, evla_schema *out)
 {
     reader *r = NULL;
-    const reader_demo *d[3];
+    const reader_demo *d[3] = {NULL, NULL, NULL};
     int64_t picks[3];
     *out = (evla_schema){.size = sizeof *out};
     int32_t st = open_reader(h, p, NULL, &r);
@@ -182,7 +182,7 @@ int32_t source_describe(const evla_host *h, const hdf5_params *p, evla_schema *o
     for (int32_t i = 0; !st && i < n; i++)
         st = reader_get(h, r, picks[i], &d[i]);
     if (!st) st = describe_attrs(h, r, out);
-    if (!st) st = describe_fields(h, p->path, d, n, out);
+    if (!st && d[0]) st = describe_fields(h, p->path, d, n, out);
     reader_close(r);
     return st;
 }
@@ -221,7 +221,8 @@ static int32_t fill_record(const evla_host *h, source *s, int64_t i, const reade
                            pool *mem, evla_record **out)
 {
     evla_field *fields = pool_push(mem, (uint64_t)d->n_fields + 1, sizeof *fields);
-    const reader_field **from = pool_push(mem, (uint64_t)d->n_fields + 1, sizeof *from);
+    const reader_field **from =
+        pool_push(mem, (uint64_t)d->n_fields + 1, sizeof(const reader_field *));
     evla_attr *attrs = pool_push(mem, (uint64_t)d->n_attrs + 1, sizeof *attrs);
     int32_t n = 0, n_attrs = 0, st;
     if (!fields || !from || !attrs) return say_nomem(h, s->path);
