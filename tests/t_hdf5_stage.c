@@ -167,7 +167,7 @@ static void round_trips(stage_host *s)
                0,
            "%s: nothing else is left", cases[i].name);
         ok(run("test -z \"$(find %s -size +%sk)\"", folder,
-               cases[i].shard < 1 << 20 ? (cases[i].shard == 115000 ? "112"
+               cases[i].shard < 1 << 20 ? (cases[i].shard == 115000   ? "112"
                                            : cases[i].shard == 900000 ? "880"
                                                                       : "293")
                                         : "99999") == 0,
