@@ -155,24 +155,13 @@ static int32_t describe_fields(const evla_host *h, const char *path,
     return st;
 }
 
-static int32_t open_reader(const evla_host *h, const hdf5_params *p, const char *folder,
-                           reader **out)
-{
-    pool mem = {0};
-    const char *path =
-        *p->path == '/' || !folder ? p->path : pool_text(&mem, "%s/%s", folder, p->path);
-    int32_t st = path ? reader_open(h, path, p->mask, out) : say_nomem(h, p->path);
-    pool_free(&mem);
-    return st;
-}
-
 int32_t source_describe(const evla_host *h, const hdf5_params *p, evla_schema *out)
 {
     reader *r = NULL;
     const reader_demo *d[3] = {NULL, NULL, NULL};
     int64_t picks[3];
     *out = (evla_schema){.size = sizeof *out};
-    int32_t st = open_reader(h, p, NULL, &r);
+    int32_t st = reader_open(h, p->path, p->mask, &r);
     if (st) return st;
     int32_t n = samples_of(reader_count(r), picks);
     if (n == 0)
@@ -197,7 +186,8 @@ int32_t source_open(const evla_host *h, const hdf5_params *p, const evla_site *s
     if (!s) return say_nomem(h, "a source");
     s->path = pool_text(&s->mem, "%s", p->path);
     if (!s->path) return say_nomem(h, "a source");
-    return open_reader(h, p, site->folder, &s->r);
+    (void)site; /* describe has no site, and must have looked at the same file */
+    return reader_open(h, p->path, p->mask, &s->r);
 }
 
 void source_close(const evla_host *h, void *self)
