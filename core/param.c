@@ -98,7 +98,7 @@ static int distance(const char *a, const char *b)
 const char *near_miss(const char *name, const char *const *names, int32_t n)
 {
     const char *best = NULL;
-    int length = (int)strlen(name), least = length / 2 + 1;
+    int length = (int)strlen(name), least = length < 4 ? 1 : length / 2;
     if (least > 3) least = 3;
     for (int32_t i = 0; i < n; i++) {
         int d = distance(name, names[i]);
