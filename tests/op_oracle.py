@@ -4,6 +4,7 @@ Values are computed by the plugin in f32 and by numpy in f64 from the same f32 i
 derived, not tuned: U is half a unit in the last place, and a sum in the plugins' order of K terms
 passes through at most 64 + 3 + K/512 + 1 roundings (plugins/ops/order.h).
 """
+import hashlib
 import os
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Runner:
             if not os.path.exists(need):
                 print(f"1..0 # SKIP {need} is not built")
                 sys.exit(0)
+        self.bits = hashlib.sha256()
         self.p = subprocess.Popen([runner] + paths, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def line(self, text):
@@ -106,7 +108,9 @@ class Runner:
             return name, shape
         dtype = DTYPES[name]
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return np.frombuffer(self.read(count), dtype).reshape(shape)
+        y = np.frombuffer(self.read(count), dtype).reshape(shape)
+        self.bits.update(np.where(np.isnan(y), dtype.type(np.nan), y).tobytes() if dtype.kind == "f" else y.tobytes())
+        return y
 
     def read(self, count):
         data = self.p.stdout.read(count)
@@ -120,6 +124,8 @@ class Runner:
         return np.frombuffer(self.read(v.size * np.dtype(out).itemsize), out)
 
     def finish(self):
+        """Two builds, or two machines, that print the same line agree in every bit (NaNs but for their sign)."""
+        print(f"# bits of all outputs: {self.bits.hexdigest()[:16]}")
         self.p.stdin.close()
         return self.p.wait()
 

@@ -6,6 +6,7 @@
  * order.h, and a masked position leaves no trace, so the bits do not depend on how far the
  * keys are padded.
  */
+#include "elementwise.h"
 #include "fmath.h"
 #include "list.h"
 #include "order.h"
@@ -143,6 +144,13 @@ static int64_t mask_row(const evla_node *n, const sizes *s, int64_t batch, int64
     return at;
 }
 
+/* Keys before this one may be attended, as far as causality goes. */
+static int64_t keys_seen(const sizes *s, int64_t query)
+{
+    int64_t seen = s->causal ? query + 1 + s->tk - s->tq : s->tk;
+    return seen < 0 ? 0 : seen;
+}
+
 /* Scores of one query, in place to e^(score - largest); masked ones become 0. */
 static float weigh(const evla_args *a, const sizes *s, int64_t batch, int64_t head,
                    int64_t query, float *p)
@@ -157,7 +165,7 @@ static float weigh(const evla_args *a, const sizes *s, int64_t batch, int64_t he
     int64_t from = has_mask ? mask_row(n, s, batch, head, query, &step) : 0;
     const uint8_t *allow = is_bool ? (const uint8_t *)a->in[3].data[0] + from : NULL;
     const float *add = has_mask && !is_bool ? (const float *)a->in[3].data[0] + from : NULL;
-    int64_t seen = s->causal ? query + 1 + s->tk - s->tq : s->tk;
+    int64_t seen = keys_seen(s, query);
     float most = -INFINITY;
     for (int64_t j = 0; j < s->tk; j++) {
         p[j] = -INFINITY;
@@ -168,8 +176,7 @@ static float weigh(const evla_args *a, const sizes *s, int64_t batch, int64_t he
         if (p[j] > most || p[j] != p[j]) most = p[j];
     }
     if (most == -INFINITY) most = 0; /* nothing may be attended: all weights become 0 */
-    for (int64_t j = 0; j < s->tk; j++)
-        p[j] = fmath_exp(p[j] - most);
+    elementwise_exp(p, most, p, s->tk);
     return order_sum(p, s->tk);
 }
 
@@ -183,13 +190,15 @@ static int32_t attention_run(const evla_host *h, const evla_args *a, int32_t pha
     int64_t q1 = order_least(s.tq, q0 + QUERIES), vc = s.kv_heads * s.dv;
     const float *v = (const float *)a->in[2].data[0] + batch * s.tk * vc +
                      head / (s.heads / s.kv_heads) * s.dv;
+    int has_mask = types_present(a->node, a->node->in, 3);
     float *p = a->scratch;
     for (int64_t q = q0; q < q1; q++) {
         float sum = weigh(a, &s, batch, head, q, p);
         float *y =
             (float *)a->out[0].data[0] + ((batch * s.tq + q) * s.heads + head) * s.dv;
         for (int64_t c = 0; c < s.dv; c += ORDER_WIDTH)
-            order_mix(p, 1, v + c, vc, s.tk, order_least(ORDER_WIDTH, s.dv - c), 1, y + c);
+            order_mix(p, v + c, vc, keys_seen(&s, q), order_least(ORDER_WIDTH, s.dv - c),
+                      has_mask, y + c);
         for (int64_t c = 0; c < s.dv; c++)
             y[c] = sum > 0 || sum != sum ? y[c] / sum : 0.0f;
     }

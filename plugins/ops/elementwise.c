@@ -37,18 +37,19 @@ static inline float bound(double v)
 /* ---- rows with one operand ---- */
 
 #define ROW(id, expression)                                                                \
+    static inline float one_##id(float v) { return (expression); }                         \
     static void row_##id(const void *params, const float *x, float *y, int64_t n)          \
     {                                                                                      \
+        float t[BLOCK];                                                                    \
+        int64_t at = 0;                                                                    \
         (void)params;                                                                      \
-        for (int64_t at = 0; at < n; at += BLOCK) {                                        \
-            float t[BLOCK];                                                                \
-            int64_t m = n - at < BLOCK ? n - at : BLOCK;                                   \
-            for (int64_t i = 0; i < m; i++) {                                              \
-                float v = x[at + i];                                                       \
-                t[i] = (expression);                                                       \
-            }                                                                              \
-            memcpy(y + at, t, (size_t)m * sizeof *t);                                      \
+        for (; at + BLOCK <= n; at += BLOCK) {                                             \
+            for (int i = 0; i < BLOCK; i++)                                                \
+                t[i] = one_##id(x[at + i]);                                                \
+            memcpy(y + at, t, sizeof t);                                                   \
         }                                                                                  \
+        for (; at < n; at++)                                                               \
+            y[at] = one_##id(x[at]);                                                       \
     }
 ROW(neg, -v)
 ROW(abs, fabsf(v))
@@ -87,32 +88,34 @@ static void row_clamp(const void *params, const float *x, float *y, int64_t n)
 /* ---- rows with two operands ---- */
 
 #define PAIR(id, in_type, out_type, expression)                                            \
+    static inline out_type both_##id(in_type l, in_type r)                                 \
+    {                                                                                      \
+        return (out_type)(expression);                                                     \
+    }                                                                                      \
     static void pair_##id(const void *a_, int64_t a_step, const void *b_, int64_t b_step,  \
                           void *y_, int64_t n)                                             \
     {                                                                                      \
         const in_type *a = a_, *b = b_;                                                    \
-        out_type *y = y_;                                                                  \
+        out_type *y = y_, t[BLOCK];                                                        \
+        int64_t at = 0;                                                                    \
         in_type a0 = n ? *a : 0, b0 = n ? *b : 0;                                          \
-        for (int64_t at = 0; at < n; at += BLOCK) {                                        \
-            out_type t[BLOCK];                                                             \
-            int64_t m = n - at < BLOCK ? n - at : BLOCK;                                   \
+        for (; at + BLOCK <= n; at += BLOCK) {                                             \
             if (a_step && b_step)                                                          \
-                for (int64_t i = 0; i < m; i++) {                                          \
-                    in_type l = a[at + i], r = b[at + i];                                  \
-                    t[i] = (out_type)(expression);                                         \
-                }                                                                          \
+                for (int i = 0; i < BLOCK; i++)                                            \
+                    t[i] = both_##id(a[at + i], b[at + i]);                                \
             else if (a_step)                                                               \
-                for (int64_t i = 0; i < m; i++) {                                          \
-                    in_type l = a[at + i], r = b0;                                         \
-                    t[i] = (out_type)(expression);                                         \
-                }                                                                          \
+                for (int i = 0; i < BLOCK; i++)                                            \
+                    t[i] = both_##id(a[at + i], b0);                                       \
+            else if (b_step)                                                               \
+                for (int i = 0; i < BLOCK; i++)                                            \
+                    t[i] = both_##id(a0, b[at + i]);                                       \
             else                                                                           \
-                for (int64_t i = 0; i < m; i++) {                                          \
-                    in_type l = a0, r = b_step ? b[at + i] : b0;                           \
-                    t[i] = (out_type)(expression);                                         \
-                }                                                                          \
-            memcpy(y + at, t, (size_t)m * sizeof *t);                                      \
+                for (int i = 0; i < BLOCK; i++)                                            \
+                    t[i] = both_##id(a0, b0);                                              \
+            memcpy(y + at, t, sizeof t);                                                   \
         }                                                                                  \
+        for (; at < n; at++)                                                               \
+            y[at] = both_##id(a_step ? a[at] : a0, b_step ? b[at] : b0);                   \
     }
 /* Integers wrap: computed unsigned. */
 #define PAIRS(id, real, integer, whole)                                                    \
@@ -134,6 +137,19 @@ PAIR(less_i64, int64_t, uint8_t, l < r)
 PAIR(equal_f32, float, uint8_t, l == r)
 PAIR(equal_i32, int32_t, uint8_t, l == r)
 PAIR(equal_i64, int64_t, uint8_t, l == r)
+
+void elementwise_exp(const float *x, float shift, float *y, int64_t n)
+{
+    float t[BLOCK];
+    int64_t at = 0;
+    for (; at + BLOCK <= n; at += BLOCK) {
+        for (int i = 0; i < BLOCK; i++)
+            t[i] = fmath_exp(x[at + i] - shift);
+        memcpy(y + at, t, sizeof t);
+    }
+    for (; at < n; at++)
+        y[at] = fmath_exp(x[at] - shift);
+}
 
 static const struct {
     const char *op;

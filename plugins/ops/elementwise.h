@@ -17,4 +17,7 @@ typedef void elementwise_binary(const void *a, int64_t a_step, const void *b,
 elementwise_unary *elementwise_find_unary(const char *op);
 elementwise_binary *elementwise_find_binary(const char *op, int32_t dtype);
 
+/* y[i] = e^(x[i] - shift); y may be x. The bits of sub and exp in sequence. */
+void elementwise_exp(const float *x, float shift, float *y, int64_t n);
+
 #endif

@@ -7,6 +7,7 @@
 #include "list.h"
 #include "order.h"
 #include "tail.h"
+#include <string.h>
 
 enum { ROWS = 16, COLS = 64 };
 
@@ -111,6 +112,12 @@ typedef struct product {
     int32_t transpose_a, transpose_b;
 } product;
 
+/* What a tile has in its scratch: parts of a and b, side by side where matrices are wide.
+ */
+typedef struct panels {
+    float a[ROWS][ORDER_BLOCK], b[ORDER_BLOCK][ORDER_WIDTH];
+} panels;
+
 static product product_of(const evla_node *n, const evla_type *in)
 {
     const evla_matmul_params *p = n->params;
@@ -161,7 +168,10 @@ static int32_t matmul_plan(const evla_host *h, const evla_machine *m, const evla
     (void)h, (void)m;
     product s = product_of(n, n->in);
     int64_t batch = types_span(n->out[0].shape, 0, n->out[0].rank - 2);
-    if (s.transpose_a && s.transpose_b) work->worker_bytes = (uint64_t)s.k * sizeof(float);
+    if (!s.transpose_b)
+        work->worker_bytes = sizeof(panels);
+    else if (s.transpose_a)
+        work->worker_bytes = (uint64_t)s.k * sizeof(float);
     return types_tiles(work, batch * types_ceil(s.m, ROWS) * types_ceil(s.n, COLS));
 }
 
@@ -180,6 +190,54 @@ static int64_t matrix_of(const evla_type *t, const evla_type *out, int64_t batch
     return at;
 }
 
+/* Rows r0 to r1 times the columns of b from c0 to c1, which lie side by side in memory. */
+static void by_columns(const product *s, const float *a, const float *b, float *y,
+                       panels *p, const int64_t r[2], const int64_t c[2])
+{
+    for (int64_t i = r[0]; i < r[1]; i++)
+        memset(y + i * s->n + c[0], 0, (size_t)(c[1] - c[0]) * sizeof *y);
+    for (int64_t at = 0; at < s->k; at += ORDER_BLOCK) {
+        int64_t depth = order_least(s->k - at, ORDER_BLOCK);
+        for (int64_t k = 0; k < depth; k++)
+            for (int64_t i = r[0]; i < r[1]; i++)
+                p->a[i - r[0]][k] =
+                    s->transpose_a ? a[(at + k) * s->m + i] : a[i * s->k + at + k];
+        for (int64_t col = c[0]; col < c[1]; col += ORDER_WIDTH) {
+            int64_t width = order_least(ORDER_WIDTH, c[1] - col);
+            const float *from = b + at * s->n + col;
+            if (r[1] - r[0] == 1) { /* a panel would cost more than it saves */
+                order_mix_block(p->a[0], from, s->n, depth, width, width == ORDER_WIDTH, 0,
+                                y + r[0] * s->n + col);
+                continue;
+            }
+            for (int64_t k = 0; k < depth; k++) {
+                memcpy(p->b[k], from + k * s->n, (size_t)width * sizeof *b);
+                for (int64_t i = width; i < ORDER_WIDTH; i++)
+                    p->b[k][i] = 0;
+            }
+            for (int64_t i = r[0]; i < r[1]; i++)
+                order_mix_block(p->a[i - r[0]], p->b[0], ORDER_WIDTH, depth, width, 1, 0,
+                                y + i * s->n + col);
+        }
+    }
+}
+
+/* The same where b is transposed: both rows lie side by side, or are copied to. */
+static void by_rows(const product *s, const float *a, const float *b, float *y, float *copy,
+                    const int64_t r[2], const int64_t c[2])
+{
+    for (int64_t i = r[0]; i < r[1]; i++) {
+        const float *x = s->transpose_a ? copy : a + i * s->k;
+        for (int64_t k = 0; s->transpose_a && k < s->k; k++)
+            copy[k] = a[k * s->m + i];
+        int64_t col = c[0];
+        for (; col + 4 <= c[1]; col += 4)
+            order_dot4(x, b + col * s->k, s->k, s->k, y + i * s->n + col);
+        for (; col < c[1]; col++)
+            y[i * s->n + col] = order_dot(x, b + col * s->k, s->k);
+    }
+}
+
 static int32_t matmul_run(const evla_host *h, const evla_args *args, int32_t phase,
                           int64_t tile)
 {
@@ -188,33 +246,19 @@ static int32_t matmul_run(const evla_host *h, const evla_args *args, int32_t pha
     product s = product_of(n, n->in);
     int64_t across = types_ceil(s.n, COLS), down = types_ceil(s.m, ROWS);
     int64_t batch = tile / (across * down), place = tile % (across * down);
-    int64_t r0 = place / across * ROWS, r1 = order_least(s.m, r0 + ROWS);
-    int64_t c0 = place % across * COLS, c1 = order_least(s.n, c0 + COLS);
-    const float *a =
-        (const float *)args->in[0].data[0] + matrix_of(&n->in[0], &n->out[0], batch);
-    const float *b =
-        (const float *)args->in[1].data[0] + matrix_of(&n->in[1], &n->out[0], batch);
+    int64_t r0 = place / across * ROWS, c0 = place % across * COLS;
+    int64_t r[2] = {r0, order_least(s.m, r0 + ROWS)},
+            c[2] = {c0, order_least(s.n, c0 + COLS)};
+    const evla_type *out = &n->out[0];
+    const float *a = (const float *)args->in[0].data[0] + matrix_of(&n->in[0], out, batch);
+    const float *b = (const float *)args->in[1].data[0] + matrix_of(&n->in[1], out, batch);
     float *y = (float *)args->out[0].data[0] + batch * s.m * s.n;
-    int64_t a_row = s.transpose_a ? 1 : s.k, a_step = s.transpose_a ? s.m : 1;
-    for (int64_t r = r0; r < r1; r++) {
-        const float *x = a + r * a_row;
-        float *row = y + r * s.n, *copy = args->scratch;
-        if (s.transpose_b) {
-            for (int64_t k = 0; s.transpose_a && k < s.k; k++)
-                copy[k] = x[k * a_step];
-            if (s.transpose_a) x = copy;
-            int64_t c = c0;
-            for (; c + 4 <= c1; c += 4)
-                order_dot4(x, b + c * s.k, s.k, s.k, row + c);
-            for (; c < c1; c++)
-                row[c] = order_dot(x, b + c * s.k, s.k);
-        } else {
-            for (int64_t c = c0; c < c1; c += ORDER_WIDTH)
-                order_mix(x, a_step, b + c, s.n, s.k, order_least(ORDER_WIDTH, c1 - c), 0,
-                          row + c);
-        }
-        tail_apply(args, batch * s.m + r, c0, row + c0, c1 - c0);
-    }
+    if (s.transpose_b)
+        by_rows(&s, a, b, y, args->scratch, r, c);
+    else
+        by_columns(&s, a, b, y, args->scratch, r, c);
+    for (int64_t i = r[0]; i < r[1]; i++)
+        tail_apply(args, batch * s.m + i, c0, y + i * s.n + c0, c[1] - c0);
     return EVLA_OK;
 }
 

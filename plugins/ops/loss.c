@@ -5,6 +5,7 @@
  * sums of blocks of 512 losses in shared scratch and phase 1 adds them up: the order of
  * order.h, in parallel.
  */
+#include "elementwise.h"
 #include "fmath.h"
 #include "list.h"
 #include "order.h"
@@ -159,8 +160,7 @@ static float entropy_row(const float *x, int64_t classes, int64_t target)
     for (int64_t at = 0; at < classes; at += ORDER_BLOCK) {
         float e[ORDER_BLOCK];
         int64_t m = order_least(classes - at, ORDER_BLOCK);
-        for (int64_t i = 0; i < m; i++)
-            e[i] = fmath_exp(x[at + i] - most);
+        elementwise_exp(x + at, most, e, m);
         sum += order_sum(e, m);
     }
     return fmath_log(sum) - (x[target] - most);

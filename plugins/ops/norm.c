@@ -3,6 +3,7 @@
  *
  * A tile is some whole rows. Sums run in the order of order.h, variance in two passes.
  */
+#include "elementwise.h"
 #include "fmath.h"
 #include "list.h"
 #include "order.h"
@@ -135,8 +136,7 @@ static int32_t softmax_run(const evla_host *h, const evla_args *a, int32_t phase
     for (int64_t r = from; r < end; r++) {
         const float *x = (const float *)a->in[0].data[0] + r * d;
         float *y = (float *)a->out[0].data[0] + r * d, most = largest(x, d);
-        for (int64_t i = 0; i < d; i++)
-            y[i] = fmath_exp(x[i] - most);
+        elementwise_exp(x, most, y, d);
         float sum = order_sum(y, d);
         for (int64_t i = 0; i < d; i++)
             y[i] = y[i] / sum;
@@ -158,8 +158,7 @@ static int32_t log_softmax_run(const evla_host *h, const evla_args *a, int32_t p
         for (int64_t at = 0; at < d; at += ORDER_BLOCK) {
             float e[ORDER_BLOCK];
             int64_t m = order_least(d - at, ORDER_BLOCK);
-            for (int64_t i = 0; i < m; i++)
-                e[i] = fmath_exp(x[at + i] - most);
+            elementwise_exp(x + at, most, e, m);
             sum += order_sum(e, m);
         }
         float norm = fmath_log(sum);

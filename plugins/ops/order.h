@@ -68,13 +68,16 @@ static inline void order_dot4(const float *restrict x, const float *restrict w,
               s3[ORDER_LANES] = {0};
         const float *p = x + at, *a = w + at, *b = a + stride, *c = b + stride,
                     *d = c + stride;
-        for (; k + ORDER_LANES <= m; k += ORDER_LANES)
-            for (int l = 0; l < ORDER_LANES; l++) {
+        for (; k + ORDER_LANES <= m; k += ORDER_LANES) {
+            for (int l = 0; l < ORDER_LANES; l++)
                 s0[l] += p[k + l] * a[k + l];
+            for (int l = 0; l < ORDER_LANES; l++)
                 s1[l] += p[k + l] * b[k + l];
+            for (int l = 0; l < ORDER_LANES; l++)
                 s2[l] += p[k + l] * c[k + l];
+            for (int l = 0; l < ORDER_LANES; l++)
                 s3[l] += p[k + l] * d[k + l];
-            }
+        }
         for (int l = 0; k + l < m; l++) {
             s0[l] += p[k + l] * a[k + l];
             s1[l] += p[k + l] * b[k + l];
@@ -90,39 +93,65 @@ static inline void order_dot4(const float *restrict x, const float *restrict w,
         out[i] = total[i];
 }
 
-/* Up to 16 neighbouring columns of x (row vector, elements `step` floats apart) times a
- * matrix whose rows are `stride` floats apart: out[c] = sum of x[k] * b[k][c], each column
- * in the same order. With skip, terms whose x is 0 are left out, so that b may hold
- * anything there; finite terms of 0 never change a sum that starts from +0. */
-static inline void order_mix(const float *restrict x, int64_t step, const float *restrict b,
+/* Two lanes of 8 columns, `apart` rows of b from each other: m terms each. */
+static inline void order_mix_lanes(const float *restrict x, const float *restrict b,
+                                   int64_t stride, int64_t apart, int64_t m,
+                                   float *restrict t0, float *restrict t1)
+{
+    float p[8] = {0}, q[8] = {0}, r[8] = {0}, s[8] = {0};
+    for (int64_t k = 0; k < m; k++) {
+        const float *b0 = b + k * ORDER_LANES * stride, *b1 = b0 + apart * stride;
+        float v = x[k * ORDER_LANES], w = x[k * ORDER_LANES + apart];
+        for (int c = 0; c < 8; c++)
+            p[c] += v * b0[c];
+        for (int c = 0; c < 8; c++)
+            q[c] += v * b0[8 + c];
+        for (int c = 0; c < 8; c++)
+            r[c] += w * b1[c];
+        for (int c = 0; c < 8; c++)
+            s[c] += w * b1[8 + c];
+    }
+    for (int c = 0; c < 8; c++) {
+        t0[c] = p[c], t0[8 + c] = q[c];
+        t1[c] = r[c], t1[8 + c] = s[c];
+    }
+}
+
+/* Adds one block (n <= 512) of a row vector times a matrix to neighbouring columns of sums,
+ * at most 16: sum[c] += sum of x[k] * b[k][c], rows of b `stride` floats apart. full: 16
+ * columns of b may be read although fewer are wanted. skip: terms whose x is 0 are left
+ * out, so that b may hold anything there; finite terms of 0 never change a sum that starts
+ * from +0. */
+static inline void order_mix_block(const float *restrict x, const float *restrict b,
+                                   int64_t stride, int64_t n, int64_t width, int full,
+                                   int skip, float *restrict sum)
+{
+    float s[ORDER_LANES][ORDER_WIDTH] = {{0}};
+    int64_t whole = full && !skip ? n / ORDER_LANES : 0;
+    for (int l = 0; whole && l < ORDER_LANES / 2; l++)
+        order_mix_lanes(x + l, b + l * stride, stride, ORDER_LANES / 2, whole, s[l],
+                        s[l + ORDER_LANES / 2]);
+    for (int64_t k = whole * ORDER_LANES; k < n; k++) {
+        float v = x[k], *t = s[k % ORDER_LANES];
+        const float *row = b + k * stride;
+        for (int64_t c = 0; c < width && !(skip && v == 0); c++)
+            t[c] += v * row[c];
+    }
+    for (int64_t c = 0; c < width; c++)
+        sum[c] += ((s[0][c] + s[4][c]) + (s[2][c] + s[6][c])) +
+                  ((s[1][c] + s[5][c]) + (s[3][c] + s[7][c]));
+}
+
+/* The same over all n terms, from 0. */
+static inline void order_mix(const float *restrict x, const float *restrict b,
                              int64_t stride, int64_t n, int64_t width, int skip,
                              float *restrict out)
 {
-    float total[ORDER_WIDTH] = {0}, s[ORDER_LANES][ORDER_WIDTH];
-    for (int64_t at = 0; at < n; at += ORDER_BLOCK) {
-        int64_t end = order_least(n, at + ORDER_BLOCK);
-        for (int l = 0; l < ORDER_LANES; l++) {
-            float t[ORDER_WIDTH] = {0};
-            for (int64_t k = at + l; k < end; k += ORDER_LANES) {
-                float v = x[k * step];
-                const float *row = b + k * stride;
-                if (skip && v == 0) continue;
-                if (width == ORDER_WIDTH)
-                    for (int c = 0; c < ORDER_WIDTH; c++)
-                        t[c] += v * row[c];
-                else
-                    for (int64_t c = 0; c < width; c++)
-                        t[c] += v * row[c];
-            }
-            for (int c = 0; c < ORDER_WIDTH; c++)
-                s[l][c] = t[c];
-        }
-        for (int c = 0; c < ORDER_WIDTH; c++)
-            total[c] += ((s[0][c] + s[4][c]) + (s[2][c] + s[6][c])) +
-                        ((s[1][c] + s[5][c]) + (s[3][c] + s[7][c]));
-    }
     for (int64_t c = 0; c < width; c++)
-        out[c] = total[c];
+        out[c] = 0;
+    for (int64_t at = 0; at < n; at += ORDER_BLOCK)
+        order_mix_block(x + at, b + at * stride, stride, order_least(n - at, ORDER_BLOCK),
+                        width, width == ORDER_WIDTH, skip, out);
 }
 
 #endif
