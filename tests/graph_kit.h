@@ -17,13 +17,12 @@ typedef struct kit {
 
 static inline void kit_open(kit *k)
 {
-    ctx_init(&k->cx, &k->reg);
+    *k = (kit){0};
     registry_init(&k->reg);
+    ctx_init(&k->cx, &k->reg);
     if (registry_add(&k->cx, &k->reg, "test.so", &t_plugin) < 0 ||
         registry_seal(&k->cx, &k->reg) < 0)
         note("%s", k->cx.why);
-    k->m = NULL;
-    k->g = NULL;
 }
 
 /* A fresh model with one graph "g". */

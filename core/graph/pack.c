@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_WORK = 20000000 }; /* regions looked at by the search: some 30 ms */
+
 /* ---- lower bound ---- */
 
 typedef struct event {
@@ -65,55 +67,77 @@ uint64_t pack_lower_bound(const region *r, int32_t n, int32_t *peak)
 typedef struct packer {
     const region *r;
     int32_t n;
-    int32_t *order;   /* what is placed when */
-    int32_t *placed;  /* indices, by offset */
+    int32_t *order; /* what is placed when */
+    int32_t *head,
+        *rival;       /* who lives at the same time as i: rival[head[i] .. head[i+1]) */
+    int32_t *near;    /* of those, the placed ones, by offset */
     uint64_t *offset; /* of this attempt */
     uint64_t *best_offset;
-    int32_t *best_order;
+    int32_t *best_order, *now_order;
     uint64_t best;
     const char *best_name;
+    int64_t work;      /* regions looked at so far */
     uint64_t *breadth; /* bytes alive while a region lives, at most */
 } packer;
+
+/* Regions already placed that live at the same time as one, by offset. */
+static int32_t gather(packer *p, int32_t one)
+{
+    int32_t n = 0;
+    for (int32_t e = p->head[one]; e < p->head[one + 1]; e++) {
+        int32_t o = p->rival[e], k = n++;
+        if (p->offset[o] == UINT64_MAX) {
+            n--;
+            continue;
+        }
+        for (; k > 0 && p->offset[p->near[k - 1]] > p->offset[o]; k--)
+            p->near[k] = p->near[k - 1];
+        p->near[k] = o;
+    }
+    p->work += p->head[one + 1] - p->head[one] + n;
+    return n;
+}
 
 /* Places regions in order; the total, or UINT64_MAX as soon as it exceeds `most`. */
 static uint64_t place_all(packer *p, int smallest_gap, uint64_t most)
 {
     uint64_t total = 0;
+    memset(p->offset, 0xff, (size_t)p->n * sizeof *p->offset);
     for (int32_t i = 0; i < p->n; i++) {
         const region *r = &p->r[p->order[i]];
         uint64_t end = 0, at = UINT64_MAX, gap_best = UINT64_MAX;
-        for (int32_t k = 0; k < i; k++) {
-            const region *o = &p->r[p->placed[k]];
-            if (o->last < r->first || r->last < o->first) continue;
-            uint64_t from = p->offset[p->placed[k]];
+        int32_t n = gather(p, p->order[i]);
+        for (int32_t k = 0; k < n; k++) {
+            uint64_t from = p->offset[p->near[k]];
             if (from > end && from - end >= r->bytes && from - end < gap_best) {
                 gap_best = from - end;
                 at = end;
                 if (!smallest_gap) break;
             }
-            if (from + o->bytes > end) end = from + o->bytes;
+            from += p->r[p->near[k]].bytes;
+            if (from > end) end = from;
         }
         if (at == UINT64_MAX) at = end;
         p->offset[p->order[i]] = at;
         if (at + r->bytes > total) total = at + r->bytes;
         if (total > most) return UINT64_MAX;
-        int32_t k = i;
-        for (; k > 0 && p->offset[p->placed[k - 1]] > at; k--)
-            p->placed[k] = p->placed[k - 1];
-        p->placed[k] = p->order[i];
     }
     return total;
+}
+
+static void keep(packer *p, uint64_t total, const char *name)
+{
+    p->best = total;
+    p->best_name = name;
+    memcpy(p->best_offset, p->offset, (size_t)p->n * sizeof *p->offset);
+    memcpy(p->best_order, p->order, (size_t)p->n * sizeof *p->order);
 }
 
 static void attempt(packer *p, const char *name)
 {
     for (int gap = 0; gap < 2; gap++) {
         uint64_t total = place_all(p, gap, p->best - 1);
-        if (total >= p->best) continue;
-        p->best = total;
-        p->best_name = name;
-        memcpy(p->best_offset, p->offset, (size_t)p->n * sizeof *p->offset);
-        memcpy(p->best_order, p->order, (size_t)p->n * sizeof *p->order);
+        if (total < p->best) keep(p, total, name);
     }
 }
 
@@ -168,33 +192,67 @@ static void find_breadth(packer *p)
                 p->breadth[i] = p->offset[k];
 }
 
-/* Moves what tops the arena towards the front, with some luck elsewhere too. */
-static void search(packer *p, uint64_t lower, int64_t tries)
+/* Moves what tops the arena, one that lives beside it, or any, towards the front. An order
+ * that is hardly worse than the one before is kept too: most improvements lie behind a
+ * plateau.
+ */
+static void search(packer *p, uint64_t lower)
 {
-    uint64_t luck = 0x9e3779b97f4a7c15u;
-    for (; tries > 0 && p->best > lower; tries--) {
-        memcpy(p->order, p->best_order, (size_t)p->n * sizeof *p->order);
-        int32_t top = 0;
+    uint64_t luck = 0x9e3779b97f4a7c15u, now = p->best;
+    size_t bytes = (size_t)p->n * sizeof *p->order;
+    int32_t *order = p->now_order, top = 0;
+    memcpy(order, p->best_order, bytes);
+    for (int32_t i = 0; i < p->n; i++)
+        if (p->best_offset[i] + p->r[i].bytes == p->best) top = i;
+    while (p->best > lower && p->work < MOST_WORK) {
+        luck = luck * 6364136223846793005u + 1442695040888963407u;
+        int32_t rivals = p->head[top + 1] - p->head[top], moved = top, from = 0;
+        if (luck >> 62 == 0)
+            moved = (int32_t)((luck >> 40 & 0xfffff) % (uint64_t)p->n);
+        else if (rivals && luck >> 62 == 1)
+            moved = p->rival[p->head[top] +
+                             (int32_t)((luck >> 40 & 0xfffff) % (uint64_t)rivals)];
+        while (order[from] != moved)
+            from++;
+        int32_t to = from ? (int32_t)((luck >> 12 & 0xfffff) % (uint64_t)from) : 0;
+        memcpy(p->order, order, bytes);
+        memmove(p->order + to + 1, p->order + to, (size_t)(from - to) * sizeof moved);
+        p->order[to] = moved;
+        p->work += p->n;
+        uint64_t most = now + (luck >> 56 & 63 ? 0 : (now - lower) / 4);
+        uint64_t total = place_all(p, (int)(luck >> 61 & 1), most);
+        if (total > most) continue;
+        now = total;
+        memcpy(order, p->order, bytes);
         for (int32_t i = 0; i < p->n; i++)
-            if (p->best_offset[p->order[i]] + p->r[p->order[i]].bytes == p->best) top = i;
-        for (int moves = 0; moves < 2; moves++) {
-            luck = luck * 6364136223846793005u + 1442695040888963407u;
-            int32_t to = (int32_t)((luck >> 33) % (uint64_t)p->n);
-            int32_t from = moves == 0 ? top : (int32_t)((luck >> 13) % (uint64_t)p->n);
-            if (moves == 0 && to > from)
-                to = from ? (int32_t)((luck >> 20) % (uint64_t)from) : 0;
-            int32_t moved = p->order[from];
-            if (to < from)
-                memmove(p->order + to + 1, p->order + to,
-                        (size_t)(from - to) * sizeof moved);
-            else
-                memmove(p->order + from, p->order + from + 1,
-                        (size_t)(to - from) * sizeof moved);
-            p->order[to] = moved;
-            if (luck >> 63) break;
-        }
-        attempt(p, "search");
+            if (p->offset[i] + p->r[i].bytes == total) top = i;
+        if (total < p->best) keep(p, total, "search");
     }
+}
+
+static int meet(const region *a, const region *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* How many rivals there are; head gets where each one's begin. */
+static int64_t count_rivals(const region *r, int32_t n, int32_t *head)
+{
+    int64_t sum = 0;
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < n; k++)
+            sum += k != i && meet(&r[i], &r[k]);
+        if (sum > INT32_MAX) return -1;
+        head[i + 1] = (int32_t)sum;
+    }
+    return sum;
+}
+
+static void find_rivals(packer *p)
+{
+    for (int32_t i = 0, e = 0; i < p->n; i++)
+        for (int32_t k = 0; k < p->n; k++)
+            if (k != i && meet(&p->r[i], &p->r[k])) p->rival[e++] = k;
 }
 
 int32_t pack_regions(ctx *cx, region *r, int32_t n, uint64_t align, uint64_t *total,
@@ -207,13 +265,17 @@ int32_t pack_regions(ctx *cx, region *r, int32_t n, uint64_t align, uint64_t *to
     event *events = arena_push(a, room * 2, sizeof *events);
     rank *ranks = arena_push(a, room, sizeof *ranks);
     p.order = arena_push(a, room, sizeof *p.order);
-    p.placed = arena_push(a, room, sizeof *p.placed);
+    p.near = arena_push(a, room, sizeof *p.near);
+    p.head = arena_push(a, room, sizeof *p.head);
+    int64_t rivals = p.near && p.head ? count_rivals(r, n, p.head) : 0;
+    p.rival = rivals < 0 ? NULL : arena_push(a, (size_t)rivals + 1, sizeof *p.rival);
     p.offset = arena_push(a, room, sizeof *p.offset);
     p.best_offset = arena_push(a, room, sizeof *p.best_offset);
     p.best_order = arena_push(a, room, sizeof *p.best_order);
+    p.now_order = arena_push(a, room, sizeof *p.now_order);
     p.breadth = arena_push(a, room, sizeof *p.breadth);
-    if (!events || !ranks || !p.order || !p.placed || !p.offset || !p.best_offset ||
-        !p.best_order || !p.breadth) {
+    if (!events || !ranks || !p.order || !p.near || !p.head || !p.rival || !p.offset ||
+        !p.best_offset || !p.best_order || !p.now_order || !p.breadth) {
         arena_reset(a, mark);
         return ctx_fail(cx, EVLA_E_NOMEM, "packing %d regions", n);
     }
@@ -221,14 +283,13 @@ int32_t pack_regions(ctx *cx, region *r, int32_t n, uint64_t align, uint64_t *to
     *order = "none";
     if (n) {
         uint64_t lower = bound_with(events, r, n, NULL);
+        find_rivals(&p);
         find_breadth(&p);
         for (int which = 0; which < 6 && p.best > lower; which++) {
             sort_by(&p, ranks, which);
             attempt(&p, order_names[which]);
         }
-        /* about 20 ms at most */
-        int64_t tries = 10000000 / ((int64_t)n * n + 1);
-        search(&p, lower, tries > 2000 ? 2000 : tries);
+        search(&p, lower);
         for (int32_t i = 0; i < n; i++)
             r[i].offset = (p.best_offset[i] + align - 1) / align * align;
         *total = p.best;
