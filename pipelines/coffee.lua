@@ -9,7 +9,7 @@ local opt = evla.options {
   seed = { type = "int", default = 1, doc = "start of all randomness" },
   size = { type = "int", default = 96, min = 16, max = 1024, doc = "width and height of camera pictures in pixels" },
   camera_rate = { type = "rate", default = 30, doc = "pictures per second" },
-  compress = { type = "enum", choices = "none|gzip", default = "gzip", doc = "how pictures are stored" },
+  compress = { type = "enum", choices = { "none", "gzip" }, default = "gzip", doc = "how pictures are stored" },
   replay = { type = "bool", default = true, doc = "store only what replays to the same bits" },
 }
 

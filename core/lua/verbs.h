@@ -1,8 +1,8 @@
 /*
  * verbs.h -- the command line's verbs: what main.c found out, and one function each.
  *
- * A verb gets the words behind its name, prints to stdout what was asked for and to stderr what
- * went wrong, and returns the exit code.
+ * A verb gets the words behind its name, prints to stdout what was asked for and to stderr
+ * what went wrong, and returns the exit code.
  */
 #ifndef EVLA_LUA_VERBS_H
 #define EVLA_LUA_VERBS_H

@@ -1,0 +1,36 @@
+-- finish.lua: what a run leaves behind: summary.json (figures), manifest.json (what made them), report.html (pictures).
+-- Called by the command line with what the core knows.
+local evla, json, summary = require "evla", require "evla.json", require "evla.summary"
+local run = ...
+
+local jobs = json.decode(run.jobs).jobs
+local versions = { evla = run.version, lua = _VERSION:match("%d.*") }
+for _, p in ipairs(run.plugins) do versions[p.id] = p.version end
+local s = summary.of(run.program, jobs, { versions = versions, seeds = { rollout = run.options and run.options.seed } })
+
+local keys, unchanged = {}, true
+for _, j in ipairs(jobs) do
+  keys[j.name] = j.key
+  unchanged = unchanged and j.state == "skipped"
+end
+local manifest = json.encode({
+  program = run.program, file = run.file, options = run.options, sources_sha256 = run.sources, job_keys = keys,
+  engine = { version = run.version }, plugins = json.array(run.plugins),
+}, true) .. "\n"
+
+-- What shows exactly this is left as it stands, so that a run with nothing to do takes no time.
+local function read(path)
+  local f <close> = io.open(path, "rb")
+  return f and f:read("a")
+end
+local page = run.report and run.out .. "/report.html"
+if not (unchanged and read(run.out .. "/manifest.json") == manifest and (not page or read(page))) then
+  evla.write_file(run.out .. "/summary.json", json.encode(s, true) .. "\n")
+  if page then require("evla.report").write(page, s) end
+  evla.write_file(run.out .. "/manifest.json", manifest)
+end
+
+if run.json then print(json.encode(s)) return end
+if run.quiet then return end
+print(summary.line(s))
+if page then print("look at " .. page) end
