@@ -59,7 +59,7 @@ static uint16_t bf16_encode(float x)
 
 /* ---- rows ---- */
 
-#define FORMAT(id, text)                                                                   \
+#define ROWS(id)                                                                           \
     static int32_t id##_decode_row(const evla_host *h, const void *codes, int64_t n,       \
                                    float *out)                                             \
     {                                                                                      \
@@ -75,15 +75,22 @@ static uint16_t bf16_encode(float x)
         for (int64_t i = 0; i < n; i++)                                                    \
             ((uint16_t *)codes)[i] = id##_encode(values[i]);                               \
         return EVLA_OK;                                                                    \
-    }                                                                                      \
-    static const evla_dtype id = {.size = sizeof id,                                       \
-                                  .block_elements = 1,                                     \
-                                  .block_bytes = 2,                                        \
-                                  .decode = id##_decode_row,                               \
-                                  .encode = id##_encode_row,                               \
-                                  .source = text};
-FORMAT(f16, "IEEE 754-2019, binary16")
-FORMAT(bf16, "bfloat16: the upper 16 bits of IEEE 754 binary32")
+    }
+ROWS(f16)
+ROWS(bf16)
+
+static const evla_dtype f16 = {.size = sizeof f16,
+                               .block_elements = 1,
+                               .block_bytes = 2,
+                               .decode = f16_decode_row,
+                               .encode = f16_encode_row,
+                               .source = "IEEE 754-2019, binary16"};
+static const evla_dtype bf16 = {.size = sizeof bf16,
+                                .block_elements = 1,
+                                .block_bytes = 2,
+                                .decode = bf16_decode_row,
+                                .encode = bf16_encode_row,
+                                .source = "the upper 16 bits of IEEE 754 binary32"};
 
 /* ---- cast ---- */
 

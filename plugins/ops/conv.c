@@ -37,6 +37,7 @@ static const char *window_fill(window *w, const evla_type *x, const evla_shape *
                                const evla_shape *padding, const evla_shape *dilation)
 {
     static const int64_t one[2] = {1, 1}, none[2] = {0, 0};
+    *w = (window){.kernel = {0}};
     static const evla_shape empty = {.rank = 0};
     if (!pair(kernel, typed ? typed : none, w->kernel))
         return "kernel_size: want 1 or 2 entries";
@@ -162,7 +163,8 @@ static int32_t conv_run(const evla_host *h, const evla_args *a, int32_t phase, i
     const evla_conv2d_params *p = n->params;
     window w;
     conv_window(n, n->in, &w);
-    int64_t image_at = tile / w.out[0], oy = tile % w.out[0], area = w.out[0] * w.out[1];
+    int64_t down = n->out[0].shape[2], area = down * w.out[1];
+    int64_t image_at = tile / down, oy = tile % down;
     int64_t planes = n->in[1].shape[1], k = planes * w.kernel[0] * w.kernel[1];
     int64_t outs = n->out[0].shape[1], each = outs / p->groups;
     const float *x =
@@ -263,9 +265,9 @@ static int32_t pool_run(const evla_host *h, const evla_args *a, int32_t phase, i
     const evla_pool2d_params *p = a->node->params;
     window w;
     pool_window(a->node, a->node->in, &w);
-    int64_t plane = tile / w.out[0], oy = tile % w.out[0];
+    int64_t down = a->node->out[0].shape[2], plane = tile / down, oy = tile % down;
     const float *x = (const float *)a->in[0].data[0] + plane * w.in[0] * w.in[1];
-    float *y = (float *)a->out[0].data[0] + (plane * w.out[0] + oy) * w.out[1];
+    float *y = (float *)a->out[0].data[0] + (plane * down + oy) * w.out[1];
     float *e = a->scratch;
     for (int64_t ox = 0; ox < w.out[1]; ox++) {
         int64_t m = pixels(&w, x, oy, ox, e);
@@ -286,7 +288,7 @@ static int32_t pool_run(const evla_host *h, const evla_args *a, int32_t phase, i
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
                              .inputs = "x",                                                \
                              .outputs = "y",                                               \
-                             .source = from,                                               \
+                             .source = (from),                                             \
                              .infer = pool_infer,                                          \
                              .cost = pool_cost};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \

@@ -93,10 +93,10 @@ static void row_clamp(const void *params, const float *x, float *y, int64_t n)
         return (out_type)(expression);                                                     \
     }                                                                                      \
     static void pair_##id(const void *a_, int64_t a_step, const void *b_, int64_t b_step,  \
-                          void *y_, int64_t n)                                             \
+                          void *y, int64_t n)                                              \
     {                                                                                      \
         const in_type *a = a_, *b = b_;                                                    \
-        out_type *y = y_, t[BLOCK];                                                        \
+        out_type t[BLOCK];                                                                 \
         int64_t at = 0;                                                                    \
         in_type a0 = n ? *a : 0, b0 = n ? *b : 0;                                          \
         for (; at + BLOCK <= n; at += BLOCK) {                                             \
@@ -112,10 +112,11 @@ static void row_clamp(const void *params, const float *x, float *y, int64_t n)
             else                                                                           \
                 for (int i = 0; i < BLOCK; i++)                                            \
                     t[i] = both_##id(a0, b0);                                              \
-            memcpy(y + at, t, sizeof t);                                                   \
+            memcpy((char *)y + at * (int64_t)sizeof *t, t, sizeof t);                      \
         }                                                                                  \
-        for (; at < n; at++)                                                               \
-            y[at] = both_##id(a_step ? a[at] : a0, b_step ? b[at] : b0);                   \
+        for (int64_t i = 0; at + i < n; i++)                                               \
+            t[i] = both_##id(a_step ? a[at + i] : a0, b_step ? b[at + i] : b0);            \
+        memcpy((char *)y + at * (int64_t)sizeof *t, t, (size_t)(n - at) * sizeof *t);      \
     }
 /* Integers wrap: computed unsigned. */
 #define PAIRS(id, real, integer, whole)                                                    \
@@ -389,7 +390,7 @@ static double flat_cost(const evla_node *n) { return (double)types_count(&n->out
                              .inputs = "x",                                                \
                              .outputs = "y",                                               \
                              .source = "evla/ops.h, element by element",                   \
-                             .infer = infer_fn,                                            \
+                             .infer = (infer_fn),                                          \
                              .cost = flat_cost,                                            \
                              .elementwise = 1};                                            \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \

@@ -269,16 +269,16 @@ static int32_t one_hot_plan(const evla_host *h, const evla_machine *m, const evl
 
 #define ROWS(id, ports, from, infer_fn, accepts_fn, plan_fn, prepare_fn, run_fn)           \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
-                             .inputs = ports,                                              \
+                             .inputs = (ports),                                            \
                              .outputs = "y",                                               \
-                             .source = from,                                               \
-                             .infer = infer_fn};                                           \
+                             .source = (from),                                             \
+                             .infer = (infer_fn)};                                         \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
-                                     .accepts = accepts_fn,                                \
-                                     .plan = plan_fn,                                      \
-                                     .prepare = prepare_fn,                                \
-                                     .run = run_fn};
+                                     .accepts = (accepts_fn),                              \
+                                     .plan = (plan_fn),                                    \
+                                     .prepare = (prepare_fn),                              \
+                                     .run = (run_fn)};
 // clang-format off
 ROWS(gather, "x ids", "ONNX Gather", gather_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
 ROWS(embedding, "table ids", "torch.nn.Embedding", embedding_infer, gather_accepts, gather_plan, gather_prepare, gather_run)

@@ -117,6 +117,12 @@ static int32_t loss_run(const evla_host *h, const evla_args *a, int32_t phase, i
 
 /* ---- cross entropy ---- */
 
+/* What a tile leaves behind: 512 targets at most. */
+typedef struct block_sum {
+    float loss;
+    int32_t count; /* targets that were not ignored */
+} block_sum;
+
 static int32_t entropy_infer(const evla_host *h, const evla_node *n, evla_type *in,
                              evla_type *out)
 {
@@ -140,7 +146,7 @@ static int32_t entropy_plan(const evla_host *h, const evla_machine *m, const evl
     int64_t blocks = types_ceil(types_count(&n->in[1]), TARGETS);
     types_tiles(work, blocks);
     if (reduction_of(n) == EVLA_REDUCTION_NONE) return EVLA_OK;
-    work->shared_bytes = (uint64_t)blocks * (sizeof(float) + sizeof(int64_t));
+    work->shared_bytes = (uint64_t)blocks * sizeof(block_sum);
     work->n_phases = 2;
     work->tiles[1] = 1;
     return EVLA_OK;
@@ -172,18 +178,20 @@ static int32_t entropy_run(const evla_host *h, const evla_args *a, int32_t phase
     const evla_node *n = a->node;
     const evla_cross_entropy_params *p = n->params;
     int64_t all = types_count(&n->in[1]), classes = types_last(&n->in[0]);
-    int64_t blocks = types_ceil(all, TARGETS), *counts = a->shared;
-    float *sums = counts ? (float *)(counts + blocks) : NULL, *y = a->out[0].data[0];
+    int64_t blocks = types_ceil(all, TARGETS);
+    block_sum *sums = a->shared;
+    float *y = a->out[0].data[0];
     if (phase == 1) {
         int64_t count = 0;
         float total = 0;
         for (int64_t i = 0; i < blocks; i++)
-            total += sums[i], count += counts[i];
+            total += sums[i].loss, count += sums[i].count;
         *y = p->reduction == EVLA_REDUCTION_MEAN && count ? total / (float)count : total;
         return EVLA_OK;
     }
     float e[TARGETS];
-    int64_t from = tile * TARGETS, m = order_least(all - from, TARGETS), count = 0;
+    int64_t from = tile * TARGETS, m = order_least(all - from, TARGETS);
+    int32_t count = 0;
     for (int64_t i = 0; i < m; i++) {
         int64_t target = target_at(a, from + i);
         e[i] = 0;
@@ -193,7 +201,7 @@ static int32_t entropy_run(const evla_host *h, const evla_args *a, int32_t phase
                 h, EVLA_E_RANGE,
                 "%s: cross_entropy: target %lld at place %lld; want 0 to %lld or "
                 "ignore_index %lld",
-                n->label, (long long)target, (long long)(from + i), (long long)classes - 1,
+                n->label, (long long)target, (long long)from + i, (long long)classes - 1,
                 (long long)p->ignore_index);
         e[i] = entropy_row((const float *)a->in[0].data[0] + (from + i) * classes, classes,
                            target);
@@ -202,8 +210,8 @@ static int32_t entropy_run(const evla_host *h, const evla_args *a, int32_t phase
     if (p->reduction == EVLA_REDUCTION_NONE) {
         memcpy(y + from, e, (size_t)m * sizeof *e);
     } else {
-        sums[tile] = order_sum(e, m);
-        counts[tile] = count;
+        sums[tile].loss = order_sum(e, m);
+        sums[tile].count = count;
     }
     return EVLA_OK;
 }
@@ -212,16 +220,16 @@ static int32_t entropy_run(const evla_host *h, const evla_args *a, int32_t phase
 
 #define LOSS(id, ports, from, infer_fn, plan_fn, run_fn)                                   \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
-                             .inputs = ports,                                              \
+                             .inputs = (ports),                                            \
                              .outputs = "y",                                               \
-                             .source = from,                                               \
-                             .infer = infer_fn,                                            \
+                             .source = (from),                                             \
+                             .infer = (infer_fn),                                          \
                              .cost = loss_cost};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = loss_accepts,                              \
-                                     .plan = plan_fn,                                      \
-                                     .run = run_fn};
+                                     .plan = (plan_fn),                                    \
+                                     .run = (run_fn)};
 LOSS(mse_loss, "pred target", "torch.nn.MSELoss", loss_infer, loss_plan, loss_run)
 LOSS(mae_loss, "pred target", "torch.nn.L1Loss", loss_infer, loss_plan, loss_run)
 LOSS(huber_loss, "pred target", "Huber 1964; torch.nn.HuberLoss", loss_infer, loss_plan,

@@ -172,16 +172,16 @@ static int32_t log_softmax_run(const evla_host *h, const evla_args *a, int32_t p
 
 #define ROWS(id, ports, from, infer_fn, run_fn)                                            \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
-                             .inputs = ports,                                              \
+                             .inputs = (ports),                                            \
                              .outputs = "y",                                               \
-                             .source = from,                                               \
-                             .infer = infer_fn,                                            \
+                             .source = (from),                                             \
+                             .infer = (infer_fn),                                          \
                              .cost = rows_cost};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = rows_accepts,                              \
                                      .plan = rows_plan,                                    \
-                                     .run = run_fn};
+                                     .run = (run_fn)};
 ROWS(rms_norm, "x w?", "Zhang and Sennrich 2019, eq. 4", norm_infer, norm_run)
 ROWS(layer_norm, "x w? b?", "Ba, Kiros and Hinton 2016, eq. 4", norm_infer, norm_run)
 ROWS(softmax, "x", "ONNX Softmax, axis = -1", softmax_infer, softmax_run)

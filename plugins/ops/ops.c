@@ -8,7 +8,7 @@
 
 // clang-format off
 #define P(owner, field, kind, text, ...) \
-    {.name = #field, .doc = text, .type = EVLA_P_##kind, .offset = offsetof(owner, field), __VA_ARGS__}
+    {.name = #field, .doc = (text), .type = EVLA_P_##kind, .offset = offsetof(owner, field), __VA_ARGS__}
 #define MOST 1e300 /* no upper bound */
 #define REDUCTION(owner) P(owner, reduction, ENUM, "what becomes of the losses of all elements", .preset = "mean", .choices = "mean|sum|none")
 
@@ -86,10 +86,10 @@ static const evla_param avg_pool2d_params[] = {
     P(evla_pool2d_params, count_include_pad, BOOL, "padding counts in the divisor", .preset = "true")};
 
 #define KERNEL(id) {.kind = EVLA_KERNEL, .name = #id ".portable", .table = &id##_kernel}
-#define PLAIN(id, text) {.kind = EVLA_OP, .name = #id, .table = &id##_op, .doc = text}, KERNEL(id)
+#define PLAIN(id, text) {.kind = EVLA_OP, .name = #id, .table = &id##_op, .doc = (text)}, KERNEL(id)
 #define WITH(id, params_of, type, text) \
-    {.kind = EVLA_OP, .name = #id, .table = &id##_op, .doc = text, .params = params_of, \
-     .n_params = sizeof params_of / sizeof *params_of, .params_size = sizeof(type)}, KERNEL(id)
+    {.kind = EVLA_OP, .name = #id, .table = &id##_op, .doc = (text), .params = (params_of), \
+     .n_params = sizeof (params_of) / sizeof *(params_of), .params_size = sizeof(type)}, KERNEL(id)
 
 static const evla_item items[] = {
     WITH(linear, linear_params, evla_linear_params, "x w^T + b"),
@@ -151,10 +151,11 @@ static const evla_item items[] = {
 // clang-format on
 
 /* A row was forgotten when the list and the table differ in length. */
-#define X(id) +2
-_Static_assert(sizeof items / sizeof *items == OPS_ALL(X),
-               "every operator of list.h has its items");
+#define X(id) NUMBER_##id,
+enum { OPS_ALL(X) OPERATORS };
 #undef X
+_Static_assert(sizeof items / sizeof *items == 2 * OPERATORS,
+               "every operator of list.h has its two items");
 
 static const evla_plugin self = {
     .magic = EVLA_MAGIC,

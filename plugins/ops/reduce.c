@@ -194,7 +194,7 @@ static int32_t reduce_run(const evla_host *h, const evla_args *a, int32_t phase,
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
                              .inputs = "x",                                                \
                              .outputs = "y",                                               \
-                             .source = from,                                               \
+                             .source = (from),                                             \
                              .infer = reduce_infer,                                        \
                              .cost = reduce_cost};                                         \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \

@@ -129,7 +129,7 @@ static int32_t transpose_prepare(const evla_host *h, const evla_node *n, void *b
 {
     const evla_type *x = &n->in[0];
     view v = {.bytes = types_element_bytes(h, x->dtype), .axis = x->rank};
-    int32_t perm[8];
+    int32_t perm[8] = {0};
     order_of(n, x->rank, perm);
     for (int32_t i = 0; i < x->rank; i++) {
         v.perm_extent[i] = n->out[0].shape[i];
@@ -335,16 +335,16 @@ static int32_t slice_run(const evla_host *h, const evla_args *a, int32_t phase,
 
 #define MOVE(id, ports, from, infer_fn, accepts_fn, plan_fn, prepare_fn, run_fn)           \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
-                             .inputs = ports,                                              \
+                             .inputs = (ports),                                            \
                              .outputs = "y",                                               \
-                             .source = from,                                               \
-                             .infer = infer_fn};                                           \
+                             .source = (from),                                             \
+                             .infer = (infer_fn)};                                         \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
-                                     .accepts = accepts_fn,                                \
-                                     .plan = plan_fn,                                      \
-                                     .prepare = prepare_fn,                                \
-                                     .run = run_fn};
+                                     .accepts = (accepts_fn),                              \
+                                     .plan = (plan_fn),                                    \
+                                     .prepare = (prepare_fn),                              \
+                                     .run = (run_fn)};
 // clang-format off
 MOVE(reshape, "x", "ONNX Reshape", reshape_infer, reshape_accepts, one_tile, flat_prepare, reshape_run)
 MOVE(transpose, "x", "ONNX Transpose", transpose_infer, types_exact, transpose_plan, transpose_prepare, transpose_run)

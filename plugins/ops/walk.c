@@ -2,12 +2,14 @@
  * walk.c -- walks a dense output in runs while several inputs are broadcast to it.
  */
 #include "walk.h"
+#include <assert.h>
 
 void walk_plan(walk *w, const evla_type *out, const evla_type *const *in, int32_t n_in)
 {
     walk r = {.n_in = n_in}; /* axes from the innermost outwards */
     int64_t stride[WALK_MAX] = {1, 1, 1};
     int32_t n = 0;
+    assert(n_in <= WALK_MAX);
     for (int32_t i = out->rank - 1; i >= 0; i--) {
         int64_t step[WALK_MAX] = {0}, extent = out->shape[i];
         for (int32_t k = 0; k < n_in; k++) {
@@ -44,7 +46,7 @@ int walk_next(const walk *w, int64_t *at, int64_t end, walk_run *run)
         run->step[k] = w->step[k][0];
     }
     left /= w->shape[0];
-    for (int32_t i = 1; left && i < w->rank; i++) {
+    for (int32_t i = 1; i < w->rank; i++) {
         for (int32_t k = 0; k < w->n_in; k++)
             run->from[k] += left % w->shape[i] * w->step[k][i];
         left /= w->shape[i];
