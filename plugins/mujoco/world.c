@@ -97,7 +97,8 @@ static bool bind(world *w)
     w->part_of = calloc((size_t)m->ngeom, sizeof *w->part_of);
     w->label_of = calloc((size_t)m->ngeom, sizeof *w->label_of);
     w->raw_qpos = calloc((size_t)m->nq, sizeof *w->raw_qpos);
-    if (!w->part_of || !w->label_of || !w->raw_qpos)
+    w->raw_quat = calloc((size_t)m->nmocap + 1, 4 * sizeof *w->raw_quat);
+    if (!w->part_of || !w->label_of || !w->raw_qpos || !w->raw_quat)
         return snprintf(w->why, sizeof w->why, "out of memory"), false;
     for (int32_t i = 0; i < s->n_bodies; i++) {
         int id = mj_name2id(m, mjOBJ_BODY, s->bodies[i].name);
@@ -153,6 +154,7 @@ void world_close(world *w)
     if (w->d) mj_deleteData(w->d);
     if (w->m) mj_deleteModel(w->m);
     free(w->raw_qpos);
+    free(w->raw_quat);
     free(w->part_of);
     free(w->label_of);
     mjcf_free(&w->text);
@@ -181,12 +183,13 @@ static bool diverged(const world *w)
            d->warning[mjWARN_BADQACC].number;
 }
 
-/* Poses and contacts of the current qpos. MuJoCo normalises quaternions first, and doing
- * that twice is not the same as once in the last bit: a state keeps qpos as it was before.
- */
+/* Poses and contacts of the current qpos. MuJoCo normalises quaternions in place first, and
+ * doing that twice is not the same as once in the last bit: a state keeps qpos as it was
+ * before, and furniture starts from the quaternion it was placed with every time. */
 static void refresh(world *w)
 {
     memcpy(w->raw_qpos, w->d->qpos, (size_t)w->m->nq * sizeof *w->raw_qpos);
+    memcpy(w->d->mocap_quat, w->raw_quat, 4 * (size_t)w->m->nmocap * sizeof *w->raw_quat);
     mj_step1(w->m, w->d);
 }
 
@@ -245,6 +248,7 @@ void world_reset(world *w, uint64_t seed, const int32_t *goals, int32_t n_goals)
     rng r = {seed, 0};
     mjData *d = w->d;
     mj_resetData(w->m, d);
+    memcpy(w->raw_quat, d->mocap_quat, 4 * (size_t)w->m->nmocap * sizeof *w->raw_quat);
     memset(w->memo, 0, sizeof w->memo);
     w->seed = seed;
     int32_t pick = rng_below(&r, n_goals ? n_goals : w->scene->n_goals);
@@ -286,7 +290,7 @@ static int32_t state_walk(const world *w, double *state, const double *from)
         {w->d->qvel, w->m->nv},
         {w->d->qacc_warmstart, w->m->nv},
         {w->d->mocap_pos, 3 * w->m->nmocap},
-        {w->d->mocap_quat, 4 * w->m->nmocap},
+        {w->raw_quat, 4 * w->m->nmocap},
         {(double *)w->command, ARM_JOINTS},
         {(double *)&w->width, 1},
         {(double *)w->torque, ARM_ACTIONS},
@@ -342,7 +346,7 @@ void world_place(world *w, int32_t body, double x, double y, double z, double ya
     double pos[3] = {x, y, z}, quat[4] = {cos(yaw / 2), 0, 0, sin(yaw / 2)};
     double *to = w->qpos[body] >= 0 ? w->d->qpos + w->qpos[body] : NULL;
     memcpy(to ? to : w->d->mocap_pos + 3 * w->mocap[body], pos, sizeof pos);
-    memcpy(to ? to + 3 : w->d->mocap_quat + 4 * w->mocap[body], quat, sizeof quat);
+    memcpy(to ? to + 3 : w->raw_quat + 4 * w->mocap[body], quat, sizeof quat);
 }
 
 const double *world_position(const world *w, int32_t body)

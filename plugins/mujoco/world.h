@@ -42,6 +42,7 @@ struct world {
     mjcf text;                       /* the scene's MJCF */
 
     double *raw_qpos; /* [nq] qpos as integrated; see refresh() in world.c */
+    double *raw_quat; /* [4 nmocap] quaternions of furniture as placed */
 
     /* State beyond mjData's: all of it is saved. */
     double command[ARM_JOINTS]; /* rad, where the joints are told to be */
