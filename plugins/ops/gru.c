@@ -80,8 +80,8 @@ static int32_t gru_run(const evla_host *host, const evla_args *a, int32_t phase,
         }
         float r = 1.0f / (1.0f + fmath_exp(-(gi[0] + gh[0])));
         float z = 1.0f / (1.0f + fmath_exp(-(gi[1] + gh[1])));
-        float new = fmath_tanh(gi[2] + r * gh[2]);
-        y[i] = (1.0f - z) * new + z *h[i];
+        float fresh = fmath_tanh(gi[2] + r * gh[2]);
+        y[i] = (1.0f - z) * fresh + z * h[i];
     }
     return EVLA_OK;
 }
