@@ -128,7 +128,7 @@ static void row_clamp(const void *params, const float *x, float *y, int64_t n)
 
 PAIRS(add, l + r, WRAP, +)
 PAIRS(sub, l - r, WRAP, -)
-PAIRS(mul, l *r, WRAP, *)
+PAIRS(mul, (l * r), WRAP, *)
 PAIRS(maximum, l != l || l > r ? l : r, PLAIN, l > r ? l : r)
 PAIRS(minimum, l != l || l < r ? l : r, PLAIN, l < r ? l : r)
 PAIR(div_f32, float, float, l / r)
