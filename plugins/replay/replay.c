@@ -196,7 +196,11 @@ static int32_t act_again(const evla_host *h, const replay *r, void *body,
     evla_goal goal;
     evla_tick tick = {0};
     if (n == 0) return h->fail(h, EVLA_E_SHAPE, "it has no states");
-    int32_t st = r->table->restore(h, body, state, &goal);
+    /* Somewhere else first: what a body remembers beyond its state shall differ and show.
+     */
+    int32_t st = r->table->reset(h, body, ~(uint64_t)seed_of(in), &goal);
+    if (st >= 0) st = r->table->act(h, body, action, &tick);
+    if (st >= 0) st = r->table->restore(h, body, state, &goal);
     for (int64_t t = 0; st >= 0 && t < n; t++, state += ns, action += na) {
         st = r->table->save(h, body, now);
         if (st >= 0 && memcmp(now, state, (size_t)ns * sizeof *now) != 0) {
