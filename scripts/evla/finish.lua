@@ -30,7 +30,7 @@ if not (unchanged and read(run.out .. "/manifest.json") == manifest and (not pag
   evla.write_file(run.out .. "/manifest.json", manifest)
 end
 
-if run.json then print(json.encode(s)) return end
+if run.json then io.stdout:write(json.encode(s), "\n") return end
 if run.quiet then return end
 print(summary.line(s))
 if page then print("look at " .. page) end

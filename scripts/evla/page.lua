@@ -22,7 +22,7 @@ svg .note { fill: var(--soft); font-size: 11px; } svg .bar { fill: var(--bar); }
 svg .axis { stroke: var(--line); } svg .dot { fill: var(--bar); fill-opacity: .75; }
 svg .c1 { fill: #c9622f; } svg .c2 { fill: #7d5ba6; } svg .c3 { fill: #3f8f4f; } svg .c4 { fill: #b08a1e; }
 svg .c5 { fill: #a83e6b; } svg .c6 { fill: #4a67b5; } svg .c7 { fill: #6b6b6b; }
-figure { margin: 0 0 18px; } figure img { max-width: 100%; border-radius: 6px; border: 1px solid var(--line); image-rendering: auto; }
+figure { margin: 0 0 18px; } figure img { width: 100%; max-width: 1040px; border-radius: 6px; border: 1px solid var(--line); }
 figcaption { color: var(--soft); font-size: 13px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; } th { text-align: left; color: var(--soft); font-weight: 600; }
 td, th { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
