@@ -25,7 +25,7 @@ arena arena_beside(const arena *other, size_t first)
 static int chain(arena *a, size_t need)
 {
     size_t size = need > a->grow ? need : a->grow;
-    if (size > SIZE_MAX - sizeof(arena_block)) return 0;
+    if (size > PTRDIFF_MAX - sizeof(arena_block)) return 0; /* no object is larger */
     arena_block *b = mem_alloc_aligned(sizeof *b + size, 64);
     if (!b) return 0;
     *b = (arena_block){.older = a->blocks, .size = size, .used_before = a->used};

@@ -181,7 +181,7 @@ static void matching(ctx *cx)
        "nor another rank");
     int st = 0;
     for (int i = 0; st >= 0 && i < 30; i++) {
-        char text[16];
+        char text[32];
         snprintf(text, sizeof text, "f32[X%d]", i);
         evla_type one = {.dtype = EVLA_F32, .rank = 1, .shape = {1}};
         st = type_match(cx, text, &one, &s);
