@@ -178,8 +178,17 @@ static void key_file(keying *k, const char *path)
         key_text(k, "absent");
 }
 
-/* The plugins behind the items that a value names, and the files its path parameters read.
- */
+/* The files that path parameters read. */
+static void key_inputs(keying *k, const evla_param *params, int32_t n, const void *filled)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (params[i].type != EVLA_P_PATH || !(params[i].flags & EVLA_PF_INPUT)) continue;
+        const char *path = *(const char *const *)((const char *)filled + params[i].offset);
+        if (path) key_file(k, path);
+    }
+}
+
+/* The plugins behind the items that a value names, and what those read. */
 static void key_items(keying *k, const value *v)
 {
     const registry *reg = k->j->in->cx->reg;
@@ -187,13 +196,8 @@ static void key_items(keying *k, const value *v)
         const choice *c = v->as.ref;
         const plugin *owner = registry_owner(reg, c->item.item);
         if (owner && owner->handle) key_file(k, owner->path);
-        for (uint32_t i = 0; i < c->item.item->n_params; i++) {
-            const evla_param *p = &c->item.item->params[i];
-            const char *path =
-                *(const char *const *)((const char *)c->item.params + p->offset);
-            if (p->type == EVLA_P_PATH && p->flags & EVLA_PF_INPUT && path)
-                key_file(k, path);
-        }
+        key_inputs(k, c->item.item->params, (int32_t)c->item.item->n_params,
+                   c->item.params);
         key_items(k, &c->given);
     }
     if (v->kind != VALUE_TABLE) return;
@@ -218,11 +222,7 @@ static int32_t make_key(job *j)
     key_text(&k, options ? options : "");
     key_file(&k, "/proc/self/exe");
     key_items(&k, &j->given);
-    for (int32_t i = 0; i < j->type->n_params; i++) {
-        const evla_param *p = &j->type->params[i];
-        const char *path = *(const char *const *)((const char *)j->params + p->offset);
-        if (p->type == EVLA_P_PATH && p->flags & EVLA_PF_INPUT && path) key_file(&k, path);
-    }
+    key_inputs(&k, j->type->params, j->type->n_params, j->params);
     if (j->type->has_graphs) /* any operator or kernel may be part of the result */
         for (int32_t i = 0; i < cx->reg->n_plugins; i++)
             if (cx->reg->plugins[i].handle) key_file(&k, cx->reg->plugins[i].path);
