@@ -309,7 +309,8 @@ static int32_t fill_scaled(const fill *f, const evla_param *p, int32_t type, con
 /* "2*D": a whole number of a graph may be an expression over its symbols. */
 static int is_size_text(const value *v)
 {
-    return v->kind == VALUE_TEXT && strpbrk(v->as.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL;
+    return v->kind == VALUE_TEXT &&
+           strpbrk(v->as.text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL;
 }
 
 static int32_t fill_one(const fill *f, const evla_param *p, int32_t type, const value *v,
@@ -328,7 +329,8 @@ static int32_t fill_one(const fill *f, const evla_param *p, int32_t type, const 
             return *(int64_t *)to = 1, 0; /* checked again when symbols are bound */
         else if (!is_size_text(v) || !f->site->symbols)
             return wrong(f, p, v, "a whole number");
-        else if (size_eval(f->cx, v->as.text, strlen(v->as.text), f->site->symbols, to) < 0) {
+        else if (size_eval(f->cx, v->as.text, strlen(v->as.text), f->site->symbols, to) <
+                 0) {
             ctx_prefix(f->cx, "%s%s%s: %s", f->site->where ? f->site->where : "",
                        f->site->where ? ": " : "", f->site->what, p->name);
             return f->cx->code;
@@ -444,7 +446,7 @@ static int32_t fill_table(const fill *f, const evla_param *params, int32_t n,
     for (int32_t i = 0; i < n; i++) {
         const evla_param *p = &params[i];
         const value *given = value_get(v, p->name);
-        value preset;
+        value preset = {0};
         if (given && given->kind == VALUE_NIL) given = NULL;
         if (!given && p->preset) {
             int32_t st = preset_value(f, p, &preset);
@@ -501,7 +503,7 @@ static int32_t check_preset(ctx *cx, const char *what, const evla_param *p, size
     param_site site = {.what = "preset", .lenient = 1};
     arena_place mark = arena_mark(&cx->scratch);
     fill f = {.cx = cx, .a = &cx->scratch, .site = &site, .path = ""};
-    value v;
+    value v = {0};
     void *to = arena_push(&cx->scratch, 1, bytes);
     int32_t st = to ? preset_value(&f, p, &v)
                     : ctx_fail(cx, EVLA_E_NOMEM, "preset: %zu bytes", bytes);

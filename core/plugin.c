@@ -390,7 +390,7 @@ int32_t registry_load_folder(ctx *cx, registry *reg, const char *folder)
     if (!d)
         return ctx_fail(cx, EVLA_E_PLUGIN, "plugin folder %s: %s; name one with --plugins",
                         folder, strerror(errno));
-    const char *paths[256];
+    const char *paths[256] = {NULL};
     size_t n = 0;
     int32_t st = 0;
     for (struct dirent *e; st >= 0 && (e = readdir(d));) {

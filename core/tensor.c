@@ -75,6 +75,7 @@ static int32_t expr_bad(expr *e)
 
 static int32_t expr_factor(expr *e, int64_t *out)
 {
+    *out = 0;
     char c = expr_peek(e);
     if (c == '(') {
         if (++e->depth > 32) return expr_bad(e);
@@ -112,7 +113,7 @@ static int32_t expr_product(expr *e, int64_t *out)
 {
     int32_t st = expr_factor(e, out);
     for (char c; st >= 0 && ((c = expr_peek(e)) == '*' || c == '/');) {
-        int64_t a = *out, b;
+        int64_t a = *out, b = 0;
         e->at++;
         if ((st = expr_factor(e, &b)) < 0) break;
         /* the smallest number over -1 traps, so divisors are positive */
@@ -129,7 +130,7 @@ static int32_t expr_sum(expr *e, int64_t *out)
 {
     int32_t st = expr_product(e, out);
     for (char c; st >= 0 && ((c = expr_peek(e)) == '+' || c == '-');) {
-        int64_t b;
+        int64_t b = 0;
         e->at++;
         if ((st = expr_product(e, &b)) < 0) break;
         if (c == '+' ? __builtin_add_overflow(*out, b, out)
@@ -249,7 +250,7 @@ int32_t type_match(ctx *cx, const char *text, const evla_type *type, symbols *s)
                (isalnum((unsigned char)part.dim[i][n]) || part.dim[i][n] == '_'))
             n++;
         int alone = n == part.dim_n[i] && isupper((unsigned char)part.dim[i][0]);
-        int64_t want;
+        int64_t want = 0;
         if (alone && !symbols_get(s, part.dim[i], n)) {
             char *name = arena_copy_n(&cx->mem, part.dim[i], n);
             if (!name || s->n == TENSOR_MAX_SYMBOLS)

@@ -374,7 +374,7 @@ int32_t value_copy(arena *a, const value *from, value *to)
     to->as.items = arena_push(a, (size_t)from->n_items, sizeof(value));
     to->pairs =
         from->pairs ? arena_push(a, (size_t)from->n_pairs, sizeof(value_pair)) : NULL;
-    if (!to->as.items || (from->pairs && !to->pairs)) return -1;
+    if (!to->as.items || (!to->pairs && (from->pairs || from->n_pairs))) return -1;
     for (int32_t i = 0; i < from->n_items; i++)
         if (value_copy(a, &from->as.items[i], &to->as.items[i]) < 0) return -1;
     for (int32_t i = 0; i < from->n_pairs; i++) {

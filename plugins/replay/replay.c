@@ -161,13 +161,16 @@ static int64_t seed_of(const evla_record *in)
     return a ? a->integer : -1;
 }
 
+/* Equal numbers are not enough: 0 and -0 are equal. */
+static int same_bits(const void *a, const void *b, size_t n) { return !memcmp(a, b, n); }
+
 /* The first entry that differs, for the log. */
 static void tell_state(const evla_host *h, const evla_record *in, int64_t tick,
                        const double *want, const double *got, int32_t n)
 {
     char line[240];
     int32_t k = 0;
-    while (k < n - 1 && !memcmp(&want[k], &got[k], sizeof *want))
+    while (k < n - 1 && same_bits(&want[k], &got[k], sizeof *want))
         k++;
     snprintf(line, sizeof line,
              "replay: record %lld (seed %lld) differs at tick %lld: state[%d] is %.17g, "
@@ -203,7 +206,7 @@ static int32_t act_again(const evla_host *h, const replay *r, void *body,
     if (st >= 0) st = r->table->restore(h, body, state, &goal);
     for (int64_t t = 0; st >= 0 && t < n; t++, state += ns, action += na) {
         st = r->table->save(h, body, now);
-        if (st >= 0 && memcmp(now, state, (size_t)ns * sizeof *now) != 0) {
+        if (st >= 0 && !same_bits(now, state, (size_t)ns * sizeof *now)) {
             tell_state(h, in, t, state, now, ns);
             *reason = "replay_state";
             return EVLA_OK;
