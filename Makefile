@@ -132,7 +132,10 @@ coffee: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	$(B)/evla run pipelines/coffee.lua
 
-bench: all tests
+$(B)/bench/%: tests/bench/%.c $$($$*_SRC) $(B)/libevla.so
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $($*_CFLAGS) -o $@ $(filter %.c,$^) $(B)/libevla.so -Wl,-rpath,$(abspath $(B)) $($*_LIBS) -lpthread -lm
+bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 	sh tests/bench/run.sh $(B)
 
 # ---- fuzzing: clang's libFuzzer with ASan, sources of the core compiled in ----

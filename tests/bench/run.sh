@@ -43,12 +43,13 @@ done
 row "evla check pipelines/coffee.lua, best of 10, s" "$best" "<= 0.100"
 
 # the engine's own memory
-${CC:-cc} -O2 -Icore -o "$work/rss" tests/bench/bench_rss.c "$build/libevla.so" -Wl,-rpath,"$here/$build" || exit 1
 row "engine RSS with operators loaded, MB" \
-    "$("$work/rss" "$build/plugins/ops.so" | sed 's/.*"rss_bytes":\([0-9]*\).*/\1/' | awk '{printf "%.2f", $1 / 1e6}')" "< 5"
+    "$("$build/bench/bench_rss" "$build/plugins/ops.so" | sed 's/.*"rss_bytes":\([0-9]*\).*/\1/' | awk '{printf "%.2f", $1 / 1e6}')" "< 5"
 
-# datasets against h5py, same file, same run
-[ -f tests/bench/hdf5.sh ] && sh tests/bench/hdf5.sh "$build" "$work"
+# datasets beside h5py: same files, same run
+echo
+/usr/bin/python3 tests/bench/bench_hdf5.py "$build/bench/bench_hdf5" "$work" || exit 1
+echo
 # planner
 [ -f tests/bench/plan.sh ] && sh tests/bench/plan.sh "$build" "$work"
 # the teacher
