@@ -87,6 +87,7 @@ $(B)/libcore.a: $(CORE_OBJ)
 $(B)/libevla.so: $(CORE_OBJ) $(wildcard core/libevla.map)
 	$(CC) $(LINK) -shared -Wl,-soname,libevla.so.0 $(if $(wildcard core/libevla.map),-Wl$(comma)--version-script=core/libevla.map) \
 	  -o $@ $(CORE_OBJ) $(MALLOC) -ldl -lpthread -lm
+	ln -sf libevla.so $@.0
 $(B)/evla: $(HOST_OBJ) $(B)/libcore.a
 	$(CC) $(LINK) -o $@ $(HOST_OBJ) $(B)/libcore.a $(shell pkg-config --libs $(LUA_PKG) libedit) $(MALLOC) -ldl -lpthread -lm -lrt
 comma := ,
