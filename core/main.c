@@ -57,8 +57,8 @@ static void help(void)
          "more\n"
          "  --workers N    threads; 0: one per processor       --only JOB that one and its "
          "needs\n"
-         "  --memory SIZE  cap for Lua while declaring         --trust    scripts may use "
-         "any file\n"
+         "  --memory SIZE, --deadline TIME  caps while declaring, 256MiB and 10s\n"
+         "  --trust        scripts may use any file\n"
          "  --version      --help      evla VERB --help shows an example\n"
          "exit: 0 done, 1 a job failed, 2 wrong script, 3 plugin or file refused, 130 "
          "stopped");
@@ -109,8 +109,8 @@ static int wrong(const char *format, const char *a)
 static int own_option(call *c, words *w, int argc, char **argv, int i)
 {
     static const char *const flags[] = {"--json", "-q", "-v", "--trust", "--help", "-h"};
-    static const char *const with[] = {"--out", "--plugins", "--workers", "--only",
-                                       "--memory"};
+    static const char *const with[] = {"--out",  "--plugins", "--workers",
+                                       "--only", "--memory",  "--deadline"};
     const char *a = argv[i];
     for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
         if (strcmp(a, flags[k]) != 0) continue;
@@ -143,6 +143,12 @@ static int own_option(call *c, words *w, int argc, char **argv, int i)
             if (param_size(v, &number) < 0 || number < 1 << 20)
                 return wrong("--memory: want a size such as \"256MiB\", got \"%s\"", v), -1;
             c->setup.memory = (uint64_t)number;
+        }
+        if (k == 5) {
+            if (param_duration(v, &number) < 0 || number < 100000000)
+                return wrong("--deadline: want a duration such as \"10s\", got \"%s\"", v),
+                       -1;
+            c->setup.seconds = (double)number * 1e-9;
         }
         return joined ? 1 : 2;
     }

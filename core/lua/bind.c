@@ -1,12 +1,12 @@
 /*
- * bind.c -- what a script sees of the registry: one table per kind, one constructor per item,
- * choices with checked parameters.
+ * bind.c -- what a script sees of the registry: one table per kind, one constructor per
+ * item, choices with checked parameters.
  *
- * evla.stage.hdf5 { path = "x.hdf5" } is: kind table, item, call. Parameters are checked at once, so
- * that the sentence names the user's line.
+ * evla.stage.hdf5 { path = "x.hdf5" } is: kind table, item, call. Parameters are checked at
+ * once, so that the sentence names the user's line.
  */
-#include "script.h"
 #include "../plugin.h"
+#include "script.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,9 @@ choice *bind_choice_at(lua_State *L, script *s, int at)
     if (c) return *c;
     const evla_item **item = luaL_testudata(L, at, "evla.item");
     /* an item that nobody called: with its presets */
-    return item ? bind_choose(L, s, *item, &(value){.kind = VALUE_TABLE}, script_where(L, s))
-                : NULL;
+    return item
+               ? bind_choose(L, s, *item, &(value){.kind = VALUE_TABLE}, script_where(L, s))
+               : NULL;
 }
 
 static const char *item_name(script *s, const evla_item *item)
@@ -53,7 +54,9 @@ choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value 
     c->where = where;
     bind_input_paths(L, s, item->params, (int32_t)item->n_params, &c->given,
                      item_name(s, item));
-    param_site site = {.where = where, .what = item_name(s, item), .resolve = resolve_job,
+    param_site site = {.where = where,
+                       .what = item_name(s, item),
+                       .resolve = resolve_job,
                        .lenient = !strcmp(item->kind, EVLA_OP)};
     ctx_clear(cx);
     c->item.item = item;
@@ -62,8 +65,8 @@ choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value 
     return c;
 }
 
-void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t n, value *given,
-                      const char *what)
+void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t n,
+                      value *given, const char *what)
 {
     for (int32_t i = 0; given->kind == VALUE_TABLE && i < given->n_pairs; i++) {
         value_pair *pair = &given->pairs[i];
@@ -78,7 +81,6 @@ void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t
             script_error(L, s, "%s: %s: there is no file \"%s\" that can be read", what,
                          pair->name, path);
         pair->v.as.text = path;
-        if (sandbox_allow(s, path, 0) < 0) script_throw(L, s);
     }
 }
 
@@ -107,7 +109,8 @@ static int l_choice_index(lua_State *L)
 
 static const char *ref_text(arena *a, const char *ref_type, const void *ref)
 {
-    if (!strcmp(ref_type, "job")) return arena_text(a, "job \"%s\"", ((const job *)ref)->name);
+    if (!strcmp(ref_type, "job"))
+        return arena_text(a, "job \"%s\"", ((const job *)ref)->name);
     if (strcmp(ref_type, "choice") != 0) return ref_type;
     const choice *c = ref;
     const char *given = value_print(a, &c->given, ref_text);
@@ -154,7 +157,8 @@ static int l_item_text(lua_State *L)
 
 /* ---- kinds ---- */
 
-/* The table of a kind holds its items; what it does not hold is refused with the nearest name. */
+/* The table of a kind holds its items; what it does not hold is refused with the nearest
+ * name. */
 static int l_kind_index(lua_State *L)
 {
     script *s = script_of(L);
@@ -168,14 +172,16 @@ static int l_kind_index(lua_State *L)
         names[i] = all[i]->name;
     const char *near = names ? near_miss(name, names, n) : NULL;
     if (near)
-        script_error(L, s, "evla.%s: no %s is called \"%.60s\"; did you mean \"%s\"?", brief,
-                     brief, name, near);
+        script_error(L, s, "evla.%s: no %s is called \"%.60s\"; did you mean \"%s\"?",
+                     brief, brief, name, near);
     if (!n)
-        script_error(L, s,
-                     "evla.%s: no %s is called \"%.60s\", since no loaded plugin brings any; evla "
-                     "doctor says what is missing",
-                     brief, brief, name);
-    script_error(L, s, "evla.%s: no %s is called \"%.60s\"; evla plugins lists what there is",
+        script_error(
+            L, s,
+            "evla.%s: no %s is called \"%.60s\", since no loaded plugin brings any; evla "
+            "doctor says what is missing",
+            brief, brief, name);
+    script_error(L, s,
+                 "evla.%s: no %s is called \"%.60s\"; evla plugins lists what there is",
                  brief, brief, name);
 }
 
@@ -216,8 +222,10 @@ void bind_push_params(lua_State *L, script *s, const evla_param *params, int32_t
         lua_pushstring(L, param_type_text(&s->cx->mem, p));
         lua_setfield(L, -2, "type");
         if (p->preset) lua_pushstring(L, p->preset), lua_setfield(L, -2, "default");
-        if (p->type == EVLA_P_ENUM) lua_pushstring(L, p->choices), lua_setfield(L, -2, "choices");
-        if (p->type == EVLA_P_ITEM || (p->type == EVLA_P_LIST && p->element == EVLA_P_ITEM)) {
+        if (p->type == EVLA_P_ENUM)
+            lua_pushstring(L, p->choices), lua_setfield(L, -2, "choices");
+        if (p->type == EVLA_P_ITEM ||
+            (p->type == EVLA_P_LIST && p->element == EVLA_P_ITEM)) {
             lua_pushstring(L, kind_short(&s->cx->mem, p->choices));
             lua_setfield(L, -2, "kind");
         }
@@ -231,7 +239,8 @@ void bind_push_params(lua_State *L, script *s, const evla_param *params, int32_t
     }
 }
 
-/* evla.describe(thing): what it is, its line of doc, its parameters, its help; nil for others. */
+/* evla.describe(thing): what it is, its line of doc, its parameters, its help; nil for
+ * others. */
 static int l_describe(lua_State *L)
 {
     script *s = script_of(L);
@@ -305,8 +314,8 @@ static int l_evla_index(lua_State *L)
 
 /* ---- putting it in ---- */
 
-static void metatable(lua_State *L, const char *name, lua_CFunction index, lua_CFunction call,
-                      lua_CFunction text)
+static void metatable(lua_State *L, const char *name, lua_CFunction index,
+                      lua_CFunction call, lua_CFunction text)
 {
     luaL_newmetatable(L, name);
     if (index) lua_pushcfunction(L, index), lua_setfield(L, -2, "__index");
@@ -343,7 +352,8 @@ void bind_open(lua_State *L, script *s)
     lua_pushcfunction(L, l_evla_index);
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
-    /* the C half; require "evla" runs scripts/evla/init.lua, which adds comfort and returns it */
+    /* the C half; require "evla" runs scripts/evla/init.lua, which adds comfort and returns
+     * it */
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_pushvalue(L, -2);
     lua_setfield(L, -2, "evla.core");

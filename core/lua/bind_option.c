@@ -1,11 +1,11 @@
 /*
  * bind_option.c -- evla.options: what a program lets its user choose, as typed parameters.
  *
- * The same declarations serve model files ("params"). Values come from the command line as text, or
- * from a table; the sentence about a wrong one is the parameter machinery's.
+ * The same declarations serve model files ("params"). Values come from the command line as
+ * text, or from a table; the sentence about a wrong one is the parameter machinery's.
  */
-#include "script.h"
 #include "../param.h"
+#include "script.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,18 +16,24 @@ static const struct {
     int32_t type;
     size_t size;
 } type_names[] = {
-    {"bool", EVLA_P_BOOL, sizeof(int32_t)},      {"int", EVLA_P_INT, sizeof(int64_t)},
-    {"float", EVLA_P_FLOAT, sizeof(double)},     {"enum", EVLA_P_ENUM, sizeof(int32_t)},
-    {"string", EVLA_P_STRING, sizeof(void *)},   {"path", EVLA_P_PATH, sizeof(void *)},
-    {"size", EVLA_P_SIZE, sizeof(int64_t)},      {"duration", EVLA_P_DURATION, sizeof(int64_t)},
-    {"rate", EVLA_P_RATE, sizeof(double)},       {"shape", EVLA_P_SHAPE, sizeof(evla_shape)},
+    {"bool", EVLA_P_BOOL, sizeof(int32_t)},
+    {"int", EVLA_P_INT, sizeof(int64_t)},
+    {"float", EVLA_P_FLOAT, sizeof(double)},
+    {"enum", EVLA_P_ENUM, sizeof(int32_t)},
+    {"string", EVLA_P_STRING, sizeof(void *)},
+    {"path", EVLA_P_PATH, sizeof(void *)},
+    {"size", EVLA_P_SIZE, sizeof(int64_t)},
+    {"duration", EVLA_P_DURATION, sizeof(int64_t)},
+    {"rate", EVLA_P_RATE, sizeof(double)},
+    {"shape", EVLA_P_SHAPE, sizeof(evla_shape)},
     {"list", EVLA_P_LIST, sizeof(evla_list)},
 };
 enum { N_TYPES = sizeof type_names / sizeof *type_names };
 
 /* The engine's own; a script's would never be heard. */
-static const char *const taken[] = {"out",  "plugins", "trust",  "workers", "only", "json", "help",
-                                    "quiet", "verbose", "memory", "version"};
+static const char *const taken[] = {"out",     "plugins", "trust",    "workers",
+                                    "only",    "json",    "help",     "quiet",
+                                    "verbose", "memory",  "deadline", "version"};
 
 /* ---- declarations ---- */
 
@@ -78,20 +84,21 @@ static int want_type(lua_State *L, script *s, const char *what, const char *name
     for (i = 0; i < N_TYPES; i++)
         names[i] = type_names[i].name;
     const char *near = near_miss(name, names, N_TYPES);
-    script_error(L, s,
-                 "%s: type: there is no type \"%.40s\"%s%s%s; there are bool, int, float, enum, "
-                 "string, path, size, duration, rate, shape, list",
-                 what, name, near ? "; did you mean \"" : "", near ? near : "",
-                 near ? "\"?" : "");
+    script_error(
+        L, s,
+        "%s: type: there is no type \"%.40s\"%s%s%s; there are bool, int, float, enum, "
+        "string, path, size, duration, rate, shape, list",
+        what, name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-/* A preset as the tables of plugins write it: JSON, or bare text where that reads better. */
+/* A preset as the tables of plugins write it: JSON, or bare text where that reads better.
+ */
 static const char *preset_text(lua_State *L, script *s, int32_t type, const value *v)
 {
     int bare = type == EVLA_P_ENUM || type == EVLA_P_STRING || type == EVLA_P_PATH ||
                type == EVLA_P_SIZE || type == EVLA_P_DURATION;
-    const char *text = bare && v->kind == VALUE_TEXT ? v->as.text
-                                                     : value_print(&s->cx->mem, v, NULL);
+    const char *text =
+        bare && v->kind == VALUE_TEXT ? v->as.text : value_print(&s->cx->mem, v, NULL);
     if (!text) script_error(L, s, "out of memory");
     return text;
 }
@@ -106,7 +113,8 @@ static void declare_one(lua_State *L, script *s, const char *what, const value_p
     what = arena_text(&cx->mem, "%s: %s", what, pair->name);
     if (!what) script_error(L, s, "out of memory");
     if (rest.kind != VALUE_TABLE || rest.n_items)
-        script_error(L, s, "%s: want a table such as { type = \"int\", default = 3 }, got %s",
+        script_error(L, s,
+                     "%s: want a table such as { type = \"int\", default = 3 }, got %s",
                      what, value_describe(&cx->mem, &rest));
     one.pairs = arena_push(&cx->mem, (size_t)rest.n_pairs + 1, sizeof *one.pairs);
     if (!one.pairs) script_error(L, s, "out of memory");
@@ -118,17 +126,23 @@ static void declare_one(lua_State *L, script *s, const char *what, const value_p
     if (param_fill(cx, &cx->mem, &site, spec_params, N_SPEC, &one, &d, sizeof d) < 0)
         script_throw(L, s);
     int type = want_type(L, s, what, d.type);
-    *p = (evla_param){.name = pair->name, .doc = d.doc, .unit = d.unit, .min = d.min,
-                      .max = d.max, .type = type_names[type].type};
+    *p = (evla_param){.name = pair->name,
+                      .doc = d.doc,
+                      .unit = d.unit,
+                      .min = d.min,
+                      .max = d.max,
+                      .type = type_names[type].type};
     if (d.max == 0 && d.min != 0) p->max = 1e300; /* only a smallest was given */
-    if (d.max != 0 && !value_get(&one, "min")) p->min = p->type == EVLA_P_INT || p->type == EVLA_P_FLOAT ? -1e300 : 0;
+    if (d.max != 0 && !value_get(&one, "min"))
+        p->min = p->type == EVLA_P_INT || p->type == EVLA_P_FLOAT ? -1e300 : 0;
     if (p->type == EVLA_P_PATH && d.input) p->flags |= EVLA_PF_INPUT;
     if (p->type == EVLA_P_LIST)
         p->element = type_names[want_type(L, s, what, d.element)].type;
     if (d.optional) p->flags |= EVLA_PF_OPTIONAL;
     const char *const *words = d.choices.items;
     for (int64_t i = 0; i < d.choices.n; i++)
-        p->choices = p->choices ? arena_text(&cx->mem, "%s|%s", p->choices, words[i]) : words[i];
+        p->choices =
+            p->choices ? arena_text(&cx->mem, "%s|%s", p->choices, words[i]) : words[i];
     if (p->type == EVLA_P_ENUM && !p->choices)
         script_error(L, s, "%s: choices: is missing; want a list of words", what);
     if (preset) p->preset = preset_text(L, s, p->type, preset);
@@ -137,8 +151,8 @@ static void declare_one(lua_State *L, script *s, const char *what, const value_p
     *at += type_names[type].size;
 }
 
-evla_param *bind_declare_params(lua_State *L, script *s, int at, const char *what, int32_t *n,
-                                size_t *size)
+evla_param *bind_declare_params(lua_State *L, script *s, int at, const char *what,
+                                int32_t *n, size_t *size)
 {
     value all;
     tree_read(L, s, at, what, &all);
@@ -256,8 +270,9 @@ static void option_value(lua_State *L, script *s, const evla_param *p, const cha
     char *copy = arena_copy(&s->cx->mem, text);
     if (!copy) script_error(L, s, "out of memory");
     *out = value_text(copy);
-    int plain = p->type == EVLA_P_ENUM || p->type == EVLA_P_STRING || p->type == EVLA_P_PATH ||
-                p->type == EVLA_P_SIZE || p->type == EVLA_P_DURATION || p->type == EVLA_P_RATE;
+    int plain = p->type == EVLA_P_ENUM || p->type == EVLA_P_STRING ||
+                p->type == EVLA_P_PATH || p->type == EVLA_P_SIZE ||
+                p->type == EVLA_P_DURATION || p->type == EVLA_P_RATE;
     value v;
     if (!plain && value_parse(&s->cx->mem, copy, strlen(copy), &v, NULL) == 0) {
         *out = v;
@@ -296,12 +311,14 @@ static void print_help(script *s, const evla_param *params, int32_t n)
 }
 
 /* The command line's values, checked against the declarations by name. */
-static void read_given(lua_State *L, script *s, const evla_param *params, int32_t n, value *given)
+static void read_given(lua_State *L, script *s, const evla_param *params, int32_t n,
+                       value *given)
 {
     const char *names[64];
     for (int32_t i = 0; i < n; i++)
         names[i] = params[i].name;
-    given->pairs = arena_push(&s->cx->mem, (size_t)s->setup.n_options + 1, sizeof *given->pairs);
+    given->pairs =
+        arena_push(&s->cx->mem, (size_t)s->setup.n_options + 1, sizeof *given->pairs);
     if (!given->pairs) script_error(L, s, "out of memory");
     for (int32_t i = 0; i < s->setup.n_options; i++) {
         const script_option *o = &s->setup.options[i];
@@ -352,7 +369,8 @@ static int l_options(lua_State *L)
     for (int32_t i = 0; i < n; i++)
         for (size_t k = 0; k < sizeof taken / sizeof *taken; k++)
             if (!strcmp(params[i].name, taken[k]))
-                script_error(L, s, "options: %s: --%s is the engine's own; choose another name",
+                script_error(L, s,
+                             "options: %s: --%s is the engine's own; choose another name",
                              taken[k], taken[k]);
     s->has_options = 1;
     if (s->setup.wants_help) {
@@ -366,11 +384,13 @@ static int l_options(lua_State *L)
     for (int32_t i = 0; i < given.n_pairs; i++)
         for (int32_t k = 0; k < n; k++) {
             value *v = &given.pairs[i].v;
-            if (params[k].type != EVLA_P_PATH || strcmp(params[k].name, given.pairs[i].name) != 0 ||
-                v->kind != VALUE_TEXT || v->as.text[0] == '/')
+            if (params[k].type != EVLA_P_PATH ||
+                strcmp(params[k].name, given.pairs[i].name) != 0 || v->kind != VALUE_TEXT ||
+                v->as.text[0] == '/')
                 continue;
             char here[4096];
-            if (!getcwd(here, sizeof here)) script_error(L, s, "options: no current folder");
+            if (!getcwd(here, sizeof here))
+                script_error(L, s, "options: no current folder");
             v->as.text = arena_text(&cx->mem, "%s/%s", here, v->as.text);
         }
     char *filled = arena_push(&cx->mem, 1, size + 16);
@@ -395,7 +415,11 @@ static int l_options(lua_State *L)
         if (params[i].flags & EVLA_PF_INPUT && access(*path, R_OK) < 0)
             script_error(L, s, "options: %s: there is no file \"%s\" that can be read",
                          params[i].name, *path);
-        if (sandbox_allow(s, *path, !(params[i].flags & EVLA_PF_INPUT)) < 0) script_throw(L, s);
+        /* what the user named is a declared data path; a script's own preset grants nothing
+         */
+        if (value_get(&given, params[i].name) &&
+            sandbox_allow(s, *path, !(params[i].flags & EVLA_PF_INPUT)) < 0)
+            script_throw(L, s);
     }
     bind_push_filled(L, s, params, n, filled);
     for (int32_t i = 0; i < n; i++) /* absent means nil, not zero */

@@ -1,9 +1,10 @@
 /*
  * deadline.c -- a script that declares for too long is stopped, whatever it does.
  *
- * A thread waits for the deadline. Lua's count hook then names the line; inside a pattern match no
- * hook runs, so after a moment the thread reports without the line and leaves with code 2. In the
- * REPL nobody leaves: the hook throws, and keeps throwing until the line is over.
+ * A thread waits for the deadline. Lua's count hook then names the line; inside a pattern
+ * match no hook runs, so after a moment the thread reports without the line and leaves with
+ * code 2. In the REPL nobody leaves: the hook throws, and keeps throwing until the line is
+ * over.
  *
  * The state is the process's, as signals are: only the command line uses this file.
  */
@@ -37,10 +38,11 @@ static void leave(const char *source, int line)
         snprintf(at, sizeof at, "%s:%d", source, line);
     else
         snprintf(at, sizeof at, "%s", self.what);
-    int n = snprintf(text, sizeof text,
-                     "evla: %s: still declaring after %g s, which is the deadline%s; a script "
-                     "only declares, jobs do the work\n",
-                     at, self.seconds, source ? "" : " (inside a library function)");
+    int n =
+        snprintf(text, sizeof text,
+                 "evla: %s: still declaring after %g s, which is the deadline%s; a script "
+                 "only declares, jobs do the work\n",
+                 at, self.seconds, source ? "" : " (inside a library function)");
     if (write(STDERR_FILENO, text, (size_t)n) < 0) {
     }
     _exit(EXIT_SCRIPT);
@@ -78,7 +80,8 @@ static void *watch(void *unused)
     struct timespec until = in_future(self.seconds);
     pthread_mutex_lock(&self.lock);
     for (;;) {
-        while (self.is_on && pthread_cond_clockwait(&self.wake, &self.lock, CLOCK_MONOTONIC, &until) == 0)
+        while (self.is_on &&
+               pthread_cond_clockwait(&self.wake, &self.lock, CLOCK_MONOTONIC, &until) == 0)
             continue;
         if (!self.is_on) break;
         if (atomic_load(&self.n_paused)) { /* the core is at work: count anew */

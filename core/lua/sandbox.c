@@ -1,8 +1,10 @@
 /*
- * sandbox.c -- which files a script may touch, and Lua's library without what leads around that.
+ * sandbox.c -- which files a script may touch, and Lua's library without what leads around
+ * that.
  *
- * Reading is confined to the script's folder, the engine's scripts, declared data paths and the
- * output folder; writing to the output folder. Symbolic links are resolved before judging.
+ * Reading is confined to the script's folder, the engine's scripts, the paths that the user
+ * gave for the script's options and the output folder; writing to the output folder. A path
+ * that stands in the script grants nothing. Symbolic links are resolved before judging.
  */
 #include "script.h"
 #include <errno.h>
@@ -57,9 +59,10 @@ const char *sandbox_path(lua_State *L, script *s, const char *path, int is_write
     char full[PATH_MAX];
     const char *from = script_path(s, path), *kept;
     if (!resolve(from, full))
-        script_error(L, s, "%s: %s", path, errno == EACCES ? strerror(errno)
-                                           : errno ? "there is no such file or folder"
-                                                   : "want a file's path");
+        script_error(L, s, "%s: %s", path,
+                     errno == EACCES ? strerror(errno)
+                     : errno         ? "there is no such file or folder"
+                                     : "want a file's path");
     int allowed = s->setup.is_trusted, readable = 0;
     for (int32_t i = 0; i < s->n_roots; i++) {
         if (!is_inside(full, s->roots[i].path)) continue;
@@ -72,10 +75,12 @@ const char *sandbox_path(lua_State *L, script *s, const char *path, int is_write
                      "--trust lifts this",
                      path);
     if (!allowed || (is_write && !readable && !s->setup.is_trusted))
-        script_error(L, s,
-                     "%s: it lies outside the script's folder and the declared data paths; "
-                     "declare it with evla.options or a path parameter, or run with --trust",
-                     path);
+        script_error(
+            L, s,
+            "%s: it lies outside the script's folder and the declared data paths; "
+            "declare a path with evla.options and give it on the command line, or run "
+            "with --trust",
+            path);
     if (!(kept = arena_copy(&s->cx->mem, full))) script_error(L, s, "out of memory");
     return kept;
 }
@@ -182,40 +187,42 @@ static const char *module_file(script *s, const char *folder, const char *name)
     snprintf(part, sizeof part, "%s", name);
     for (char *p = part; *p; p++)
         if (*p == '.') *p = '/';
-    static const char *const forms[] = {"%s/%s.lua", "%s/%s/init.lua"};
     for (int i = 0; i < 2; i++) {
         char path[PATH_MAX];
         int n = i ? snprintf(path, sizeof path, "%s/%s/init.lua", folder, part)
                   : snprintf(path, sizeof path, "%s/%s.lua", folder, part);
-        (void)forms;
         if (n < (int)sizeof path && access(path, F_OK) == 0)
             return arena_copy(&s->cx->mem, path);
     }
     return NULL;
 }
 
-/* require "shapes": shapes.lua or shapes/init.lua beside the script, then in the engine's scripts;
- * "evla" and "evla.*" are the engine's only. */
+/* require "shapes": shapes.lua or shapes/init.lua beside the script, then in the engine's
+ * scripts; "evla" and "evla.*" are the engine's only. */
 static int l_require(lua_State *L)
 {
     script *s = script_of(L);
     const char *name = luaL_checkstring(L, 1);
-    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
+    size_t n =
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
     lua_settop(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     if (lua_getfield(L, 2, name) != LUA_TNIL) return 1;
     lua_pop(L, 1);
     if (!*name || name[n] || strstr(name, "..") || strlen(name) > 200 || name[0] == '.')
-        script_error(L, s, "require: want a name such as \"shapes\" or \"lib.shapes\", got "
-                           "\"%.60s\"", name);
+        script_error(L, s,
+                     "require: want a name such as \"shapes\" or \"lib.shapes\", got "
+                     "\"%.60s\"",
+                     name);
     int own = !strcmp(name, "evla") || !strncmp(name, "evla.", 5);
     const char *path = own ? NULL : module_file(s, s->folder, name);
     if (!path) path = module_file(s, s->setup.scripts, name);
     if (!path)
-        script_error(L, s,
-                     "require: no module is called \"%s\": there is no %s.lua beside the script "
-                     "(%s) nor among the engine's",
-                     name, name, s->folder);
+        script_error(
+            L, s,
+            "require: no module is called \"%s\": there is no %s.lua beside the script "
+            "(%s) nor among the engine's",
+            name, name, s->folder);
     path = sandbox_path(L, s, path, 0);
     script_load_text(L, s, path, shown_name(s, path));
     lua_pushstring(L, name);
@@ -316,7 +323,7 @@ static void wrap(lua_State *L, const char *table, const char *name, lua_CFunctio
 
 void sandbox_open(lua_State *L, script *s)
 {
-    static const char *const io[] = {"open",  "lines",  "read", "write", "type",
+    static const char *const io[] = {"open",  "lines",  "read",  "write",  "type",
                                      "close", "stdout", "stdin", "stderr", NULL};
     static const char *const os[] = {"clock", "date", "difftime", "time", NULL};
     (void)s;

@@ -1,5 +1,6 @@
 /*
- * script.c -- the Lua host: a state with a cap on memory, chunks of text, a program to declare.
+ * script.c -- the Lua host: a state with a cap on memory, chunks of text, a program to
+ * declare.
  *
  * See script.h. Files are sandbox.c's matter, time is deadline.c's, what scripts can say is
  * bind*.c's.
@@ -103,10 +104,11 @@ static int32_t keep_error(script *s, int status)
     ctx_clear(s->cx);
     if (status == LUA_ERRMEM || s->out_of_memory) {
         s->out_of_memory = 0;
-        ctx_fail(s->cx, EVLA_E_LIMIT,
-                 "%s: it needs more than %llu MiB while declaring, which is the cap; declare "
-                 "less, or raise the cap with --memory",
-                 s->prog->name, (unsigned long long)(s->setup.memory >> 20));
+        ctx_fail(
+            s->cx, EVLA_E_LIMIT,
+            "%s: it needs more than %llu MiB while declaring, which is the cap; declare "
+            "less, or raise the cap with --memory",
+            s->prog->name, (unsigned long long)(s->setup.memory >> 20));
     } else if (!why)
         ctx_fail(s->cx, EVLA_E_ARG, "%s: the script threw a %s instead of a sentence",
                  s->prog->name, luaL_typename(L, -1));
@@ -180,17 +182,15 @@ static int panic(lua_State *L)
     return 0;
 }
 
-/* Tables whose text is part of the language; the rest of Lua's library is put in by sandbox.c. */
+/* Tables whose text is part of the language; the rest of Lua's library is put in by
+ * sandbox.c. */
 static int open_all(lua_State *L)
 {
-    static const luaL_Reg libs[] = {{LUA_GNAME, luaopen_base},
-                                    {LUA_TABLIBNAME, luaopen_table},
-                                    {LUA_STRLIBNAME, luaopen_string},
-                                    {LUA_MATHLIBNAME, luaopen_math},
-                                    {LUA_UTF8LIBNAME, luaopen_utf8},
-                                    {LUA_COLIBNAME, luaopen_coroutine},
-                                    {LUA_IOLIBNAME, luaopen_io},
-                                    {LUA_OSLIBNAME, luaopen_os}};
+    static const luaL_Reg libs[] = {
+        {LUA_GNAME, luaopen_base},        {LUA_TABLIBNAME, luaopen_table},
+        {LUA_STRLIBNAME, luaopen_string}, {LUA_MATHLIBNAME, luaopen_math},
+        {LUA_UTF8LIBNAME, luaopen_utf8},  {LUA_COLIBNAME, luaopen_coroutine},
+        {LUA_IOLIBNAME, luaopen_io},      {LUA_OSLIBNAME, luaopen_os}};
     script *s = script_of(L);
     for (size_t i = 0; i < sizeof libs / sizeof *libs; i++) {
         luaL_requiref(L, libs[i].name, libs[i].func, 1);
@@ -262,8 +262,7 @@ static int load_file(lua_State *L)
     const char *path = lua_touserdata(L, 1);
     char full[PATH_MAX];
     lua_settop(L, 0);
-    if (!realpath(path, full))
-        return luaL_error(L, "%s: there is no such file", path);
+    if (!realpath(path, full)) return luaL_error(L, "%s: there is no such file", path);
     /* chunk names are cut at 60 characters, so a long path is shown by its end */
     const char *shown = path, *slash;
     while (strlen(shown) > 50 && (slash = strchr(shown + 1, '/')))
@@ -293,10 +292,11 @@ int32_t script_load(script *s, const char *path)
     if (s->help_shown) return ctx_clear(s->cx), 0;
     if (st < 0) return st;
     for (int32_t i = 0; !s->has_options && i < s->setup.n_options; i++)
-        return ctx_fail(s->cx, EVLA_E_ARG,
-                        "%s: it declares no options, so it has no --%s; evla run --help lists "
-                        "the engine's own",
-                        path, s->setup.options[i].name);
+        return ctx_fail(
+            s->cx, EVLA_E_ARG,
+            "%s: it declares no options, so it has no --%s; evla run --help lists "
+            "the engine's own",
+            path, s->setup.options[i].name);
     finish_sources(s);
     return bind_collect(s, 1, path);
 }

@@ -1,9 +1,10 @@
 /*
- * script.h -- the Lua host: one state that declares one program, with the memory, the time and
- * the files it may use.
+ * script.h -- the Lua host: one state that declares one program, with the memory, the time
+ * and the files it may use.
  *
- * A binding finds its script with script_of(L). Lua errors jump over C frames, so bindings hold
- * nothing that needs freeing while they touch Lua; what they make lives in the ctx's arena.
+ * A binding finds its script with script_of(L). Lua errors jump over C frames, so bindings
+ * hold nothing that needs freeing while they touch Lua; what they make lives in the ctx's
+ * arena.
  */
 #ifndef EVLA_LUA_SCRIPT_H
 #define EVLA_LUA_SCRIPT_H
@@ -22,24 +23,25 @@ typedef struct sandbox_root {
     int may_write;
 } sandbox_root;
 
-/* One of the script's own options as the command line gave it; value NULL: none followed. */
+/* One of the script's own options as the command line gave it; value NULL: none followed.
+ */
 typedef struct script_option {
     const char *name, *value;
 } script_option;
 
 typedef struct script_setup {
-    const char *scripts;  /* the engine's folder of scripts */
-    const char *out;      /* the folder for outputs */
-    const char *name;     /* of the program; NULL: the file's */
+    const char *scripts; /* the engine's folder of scripts */
+    const char *out;     /* the folder for outputs */
+    const char *name;    /* of the program; NULL: the file's */
     const script_option *options;
     int32_t n_options;
     int32_t workers;
-    uint64_t memory;      /* cap while declaring; 0: none */
-    double seconds;       /* deadline while declaring; 0: none */
-    int is_trusted;       /* files anywhere */
-    int is_repl;          /* too late: interrupt the line instead of leaving */
-    int is_quiet;         /* print goes to stderr */
-    int wants_help;       /* stop at evla.options */
+    uint64_t memory; /* cap while declaring; 0: none */
+    double seconds;  /* deadline while declaring; 0: none */
+    int is_trusted;  /* files anywhere */
+    int is_repl;     /* too late: interrupt the line instead of leaving */
+    int is_quiet;    /* print goes to stderr */
+    int wants_help;  /* stop at evla.options */
 } script_setup;
 
 typedef struct script {
@@ -54,9 +56,9 @@ typedef struct script {
     int32_t n_roots;
     sha256 sources;
     int has_options;
-    int help_shown;      /* evla.options printed the help that was asked for */
+    int help_shown; /* evla.options printed the help that was asked for */
     int out_of_memory;
-    int model_depth;     /* > 0: a model file is running */
+    int model_depth; /* > 0: a model file is running */
 } script;
 
 script *script_of(lua_State *L);
@@ -64,12 +66,13 @@ script *script_of(lua_State *L);
 script *script_open(ctx *cx, const char *path, const script_setup *setup);
 /* Runs the file and collects the program it returns. */
 int32_t script_load(script *s, const char *path);
-/* Runs one of the engine's own scripts with arguments that are on the stack already; results stay
- * there. The engine's scripts are trusted and have no deadline. */
+/* Runs one of the engine's own scripts with arguments that are on the stack already;
+ * results stay there. The engine's scripts are trusted and have no deadline. */
 int32_t script_engine(script *s, const char *name, int n_args, int n_results);
 void script_close(script *s);
 
-/* lua_pcall with a traceback kept out of sight, the deadline running; the sentence goes to ctx. */
+/* lua_pcall with a traceback kept out of sight, the deadline running; the sentence goes to
+ * ctx. */
 int32_t script_call(script *s, int n_args, int n_results);
 /* Throws the ctx's sentence as it stands. */
 _Noreturn int script_throw(lua_State *L, script *s);
@@ -80,7 +83,8 @@ _Noreturn __attribute__((format(printf, 3, 4))) int script_error(lua_State *L, s
 const char *script_where(lua_State *L, script *s);
 /* Joins a relative path to the script's folder; in the ctx's arena. */
 const char *script_path(script *s, const char *path);
-/* Loads a text chunk from a file that is part of the program; pushes the function. Throws. */
+/* Loads a text chunk from a file that is part of the program; pushes the function. Throws.
+ */
 void script_load_text(lua_State *L, script *s, const char *path, const char *shown);
 /* Work in the core that may take long: the deadline waits meanwhile. */
 void script_pause(script *s);
@@ -97,13 +101,15 @@ void deadline_pause(int n);
 
 /* ---- sandbox.c ---- */
 int32_t sandbox_allow(script *s, const char *path, int may_write);
-/* Resolves a path for reading or writing; throws when it lies outside. In the ctx's arena. */
+/* Resolves a path for reading or writing; throws when it lies outside. In the ctx's arena.
+ */
 const char *sandbox_path(lua_State *L, script *s, const char *path, int is_write);
 /* Restricted io, os, load, require, ... in place of Lua's own. */
 void sandbox_open(lua_State *L, script *s);
 
 /* ---- tree.c ---- */
-/* A Lua value as a tree, in the ctx's arena. Throws on what cannot be one, naming the key. */
+/* A Lua value as a tree, in the ctx's arena. Throws on what cannot be one, naming the key.
+ */
 void tree_read(lua_State *L, script *s, int at, const char *what, value *out);
 void tree_push(lua_State *L, script *s, const value *v);
 
@@ -121,19 +127,19 @@ void bind_push_choice(lua_State *L, choice *c);
 choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value *given,
                     const char *where);
 job *bind_job_at(lua_State *L, int at);
-job *bind_declare(lua_State *L, script *s, const job_type *t, const char *name, value *given,
-                  const char *where);
+job *bind_declare(lua_State *L, script *s, const job_type *t, const char *name,
+                  value *given, const char *where);
 void bind_push_job(lua_State *L, job *j);
 /* The jobs that a script returned go into the program, with what they need. */
 int32_t bind_collect(script *s, int at, const char *shown);
 /* An array of parameters as a Lua list: { name, type, doc, default, ... }. */
 void bind_push_params(lua_State *L, script *s, const evla_param *params, int32_t n);
 /* Makes paths of input parameters absolute and sees that they exist; throws. */
-void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t n, value *given,
-                      const char *what);
+void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t n,
+                      value *given, const char *what);
 /* A table of option declarations as parameters with a struct to fill; throws. */
-evla_param *bind_declare_params(lua_State *L, script *s, int at, const char *what, int32_t *n,
-                                size_t *size);
+evla_param *bind_declare_params(lua_State *L, script *s, int at, const char *what,
+                                int32_t *n, size_t *size);
 void bind_push_filled(lua_State *L, script *s, const evla_param *params, int32_t n,
                       const void *filled);
 

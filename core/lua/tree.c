@@ -1,8 +1,8 @@
 /*
  * tree.c -- Lua tables as trees of plain values, and back.
  *
- * A tree has bounded depth and size; cycles, functions and odd keys are refused by the path of
- * their key. Choices and jobs become references.
+ * A tree has bounded depth and size; cycles, functions and odd keys are refused by the path
+ * of their key. Choices and jobs become references.
  */
 #include "script.h"
 #include <limits.h>
@@ -15,7 +15,7 @@ typedef struct reading {
     script *s;
     const char *what;
     const void *open[MOST_DEPTH]; /* tables being read, to see cycles */
-    const char *key[MOST_DEPTH];  /* where in each of them: a name, or NULL and a position */
+    const char *key[MOST_DEPTH]; /* where in each of them: a name, or NULL and a position */
     int64_t index[MOST_DEPTH];
     int64_t n;
 } reading;
@@ -26,11 +26,12 @@ static _Noreturn void refuse(lua_State *L, const reading *r, int depth, const ch
     char path[400] = "";
     size_t n = 0;
     for (int i = 0; i < depth && n + 80 < sizeof path; i++)
-        n += (size_t)(r->key[i]
-                          ? snprintf(path + n, sizeof path - n, "%s%.60s", i ? "." : "", r->key[i])
-                          : snprintf(path + n, sizeof path - n, "[%lld]", (long long)r->index[i]));
-    script_error(L, r->s, "%s%s%s%s%s", r->what ? r->what : "value", *path == '[' ? "" : ": ", path,
-                 *path ? ": " : "", why);
+        n += (size_t)(r->key[i] ? snprintf(path + n, sizeof path - n, "%s%.60s",
+                                           i ? "." : "", r->key[i])
+                                : snprintf(path + n, sizeof path - n, "[%lld]",
+                                           (long long)r->index[i]));
+    script_error(L, r->s, "%s%s%s%s%s", r->what ? r->what : "value",
+                 *path == '[' ? "" : ": ", path, *path ? ": " : "", why);
 }
 
 static void read_at(lua_State *L, reading *r, int at, int depth, value *out);
@@ -56,9 +57,12 @@ static void read_table(lua_State *L, reading *r, int at, int depth, value *out)
                  (lua_Unsigned)lua_tointeger(L, -1) > n_items) {
             lua_pushvalue(L, -1);
             const char *key = luaL_tolstring(L, -1, NULL);
-            refuse(L, r, depth,
-                   lua_pushfstring(L, "want names, or positions 1 to n without a gap, as keys; "
-                                      "got the key %s", key));
+            refuse(
+                L, r, depth,
+                lua_pushfstring(L,
+                                "want names, or positions 1 to n without a gap, as keys; "
+                                "got the key %s",
+                                key));
         }
         if (++r->n > MOST_VALUES) refuse(L, r, depth, "more than 1048576 values");
     }
@@ -109,7 +113,8 @@ static void read_at(lua_State *L, reading *r, int at, int depth, value *out)
         size_t n;
         const char *text = lua_tolstring(L, at, &n);
         if (strlen(text) != n) refuse(L, r, depth, "this text holds a zero byte");
-        if (!(text = arena_copy(&r->s->cx->mem, text))) refuse(L, r, depth, "out of memory");
+        if (!(text = arena_copy(&r->s->cx->mem, text)))
+            refuse(L, r, depth, "out of memory");
         *out = value_text(text);
         return;
     }
