@@ -145,6 +145,8 @@ static void round_trips(stage_host *s)
         {"three shards", 115000, COMPRESS_NONE, IMAGES_SEPARATE, 1, 3},
         {"six shards, large frames", 900000, COMPRESS_NONE, IMAGES_SEPARATE, 8, 6},
         {"shards, gzip, frames repeated", 300000, COMPRESS_GZIP, IMAGES_REPEAT, 8, 4},
+        {"one file of many megabytes", (int64_t)1 << 30, COMPRESS_NONE, IMAGES_SEPARATE, 16,
+         1},
         {"frames repeated", (int64_t)1 << 30, COMPRESS_NONE, IMAGES_REPEAT, 1, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -11,14 +11,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
     PAGE = 4096,
-    LARGE = 1 << 14, /* lent arrays from here on are not copied */
-    PIECES = 64,     /* per system call */
-    PIECE_BYTES = 4 << 20
+    LARGE = 1 << 14 /* lent arrays from here on are not copied */
 };
 
 typedef struct driver_file {
@@ -38,11 +35,11 @@ static const h5lib *the_lib;
 
 static H5FD_t *im_open(const char *name, unsigned flags, hid_t fapl, haddr_t maxaddr)
 {
-    (void)name, (void)maxaddr;
-    if (!(flags & H5LIB_CREATE))
-        return NULL; /* the library first tries whether it exists */
     const driver_info *info = the_lib->H5Pget_driver_info(fapl);
-    driver_file *f = info ? calloc(1, sizeof *f) : NULL;
+    (void)name, (void)maxaddr;
+    if (!info || (info->im->mode != IMAGE_READ && !(flags & H5LIB_CREATE)))
+        return NULL; /* before it creates a file, the library tries whether it exists */
+    driver_file *f = calloc(1, sizeof *f);
     if (f) f->im = info->im;
     return (H5FD_t *)f;
 }
@@ -134,30 +131,18 @@ static bool point_at(image *im, uint64_t at, uint64_t bytes, const uint8_t *data
     return true;
 }
 
-static void write_through(image *im, uint64_t at, uint64_t bytes, const uint8_t *data)
-{
-    while (bytes && !im->error) {
-        ssize_t n =
-            pwrite(im->fd, data, bytes < PIECE_BYTES ? bytes : PIECE_BYTES, (off_t)at);
-        im->n_writes++;
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            keep_error(im, n < 0 ? errno : ENOSPC, at, bytes);
-            return;
-        }
-        at += (uint64_t)n, data += n, bytes -= (uint64_t)n;
-    }
-}
-
 static herr_t im_write(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t addr, size_t size,
                        const void *buffer)
 {
     image *im = ((driver_file *)file)->im;
     const uint8_t *data = buffer;
-    (void)type, (void)dxpl;
+    (void)dxpl;
     if (addr + size > im->eof) im->eof = addr + size;
-    if (im->fd >= 0) {
-        write_through(im, addr, size, data);
+    if (im->mode == IMAGE_THROUGH) {
+        int error =
+            im->error ? 0
+                      : window_write(&im->window, addr, data, size, type == H5FD_MEM_DRAW);
+        if (error) keep_error(im, error, addr, size);
         return 0;
     }
     if (size >= LARGE && addr % PAGE == 0 && is_lent(im, data, size)) {
@@ -177,7 +162,7 @@ static herr_t im_write(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t addr, 
     return 0;
 }
 
-/* The library reads back metadata that left its cache. Arrays are never read back. */
+/* The library reads back metadata that left its cache. Arrays are read from parts only. */
 static herr_t im_read(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t addr, size_t size,
                       void *buffer)
 {
@@ -185,18 +170,18 @@ static herr_t im_read(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t addr, s
     uint8_t *out = buffer;
     (void)type, (void)dxpl;
     if (im->error) return -1;
+    if (im->mode == IMAGE_READ) {
+        int error = window_fetch(&im->window, addr, buffer, size);
+        if (error) keep_error(im, error, addr, size);
+        return error ? -1 : 0;
+    }
+    if (im->mode == IMAGE_THROUGH)
+        return window_read(&im->window, addr, buffer, size) ? -1 : 0;
     memset(out, 0, size);
     while (size) {
         uint64_t from = addr % PAGE, n = PAGE - from < size ? PAGE - from : size;
-        if (im->fd >= 0) {
-            ssize_t got = pread(im->fd, out, size, (off_t)addr);
-            if (got < 0 && errno == EINTR) continue;
-            if (got < 0) return -1;
-            if (got == 0) break; /* past the end: zeros */
-            n = (uint64_t)got;
-        } else if (addr / PAGE < im->n_pages && im->page[addr / PAGE]) {
+        if (addr / PAGE < im->n_pages && im->page[addr / PAGE])
             memcpy(out, im->page[addr / PAGE] + from, n);
-        }
         addr += n, out += n, size -= n;
     }
     return 0;
@@ -206,10 +191,7 @@ static herr_t im_truncate(H5FD_t *file, hid_t dxpl, hbool_t closing)
 {
     driver_file *f = (driver_file *)file;
     (void)dxpl, (void)closing;
-    if (f->im->eof == f->eoa) return 0;
-    f->im->eof = f->eoa;
-    if (f->im->fd >= 0 && !f->im->error && ftruncate(f->im->fd, (off_t)f->eoa))
-        keep_error(f->im, errno, f->eoa, 0);
+    if (f->im->mode != IMAGE_READ) f->im->eof = f->eoa;
     return 0;
 }
 
@@ -237,15 +219,36 @@ hid_t image_register(const h5lib *lib)
     return lib->H5FDregister(&driver);
 }
 
-hid_t image_create(const h5lib *lib, image *im, const char *path, uint64_t align_from)
+static hid_t with_driver(const h5lib *lib, image *im)
 {
     driver_info info = {im, lib};
-    hid_t fapl = lib->H5Pcreate(lib->class_file_access), file = -1;
+    hid_t fapl = lib->H5Pcreate(lib->class_file_access);
+    if (fapl >= 0 && lib->H5Pset_driver(fapl, lib->driver, &info) < 0) {
+        lib->H5Pclose(fapl);
+        return -1;
+    }
+    return fapl;
+}
+
+hid_t image_create(const h5lib *lib, image *im, const char *path, uint64_t align_from)
+{
+    hid_t fapl = with_driver(lib, im), file = -1;
+    if (fapl < 0) return -1;
     /* arrays on page borders: they can be pointed at here, and mapped by whoever reads */
-    if (lib->H5Pset_driver(fapl, lib->driver, &info) >= 0 &&
-        lib->H5Pset_alignment(fapl, align_from, PAGE) >= 0 &&
+    if (lib->H5Pset_alignment(fapl, align_from, PAGE) >= 0 &&
         lib->H5Pset_meta_block_size(fapl, 8192) >= 0)
         file = lib->H5Fcreate(path, H5LIB_TRUNCATE, lib->fcpl, fapl);
+    lib->H5Pclose(fapl);
+    return file;
+}
+
+hid_t image_open(const h5lib *lib, image *im, const char *path, uint64_t n)
+{
+    hid_t fapl = with_driver(lib, im), file;
+    if (fapl < 0) return -1;
+    im->mode = IMAGE_READ;
+    im->eof = n;
+    file = lib->H5Fopen(path, H5LIB_READ, fapl);
     lib->H5Pclose(fapl);
     return file;
 }
@@ -256,38 +259,25 @@ static int by_place(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Writes all pieces at `at`, continuing after short writes. */
-static int write_pieces(image *im, int fd, struct iovec *v, int n, uint64_t at)
+/* Blocks may have been written past the end. */
+static int set_length(image *im, const window *w)
 {
-    while (n > 0) {
-        ssize_t wrote = pwritev(fd, v, n, (off_t)at);
-        im->n_writes++;
-        if (wrote < 0 && errno == EINTR) continue;
-        if (wrote <= 0) {
-            uint64_t rest = 0;
-            int error = wrote < 0 ? errno : ENOSPC;
-            for (int i = 0; i < n; i++)
-                rest += v[i].iov_len;
-            keep_error(im, error, at, rest);
-            return error;
-        }
-        at += (uint64_t)wrote;
-        while (n > 0 && (size_t)wrote >= v->iov_len)
-            wrote -= (ssize_t)v->iov_len, v++, n--;
-        if (n > 0) {
-            v->iov_base = (uint8_t *)v->iov_base + wrote;
-            v->iov_len -= (size_t)wrote;
-        }
-    }
-    return 0;
+    if (ftruncate(w->fd, (off_t)im->eof)) keep_error(im, errno, im->eof, 0);
+    return im->error;
 }
 
-int image_store(image *im, int fd)
+int image_finish(image *im)
+{
+    int error = im->error ? 0 : window_flush(&im->window);
+    if (error) keep_error(im, error, im->window.at, im->window.top);
+    return im->error ? im->error : set_length(im, &im->window);
+}
+
+int image_store(image *im, window *w)
 {
     static const uint8_t zeros[PAGE];
-    struct iovec v[PIECES];
-    uint64_t at = 0, begin = 0, bytes = 0;
-    int n = 0, next = 0;
+    uint64_t at = 0;
+    int next = 0;
     if (im->error) return im->error;
     if (im->n_extents)
         qsort(im->extent, (size_t)im->n_extents, sizeof *im->extent, by_place);
@@ -300,21 +290,21 @@ int image_store(image *im, int fd)
         if (e && e->at <= at) {
             data = e->data + (at - e->at);
             part = e->at + e->bytes - at;
-            if (part > PIECE_BYTES) part = PIECE_BYTES;
         } else {
             uint64_t i = at / PAGE;
             data = i < im->n_pages && im->page[i] ? im->page[i] + at % PAGE : zeros;
         }
         if (part > im->eof - at) part = im->eof - at;
-        v[n++] = (struct iovec){(void *)(uintptr_t)data, part};
-        at += part, bytes += part;
-        if (n == PIECES || bytes >= PIECE_BYTES || at == im->eof) {
-            int error = write_pieces(im, fd, v, n, begin);
-            if (error) return error;
-            begin = at, bytes = 0, n = 0;
+        int error = window_write(w, at, data, part, true);
+        if (error) {
+            keep_error(im, error, at, part);
+            return error;
         }
+        at += part;
     }
-    return 0;
+    int error = window_flush(w);
+    if (error) keep_error(im, error, w->at, w->top);
+    return error ? error : set_length(im, w);
 }
 
 void image_free(image *im)

@@ -9,9 +9,13 @@
 #include "part.h"
 #include "commit.h"
 #include "image.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { ALIGN_FROM = 1 << 14, ALIGN_NEVER = 1 << 30 };
 
@@ -207,12 +211,29 @@ static int32_t explain(const evla_host *h, const char *path, const image *im,
     return st ? say(h, st, "hdf5: %s: the HDF5 library refuses: %s", path, why) : EVLA_OK;
 }
 
+/* A window onto <path>.tmp. 0 or errno. */
+static int open_window(window *w, const char *path, int fd)
+{
+    char temp[4096];
+    snprintf(temp, sizeof temp, "%s" COMMIT_TAIL, path);
+    return window_open(w, fd, temp, false);
+}
+
+static int store(image *im, const char *path, int fd)
+{
+    window w = {.direct = -1};
+    im->error = open_window(&w, path, fd);
+    int error = im->error ? im->error : image_store(im, &w);
+    window_close(&w);
+    return error;
+}
+
 int32_t part_write(const evla_host *h, const settings *s, const char *path,
                    const episode *e)
 {
     const h5lib *lib = h5lib_get(h);
     image_lent *lent = calloc((size_t)e->n_columns + 1, sizeof *lent);
-    image im = {.fd = -1, .lent = lent, .n_lent = e->n_columns};
+    image im = {.lent = lent, .n_lent = e->n_columns};
     char why[256] = "";
     int fd = -1;
     if (!lib || !lent) {
@@ -239,7 +260,7 @@ int32_t part_write(const evla_host *h, const settings *s, const char *path,
     if (st || im.error) st = explain(h, path, &im, why, st);
     if (!st) st = commit_begin(h, path, &fd);
     if (!st) {
-        if (image_store(&im, fd)) {
+        if (store(&im, path, fd)) {
             st = explain(h, path, &im, why, st);
             commit_abort(path, fd);
         } else {
@@ -251,15 +272,25 @@ int32_t part_write(const evla_host *h, const settings *s, const char *path,
     return st;
 }
 
-/* Copies one demonstration; arrays and chunks go over as they are. */
-static int copy_demo(const h5lib *lib, hid_t to, const char *from_path, int64_t id)
+/* Copies one demonstration; arrays and chunks go over as they are. from keeps its window.
+ */
+static int copy_demo(const h5lib *lib, hid_t to, image *from, const char *path, int64_t id,
+                     char *why, size_t size)
 {
     char name[64];
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), st = -1;
     snprintf(name, sizeof name, "data/demo_%lld", (long long)id);
-    hid_t from = lib->H5Fopen(from_path, H5LIB_READ, H5P_DEFAULT);
-    if (from < 0) return -1;
-    int st = lib->H5Ocopy(from, name, to, name, H5P_DEFAULT, H5P_DEFAULT);
-    lib->H5Fclose(from);
+    int error =
+        fd < 0 || fstat(fd, &info) ? errno : window_open(&from->window, fd, path, true);
+    from->error = error;
+    if (!error) {
+        hid_t file = image_open(lib, from, path, (uint64_t)info.st_size);
+        if (file >= 0) st = lib->H5Ocopy(file, name, to, name, H5P_DEFAULT, H5P_DEFAULT);
+        if (st < 0) h5lib_why(lib, why, size); /* closing forgets it */
+        if (file >= 0) lib->H5Fclose(file);
+    }
+    if (fd >= 0) close(fd);
     return st < 0 ? -1 : 0;
 }
 
@@ -267,16 +298,26 @@ static int32_t fill_shard(const evla_host *h, const h5lib *lib, const settings *
                           hid_t file, const image *im, const stored *e, int32_t n,
                           const shard_source *from)
 {
-    char path[4096];
+    char path[4096], why[256] = "";
+    image source = {.mode = IMAGE_READ};
+    int32_t st = EVLA_OK;
     int64_t total = 0;
     for (int32_t i = 0; i < n; i++)
         total += e[i].n_samples;
     hid_t data = write_data(lib, s, file, total);
-    for (int32_t i = 0; data >= 0 && i < n && !im->error; i++) {
-        if (h->stopping(h)) return EVLA_E_STOPPED;
-        if (copy_demo(lib, file, from->path(from->self, i, path, sizeof path), e[i].id))
-            return EVLA_E_FORMAT;
+    for (int32_t i = 0; !st && data >= 0 && i < n && !im->error; i++) {
+        const char *part = from->path(from->self, i, path, sizeof path);
+        if (h->stopping(h))
+            st = EVLA_E_STOPPED;
+        else if (copy_demo(lib, file, &source, part, e[i].id, why, sizeof why) &&
+                 !im->error)
+            st = source.error
+                     ? commit_fail(h, part, "read it", source.error)
+                     : say(h, EVLA_E_FORMAT, "hdf5: %s: cannot be copied: %s", part, why);
     }
+    window_close(&source.window);
+    image_free(&source);
+    if (st) return st;
     return data < 0 || write_masks(lib, s, file, e, n) ? EVLA_E_BUG : EVLA_OK;
 }
 
@@ -303,10 +344,12 @@ static int32_t write_joined(const evla_host *h, const settings *s, const char *p
                             bool is_index)
 {
     const h5lib *lib = h5lib_get(h);
-    image im = {.fd = -1};
+    image im = {.mode = IMAGE_THROUGH};
     char why[256] = "";
-    int32_t st = lib ? commit_begin(h, path, &im.fd) : EVLA_E_MISSING;
+    int fd = -1;
+    int32_t st = lib ? commit_begin(h, path, &fd) : EVLA_E_MISSING;
     if (st) return st;
+    im.error = open_window(&im.window, path, fd);
     h5lib_lock();
     hid_t file = image_create(lib, &im, path,
                               s->p.compress == COMPRESS_GZIP ? ALIGN_NEVER : ALIGN_FROM);
@@ -322,11 +365,13 @@ static int32_t write_joined(const evla_host *h, const settings *s, const char *p
         st = EVLA_E_BUG;
     }
     h5lib_unlock();
+    if (!st) image_finish(&im);
+    window_close(&im.window);
     if (st || im.error) {
         st = explain(h, path, &im, why, st);
-        commit_abort(path, im.fd);
+        commit_abort(path, fd);
     } else {
-        st = commit_end(h, path, im.fd);
+        st = commit_end(h, path, fd);
     }
     image_free(&im);
     return st;
