@@ -278,7 +278,7 @@ static int copy_demo(const h5lib *lib, hid_t to, image *from, const char *path, 
                      char *why, size_t size)
 {
     char name[64];
-    struct stat info;
+    struct stat info = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC), st = -1;
     snprintf(name, sizeof name, "data/demo_%lld", (long long)id);
     int error =
