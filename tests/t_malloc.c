@@ -1,0 +1,186 @@
+/*
+ * A step allocates nothing: every allocator the process could reach is counted, with a run that
+ * allocates on purpose as proof that counting works.
+ */
+#include "mem.h" /* declares what is replaced here */
+#include "run/session.h"
+#include "graph_kit.h"
+#include <dlfcn.h>
+
+#ifdef EVLA_LIBC_MALLOC
+int main(void) { return skip_all("sanitizers bring an allocator of their own"); }
+#else
+
+/* ---- the allocators, counted ---- */
+
+static atomic_llong counted;
+
+/* Memory for whoever allocates while the next allocator in line is being looked up. */
+static _Alignas(64) char early[1 << 16];
+static size_t early_used;
+
+static void *early_push(size_t n)
+{
+    early_used = (early_used + 63) & ~(size_t)63;
+    void *p = early + early_used;
+    early_used += n;
+    return early_used <= sizeof early ? p : NULL;
+}
+
+static int is_early(const void *p)
+{
+    return (const char *)p >= early && (const char *)p < early + sizeof early;
+}
+
+static void *next(const char *name)
+{
+    static _Thread_local volatile int depth; /* dlsym itself allocates */
+    if (depth) return NULL;
+    depth++;
+    void *found = dlsym(RTLD_NEXT, name);
+    depth--;
+    return found;
+}
+
+/* The function of this name behind us, looked up once. */
+#define NEXT(type, name)                                                                     \
+    static type *real;                                                                       \
+    if (!real) *(void **)&real = next(name);                                                 \
+    atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed)
+
+typedef void *alloc_1(size_t);
+typedef void *alloc_2(size_t, size_t);
+typedef void *alloc_again(void *, size_t);
+typedef void release(void *);
+
+#define ALLOC_1(name)                                                                        \
+    void *name(size_t n)                                                                     \
+    {                                                                                        \
+        NEXT(alloc_1, #name);                                                                \
+        return real ? real(n) : early_push(n);                                               \
+    }
+#define ALLOC_2(name)                                                                        \
+    void *name(size_t a, size_t b)                                                           \
+    {                                                                                        \
+        NEXT(alloc_2, #name);                                                                \
+        return real ? real(a, b) : early_push(a * b);                                        \
+    }
+#define AGAIN(name)                                                                          \
+    void *name(void *p, size_t n)                                                            \
+    {                                                                                        \
+        NEXT(alloc_again, #name);                                                            \
+        return real ? real(p, n) : early_push(n);                                            \
+    }
+#define RELEASE(name)                                                                        \
+    void name(void *p)                                                                       \
+    {                                                                                        \
+        NEXT(release, #name);                                                                \
+        if (real && !is_early(p)) real(p);                                                   \
+    }
+ALLOC_1(malloc)
+ALLOC_2(calloc)
+AGAIN(realloc)
+RELEASE(free)
+ALLOC_2(aligned_alloc)
+
+/* The names core/mem.h uses, on top of those above. */
+void *mi_malloc(size_t n) { return malloc(n); }
+void *mi_zalloc(size_t n) { return calloc(1, n); }
+void *mi_calloc(size_t n, size_t size) { return calloc(n, size); }
+void *mi_realloc(void *p, size_t n) { return realloc(p, n); }
+void *mi_malloc_aligned(size_t n, size_t align)
+{
+    return aligned_alloc(align, (n + align - 1) / align * align);
+}
+void mi_free(void *p) { free(p); }
+
+/* ---- a session over a net with a state, scratch, a tail ---- */
+
+static kit k;
+
+static int32_t leak_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+{
+    void *volatile p = malloc(24);
+    free(p);
+    return t_relu_run(h, a, phase, tile);
+}
+
+static session *open_net(int32_t workers)
+{
+    plan *p;
+    session *s;
+    kit_graph(&k);
+    int32_t x = kit_input(&k, "x", "f32[8,16]"), h = kit_state(&k, "h", "f32[8,16]");
+    for (int i = 0; i < 3; i++) {
+        x = kit_node(&k, "t_dot", "{\"out\":16}", x, kit_weight(&k, "w", NULL), -1);
+        x = kit_node(&k, "t_relu", NULL, kit_node(&k, "t_add", NULL, x, h, -1), -1, -1);
+    }
+    kit_output(&k, "h", kit_node(&k, "t_store", NULL, h, x, -1));
+    kit_output(&k, "y", kit_node(&k, "t_stat", NULL, x, -1, -1));
+    plan_options o = {.n_workers = workers, .without = "fuse"};
+    if (plan_make(&k.cx, k.g, &(symbols){0}, &o, &p) < 0 || model_fill(&k.cx, k.m, 1) < 0 ||
+        session_open(&k.cx, &p, 1, &(session_options){workers, 1, 0}, &s) < 0) {
+        note("%s", k.cx.why);
+        exit(1);
+    }
+    plan_drop(p);
+    return s;
+}
+
+static long long count_steps(session *s, int n)
+{
+    float x[128];
+    for (int i = 0; i < 128; i++)
+        x[i] = (float)i;
+    long long before = atomic_load(&counted);
+    for (int i = 0; i < n; i++) {
+        if (session_set(&k.cx, s, 0, "x", x, sizeof x) < 0 || session_run(&k.cx, s, 0) < 0 ||
+            session_get(&k.cx, s, 0, "y", x, sizeof *x) < 0)
+            return -1;
+    }
+    return atomic_load(&counted) - before;
+}
+
+int main(void)
+{
+    kit_open(&k);
+    session *s = open_net(1);
+    long long n = count_steps(s, 10000);
+    ok(n == 0, "10,000 steps with one worker allocate nothing");
+    if (n) note("%lld", n);
+    session_close(s);
+    s = open_net(3);
+    n = count_steps(s, 2000);
+    ok(n == 0, "2,000 steps with three workers allocate nothing");
+    if (n) note("%lld", n);
+    session_close(s);
+
+    static evla_kernel leaky;
+    leaky = t_relu_kernel;
+    leaky.run = leak_run;
+    evla_item items[sizeof t_items / sizeof *t_items];
+    memcpy(items, t_items, sizeof items);
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++)
+        if (items[i].table == &t_relu_kernel) items[i].table = &leaky;
+    evla_plugin other = t_plugin;
+    other.items = items;
+    registry reg;
+    registry_init(&reg);
+    registry_add(&k.cx, &reg, "leaky.so", &other);
+    registry_seal(&k.cx, &reg);
+    k.cx.reg = &reg;
+    s = open_net(1);
+    n = count_steps(s, 1);
+    ok(n == 48, "a kernel that allocates once per tile is seen: 24 tiles, malloc and free");
+    if (n != 48) note("%lld", n);
+    session_close(s);
+    registry_free(&reg);
+    k.cx.reg = &k.reg;
+    long long before = atomic_load(&counted);
+    s = open_net(1);
+    ok(atomic_load(&counted) > before, "and opening a session is");
+    session_close(s);
+    kit_close(&k);
+    return tap_done();
+}
+#endif
