@@ -248,7 +248,7 @@ static int dispatch(call *c, words *w, const verb *v, int argc, char **argv)
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
     arena *a = &c->cx->mem;
-    c->program = self;
+    c->program = arena_copy(a, self);
     c->plugins = find_folder(a, "EVLA_PLUGINS", self, "plugins", "../lib/evla/plugins");
     c->setup.scripts =
         find_folder(a, "EVLA_SCRIPTS", self, "../scripts", "../share/evla/scripts");

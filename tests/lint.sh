@@ -24,7 +24,7 @@ else echo "cppcheck: skipped, not installed"; fi
 if command -v clang-tidy >/dev/null; then
     flags="-std=c11 -D_GNU_SOURCE -Icore -DEVLA_VERSION=\"x\" $(pkg-config --cflags lua5.4 hdf5-serial libedit 2>/dev/null)"
     echo "$files" | grep '\.c$' | grep -v '^tests/' |
-        xargs -P "$(nproc)" -n 8 sh -c 'flags=$1; shift; clang-tidy --quiet "$@" -- $flags 2>/dev/null' sh "$flags" >/tmp/evla-tidy.$$ || fail=1
+        xargs -P "$(nproc)" -n 1 sh -c 'flags=$1; shift; clang-tidy --quiet "$@" -- $flags 2>/dev/null' sh "$flags" >/tmp/evla-tidy.$$ || fail=1
     cat /tmp/evla-tidy.$$; rm -f /tmp/evla-tidy.$$
     echo "clang-tidy: done"
 else echo "clang-tidy: skipped, not installed"; fi

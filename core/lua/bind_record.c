@@ -106,7 +106,7 @@ static int l_tensor_index(lua_State *L)
                                 t->rank ? (int)t->shape[0] : 0);
         const char *p = (const char *)t->data[0] + (i - 1) * t->stride[0];
         if (t->rank == 1) {
-            double x;
+            double x = 0;
             if (!read_numbers(s, t->dtype, p, 1, &x)) return 0;
             if (t->dtype == EVLA_I64 ||
                 (t->dtype != EVLA_F32 && t->dtype != EVLA_F64 &&
@@ -196,7 +196,7 @@ static int push_list(lua_State *L, script *s, const evla_tensor *t, int32_t axis
     luaL_checkstack(L, 3, "tensor nests too deep");
     lua_createtable(L, (int)t->shape[axis], 0);
     for (int64_t i = 0; i < t->shape[axis]; i++, p += t->stride[axis]) {
-        double x;
+        double x = 0;
         if (axis + 1 < t->rank)
             push_list(L, s, t, axis + 1, p);
         else if (read_numbers(s, t->dtype, p, 1, &x))
@@ -213,7 +213,7 @@ static int l_tensor_list(lua_State *L)
 {
     script *s = script_of(L);
     view *v = luaL_checkudata(L, 1, "evla.tensor");
-    double x;
+    double x = 0;
     if (v->t.rank) return push_list(L, s, &v->t, 0, v->t.data[0]);
     if (!read_numbers(s, v->t.dtype, v->t.data[0], 1, &x)) return 0;
     lua_pushnumber(L, x);
