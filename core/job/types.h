@@ -3,10 +3,32 @@
  */
 #ifndef EVLA_JOB_TYPES_H
 #define EVLA_JOB_TYPES_H
+#include "../graph/model.h"
 #include "job.h"
 
-extern const job_type job_pipeline;
+extern const job_type job_pipeline, job_model, job_apply;
 
-#define JOB_TYPES &job_pipeline
+#define JOB_TYPES &job_pipeline, &job_model, &job_apply
+
+/* ---- job_model.c: what other job types and the host need ---- */
+
+/* Hands a declared job of type "model" its graphs, which the host has built. Borrowed: they
+ * must live as long as the job. */
+void job_model_give(job *j, model *m);
+/* The graphs of a job that makes a model, before it has run; NULL: known only afterwards.
+ */
+model *job_model_graphs(const job *j);
+/* 1 when the check of that job found a mistake, which has been told. */
+int job_model_failed(const job *j);
+/* Extents for the symbols of a graph: what `given` says (a list of job_symbol, all of
+ * them), then what the model's own job says, then the smallest a rule names or 1 when
+ * `preset`. */
+typedef struct job_symbol {
+    const char *name;
+    int64_t extent;
+} job_symbol;
+extern const evla_param job_symbol_fields[2];
+int32_t job_model_symbols(ctx *cx, const job *j, const graph *g, const evla_list *given,
+                          int preset, symbols *out);
 
 #endif

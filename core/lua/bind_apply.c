@@ -1,0 +1,184 @@
+/*
+ * bind_apply.c -- evla.model "name" { ... } and evla.apply "name" { ... }.
+ *
+ * A model's table holds the options of its model file beside the job's own words: name,
+ * seed, symbols, weights. The graphs are built at once, so that mistakes name the user's
+ * line.
+ */
+#include "../job/types.h"
+#include "bind_graph.h"
+#include <string.h>
+#include <unistd.h>
+
+static const char *const own[] = {"name", "seed", "symbols", "weights"};
+
+static int is_own(const char *name)
+{
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(own[i], name)) return 1;
+    return 0;
+}
+
+/* Turns symbols = { B = 32 } into the list of structs that jobs take. */
+static void list_symbols(lua_State *L, script *s, value *given)
+{
+    value *v = (value *)value_get(given, "symbols");
+    if (!v || v->kind != VALUE_TABLE || v->n_items || !v->n_pairs) return;
+    value list = {.kind = VALUE_TABLE};
+    list.as.items = arena_push(&s->cx->mem, (size_t)v->n_pairs, sizeof(value));
+    value_pair *pairs = arena_push(&s->cx->mem, 2 * (size_t)v->n_pairs, sizeof *pairs);
+    if (!list.as.items || !pairs) script_error(L, s, "out of memory");
+    for (int32_t i = 0; i < v->n_pairs; i++, pairs += 2) {
+        pairs[0] = (value_pair){"extent", v->pairs[i].v};
+        pairs[1] = (value_pair){"name", value_text(v->pairs[i].name)};
+        list.as.items[list.n_items++] =
+            (value){.kind = VALUE_TABLE, .pairs = pairs, .n_pairs = 2};
+    }
+    *v = list;
+}
+
+/* models/NAME.lua beside the script, the engine's, NAME.lua beside the script unless that
+ * is the script itself. */
+static const char *find_model(lua_State *L, script *s, const char *name, const char *where,
+                              const char **shown)
+{
+    const struct {
+        const char *folder, *below, *display;
+    } at[] = {{s->folder, "models/", s->display},
+              {s->setup.scripts, "evla/models/", NULL},
+              {s->folder, "", s->display}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        const char *path =
+            arena_text(&s->cx->mem, "%s/%s%s.lua", at[i].folder, at[i].below, name);
+        *shown = at[i].display ? arena_text(&s->cx->mem, "%s%s%s.lua", at[i].display,
+                                            at[i].below, name)
+                               : arena_text(&s->cx->mem, "%s.lua", name);
+        if (!path || !*shown) script_error(L, s, "out of memory");
+        size_t n = strlen(*shown);
+        if (access(path, F_OK) < 0) continue;
+        if (!strncmp(where, *shown, n) && where[n] == ':') continue;
+        while (strlen(*shown) > 50 && strchr(*shown + 1, '/'))
+            *shown = strchr(*shown + 1, '/') + 1;
+        return sandbox_path(L, s, path, 0);
+    }
+    script_error(
+        L, s,
+        "model: no model is called \"%s\": there is no models/%s.lua nor %s.lua beside "
+        "the script (%s), nor among the engine's",
+        name, name, name, s->folder);
+}
+
+/* Splits what was written into the job's words and the model file's options. */
+static const char *split(lua_State *L, script *s, const char *name, const value *all,
+                         value *given, value *rest)
+{
+    const char *job_name = name;
+    if (all->n_items)
+        script_error(L, s, "model \"%s\": want options by name, got a value without one",
+                     name);
+    given->pairs = arena_push(&s->cx->mem, (size_t)all->n_pairs + 3, sizeof *given->pairs);
+    rest->pairs = arena_push(&s->cx->mem, (size_t)all->n_pairs + 1, sizeof *rest->pairs);
+    if (!given->pairs || !rest->pairs) script_error(L, s, "out of memory");
+    for (int32_t i = 0; i < all->n_pairs; i++) {
+        const value_pair *p = &all->pairs[i];
+        if (!is_own(p->name))
+            rest->pairs[rest->n_pairs++] = *p;
+        else if (strcmp(p->name, "name") != 0)
+            given->pairs[given->n_pairs++] = *p;
+        else if (p->v.kind == VALUE_TEXT)
+            job_name = p->v.as.text;
+        else
+            script_error(L, s, "model \"%s\": name: want a text, got %s", name,
+                         value_describe(&s->cx->mem, &p->v));
+    }
+    return job_name;
+}
+
+static int declare_model(lua_State *L, const char *name, int at)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    script *s = script_of(L);
+    const char *where = script_where(L, s), *shown;
+    value all, given = {.kind = VALUE_TABLE}, rest = {.kind = VALUE_TABLE};
+    if (!*name || name[strspn(name, letters)])
+        script_error(
+            L, s,
+            "model: want the name of a model file, of letters, digits, - and _, got "
+            "\"%.60s\"",
+            name);
+    if (!lua_istable(L, at))
+        script_error(L, s, "model \"%s\": want a table of options, got %s", name,
+                     luaL_typename(L, at));
+    tree_read(L, s, at, arena_text(&s->cx->mem, "model \"%s\"", name), &all);
+    const char *job_name = split(L, s, name, &all, &given, &rest);
+    const char *path = find_model(L, s, name, where, &shown);
+    const char *text = value_print(&s->cx->mem, &rest, NULL);
+    if (!text) script_error(L, s, "out of memory");
+    tree_push(L, s, &rest);
+    model *m = bind_graph_build(L, s, path, shown, name, where, -1);
+    given.pairs[given.n_pairs++] = (value_pair){"file", value_text(shown)};
+    given.pairs[given.n_pairs++] = (value_pair){"options", value_text(text)};
+    value_sort(&given);
+    list_symbols(L, s, &given);
+    job *j = bind_declare(L, s, &job_model, job_name, &given, where);
+    job_model_give(j, m);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX,
+                     "evla.graphs"); /* the model lives as long as we */
+    lua_pushvalue(L, -2);
+    lua_rawsetp(L, -2, j);
+    bind_push_job(L, j);
+    return 1;
+}
+
+static int declare_apply(lua_State *L, const char *name, int at)
+{
+    script *s = script_of(L);
+    const char *where = script_where(L, s);
+    value given;
+    if (!lua_istable(L, at))
+        script_error(L, s, "apply \"%s\": want a table of parameters, got %s", name,
+                     luaL_typename(L, at));
+    tree_read(L, s, at, arena_text(&s->cx->mem, "apply \"%s\"", name), &given);
+    list_symbols(L, s, &given);
+    bind_push_job(L, bind_declare(L, s, &job_apply, name, &given, where));
+    return 1;
+}
+
+static int declare(lua_State *L, const job_type *t, const char *name, int at)
+{
+    return t == &job_model ? declare_model(L, name, at) : declare_apply(L, name, at);
+}
+
+static int l_second_half(lua_State *L)
+{
+    return declare(L, lua_touserdata(L, lua_upvalueindex(1)),
+                   lua_tostring(L, lua_upvalueindex(2)), 1);
+}
+
+/* In front of what calling a job type means, for the two types whose tables need reading
+ * here. */
+static int l_type_call(lua_State *L)
+{
+    const job_type *t = *(const job_type **)luaL_checkudata(L, 1, "evla.jobtype");
+    if ((t != &job_model && t != &job_apply) || lua_type(L, 2) != LUA_TSTRING) {
+        lua_pushvalue(L, lua_upvalueindex(1));
+        lua_insert(L, 1);
+        lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+        return lua_gettop(L);
+    }
+    if (!lua_isnoneornil(L, 3)) return declare(L, t, lua_tostring(L, 2), 3);
+    lua_pushlightuserdata(L, (void *)t);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, l_second_half, 2);
+    return 1;
+}
+
+void bind_apply_open(lua_State *L)
+{
+    luaL_newmetatable(L, "evla.jobtype"); /* bind_job.c made it */
+    lua_getfield(L, -1, "__call");
+    lua_pushcclosure(L, l_type_call, 1);
+    lua_setfield(L, -2, "__call");
+    lua_settop(L, 0);
+}

@@ -1,0 +1,18 @@
+/*
+ * bind_graph.h -- model files: chunks that declare graphs.
+ */
+#ifndef EVLA_LUA_BIND_GRAPH_H
+#define EVLA_LUA_BIND_GRAPH_H
+#include "../graph/graph.h"
+#include "script.h"
+
+/* Runs a model file without access to anything but its options and the builder. `given` is
+ * the stack index of a table of options; `where` is who asked, for messages about them;
+ * `shown` is how messages about the file's lines name it. Pushes an object that owns the
+ * model. Throws. */
+model *bind_graph_build(lua_State *L, script *s, const char *path, const char *shown,
+                        const char *name, const char *where, int given);
+/* bind_apply.c: evla.model and evla.apply. */
+void bind_apply_open(lua_State *L);
+
+#endif
