@@ -1,0 +1,9 @@
+-- expect: 2 "options: episodes: want a whole number, got "many""
+-- args: --episodes many
+local evla = require "evla"
+
+local o = evla.options {
+  episodes = { type = "int", default = 3, min = 1, max = 100, doc = "how many" },
+  file = { type = "path", optional = true, doc = "a file" },
+}
+return o

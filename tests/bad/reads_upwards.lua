@@ -1,0 +1,2 @@
+-- expect: 2 "it lies outside the script"
+io.open("../../Makefile")

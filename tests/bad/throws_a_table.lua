@@ -1,0 +1,2 @@
+-- expect: 2 "the script threw a table instead of a sentence"
+error({})
