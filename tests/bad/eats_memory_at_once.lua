@@ -1,2 +1,2 @@
 -- expect: 2 "it needs more than 256 MiB while declaring, which is the cap"
-local s = ("x"):rep(1 << 33)
+local s = ("x"):rep(1 << 30)
