@@ -63,6 +63,7 @@ int window_flush(window *w)
     int error = EINVAL;
     if (!w->is_there || !w->is_dirty) return 0;
     uint64_t whole = (w->top + BLOCK - 1) & ~(uint64_t)(BLOCK - 1);
+    memset(w->data + w->top, 0, whole - w->top);
     /* a short write leaves an odd rest, which O_DIRECT refuses: then, too, through the
      * cache */
     if (w->direct >= 0) error = write_all(w->direct, w->data, whole, w->at);
@@ -79,7 +80,6 @@ static int move(window *w, uint64_t at)
     if (error) return error;
     w->at = at & ~(uint64_t)(BLOCK - 1);
     w->is_there = 1;
-    memset(w->data, 0, WIDTH);
     if (w->at < w->end) {
         uint64_t n = w->end - w->at < WIDTH ? w->end - w->at : WIDTH;
         error = read_some(w->fd, w->data, n, w->at, &got);
@@ -97,6 +97,7 @@ int window_write(window *w, uint64_t at, const void *from, uint64_t n, bool move
         if (w->is_there && at >= w->at && at - w->at < WIDTH) {
             uint64_t place = at - w->at;
             if (k > WIDTH - place) k = WIDTH - place;
+            if (place > w->top) memset(w->data + w->top, 0, place - w->top);
             memcpy(w->data + place, data, k);
             if (w->top < place + k) w->top = place + k;
             w->is_dirty = 1;
@@ -121,8 +122,11 @@ int window_read(window *w, uint64_t at, void *to, uint64_t n)
         uint64_t k = n, got = 0;
         int error = 0;
         if (w->is_there && at >= w->at && at - w->at < WIDTH) {
-            if (k > WIDTH - (at - w->at)) k = WIDTH - (at - w->at);
-            memcpy(out, w->data + (at - w->at), k);
+            uint64_t place = at - w->at, held = place < w->top ? w->top - place : 0;
+            if (k > WIDTH - place) k = WIDTH - place;
+            if (held > k) held = k;
+            memcpy(out, w->data + place, held);
+            memset(out + held, 0, k - held);
         } else {
             if (w->is_there && at < w->at && k > w->at - at) k = w->at - at;
             error = read_some(w->fd, out, k, at, &got);

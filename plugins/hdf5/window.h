@@ -13,7 +13,7 @@
 typedef struct window {
     uint8_t *data;
     uint64_t at;    /* of data[0] in the file, once is_there */
-    uint64_t top;   /* bytes of data that hold something */
+    uint64_t top;   /* bytes of data in use; what follows counts as zeros */
     uint64_t end;   /* of all that was written */
     int32_t fd;     /* through the cache; borrowed */
     int32_t direct; /* past the cache; -1: refused */
