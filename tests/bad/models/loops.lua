@@ -1,0 +1,1 @@
+return function(p) while true do end end

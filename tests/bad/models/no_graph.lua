@@ -1,0 +1,1 @@
+return function(p) return {} end

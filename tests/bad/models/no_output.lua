@@ -1,0 +1,3 @@
+return function(p)
+  return { policy = function(g) g:input("x", "f32[4]") end }
+end

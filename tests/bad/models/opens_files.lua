@@ -1,0 +1,3 @@
+return function(p)
+  io.open("opens_files.lua")
+end

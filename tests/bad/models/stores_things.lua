@@ -1,0 +1,2 @@
+evla = 3
+return function(p) return evla end

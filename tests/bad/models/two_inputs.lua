@@ -1,0 +1,6 @@
+return function(p)
+  return { policy = function(g)
+    g:input("x", "f32[4]")
+    g:input("x", "f32[4]")
+  end }
+end
