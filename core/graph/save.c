@@ -18,6 +18,7 @@ typedef struct writer {
     const graph *g;
     bundle_part *parts;
     int32_t n_parts;
+    int32_t *number; /* of a graph's constants, by wire */
     int failed;
 } writer;
 
@@ -64,7 +65,7 @@ static const char *wire_id(writer *w, int32_t i)
         id = x->port ? arena_text(w->a, "n%d:%d", x->node, x->port)
                      : arena_text(w->a, "n%d", x->node);
     else if (x->kind == WIRE_CONST)
-        id = arena_text(w->a, "c:%d", i);
+        id = arena_text(w->a, "c:%d", w->number[i]);
     else
         id = arena_text(w->a, "%c:%s",
                         x->kind == WIRE_INPUT    ? 'i'
@@ -109,6 +110,10 @@ static value graph_value(writer *w)
     int32_t most = g->n_wires + g->n_nodes + g->n_outputs + g->n_symbols;
     for (int i = 0; i < 6; i++)
         if (!(rows[i] = new_items(w, most))) return (value){0};
+    w->number = arena_push(w->a, (size_t)g->n_wires + 1, sizeof *w->number);
+    if (!w->number) return w->failed = 1, (value){0};
+    for (int32_t i = 0, next = 0; i < g->n_wires; i++)
+        if (g->wires[i].kind == WIRE_CONST) w->number[i] = next++;
     enum { SYMBOLS, INPUTS, STATES, WEIGHTS, CONSTS, NODES };
     for (int32_t i = 0; i < g->n_symbols; i++)
         rows[SYMBOLS][n[SYMBOLS]++] =
@@ -126,7 +131,7 @@ static value graph_value(writer *w)
         else {
             rows[CONSTS][n[CONSTS]++] = value_text(wire_id(w, i) + 2);
             bundle_part *part = &w->parts[w->n_parts++];
-            part->name = arena_text(w->a, "c:%s:%d", g->name, i);
+            part->name = arena_text(w->a, "c:%s:%d", g->name, w->number[i]);
             part->data = x->data;
             if (!part->name || type_parse(w->cx, x->type, &(symbols){0}, &part->type) < 0)
                 w->failed = 1;
