@@ -33,4 +33,5 @@ end
 if run.json then io.stdout:write(json.encode(s), "\n") return end
 if run.quiet then return end
 print(summary.line(s))
+for _, line in ipairs(summary.details(s)) do print(line) end
 if page then print("look at " .. page) end
