@@ -349,6 +349,13 @@ static void drop_outcome(outcome *o)
     mem_free(o);
 }
 
+/* Says what is safe, whoever heard of the stop first. */
+static int32_t stopped(pipe_run *p)
+{
+    return ctx_fail(p->cx, EVLA_E_STOPPED, "%s: stopped after %lld of %lld records",
+                    p->j->name, (long long)(p->kept + p->rejected), (long long)p->n);
+}
+
 /* One outcome in its turn. */
 static int32_t settle(pipe_run *p, int64_t i, outcome *o)
 {
@@ -356,8 +363,9 @@ static int32_t settle(pipe_run *p, int64_t i, outcome *o)
     if (!o) return ctx_fail(cx, EVLA_E_NOMEM, "record %lld", (long long)i);
     if (p->settled[i]) return 0;
     if (o->status < 0) {
+        if (o->status == EVLA_E_STOPPED) return stopped(p);
         ctx_fail(cx, o->status, "%s", o->why);
-        if (o->status != EVLA_E_STOPPED) ctx_prefix(cx, "record %lld", (long long)i);
+        ctx_prefix(cx, "record %lld", (long long)i);
         return o->status;
     }
     if (o->record) {
@@ -394,8 +402,7 @@ static int32_t run_stream(pipe_run *p)
         if (st >= 0) st = settle(p, i, o);
         drop_outcome(o);
         if (st >= 0 && ctx_stopping(cx))
-            st = ctx_fail(cx, EVLA_E_STOPPED, "%s: stopped after %lld of %lld records",
-                          p->j->name, (long long)(p->kept + p->rejected), (long long)p->n);
+            st = stopped(p);
         if (st < 0)
             stream_stop(p->stream);
         else

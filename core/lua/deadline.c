@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_SCRIPT = 2, GRACE_MS = 300 };
+enum { EXIT_SCRIPT = 2, EXIT_STOPPED = 130, GRACE_MS = 300 };
 
 atomic_int deadline_interrupted;
 
@@ -48,10 +48,21 @@ static void leave(const char *source, int line)
     _exit(EXIT_SCRIPT);
 }
 
+/* Ctrl-C before anything has run. */
+static void stop_declaring(void)
+{
+    static const char text[] = "evla: stopped while declaring; nothing had run\n";
+    if (atomic_exchange(&self.has_reported, 1)) return;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) {
+    }
+    _exit(EXIT_STOPPED);
+}
+
 void deadline_hook(lua_State *L, lua_Debug *ar)
 {
     if (atomic_load_explicit(&deadline_interrupted, memory_order_relaxed))
         luaL_error(L, "interrupted");
+    if (self.is_on && !self.is_repl && ctx_stopping(script_of(L)->cx)) stop_declaring();
     if (!atomic_load_explicit(&self.is_late, memory_order_relaxed)) return;
     if (self.is_repl) {
         atomic_store(&deadline_interrupted, 2);
