@@ -66,6 +66,13 @@ static const job *maker(const job *j)
     return v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job") ? v->as.ref : NULL;
 }
 
+const evla_list *job_apply_symbols(const job *j, const job *from, const char *graph_name)
+{
+    const apply_params *given = j->type == &job_apply ? j->params : NULL;
+    if (!given || maker(j) != from) return NULL;
+    return !*given->graph || !strcmp(given->graph, graph_name) ? &given->symbols : NULL;
+}
+
 static int32_t want_graph(ctx *cx, const job *j, const model *m, graph **out)
 {
     const apply_params *given = j->params;

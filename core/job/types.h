@@ -31,4 +31,10 @@ extern const evla_param job_symbol_fields[2];
 int32_t job_model_symbols(ctx *cx, const job *j, const graph *g, const evla_list *given,
                           int preset, symbols *out);
 
+/* ---- job_apply.c ---- */
+
+/* The extents (a list of job_symbol) with which a job of type "apply" runs that graph of
+ * what `maker` makes; NULL: it does not. */
+const evla_list *job_apply_symbols(const job *j, const job *maker, const char *graph_name);
+
 #endif

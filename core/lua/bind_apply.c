@@ -12,7 +12,7 @@
 
 static const char *const own[] = {"name", "seed", "symbols", "weights"};
 
-static int is_own(const char *name)
+int bind_apply_takes(const char *name)
 {
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!strcmp(own[i], name)) return 1;
@@ -56,7 +56,7 @@ static const char *find_model(lua_State *L, script *s, const char *name, const c
         if (!path || !*shown) script_error(L, s, "out of memory");
         size_t n = strlen(*shown);
         if (access(path, F_OK) < 0) continue;
-        if (i == 2 && !strncmp(where, *shown, n) && where[n] == ':') continue;
+        if (!strncmp(where, *shown, n) && where[n] == ':') continue;
         while (strlen(*shown) > 50 && strchr(*shown + 1, '/'))
             *shown = strchr(*shown + 1, '/') + 1;
         return sandbox_path(L, s, path, 0);
@@ -81,7 +81,7 @@ static const char *split(lua_State *L, script *s, const char *name, const value 
     if (!given->pairs || !rest->pairs) script_error(L, s, "out of memory");
     for (int32_t i = 0; i < all->n_pairs; i++) {
         const value_pair *p = &all->pairs[i];
-        if (!is_own(p->name))
+        if (!bind_apply_takes(p->name))
             rest->pairs[rest->n_pairs++] = *p;
         else if (strcmp(p->name, "name") != 0)
             given->pairs[given->n_pairs++] = *p;

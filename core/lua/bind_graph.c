@@ -415,6 +415,11 @@ static void push_declared(lua_State *L, script *s, const char *name, const char 
     const char *what = arena_text(&s->cx->mem, "model \"%s\"", name);
     if (!what) script_error(L, s, "out of memory");
     evla_param *params = bind_declare_params(L, s, declared, what, &n, &size);
+    for (int32_t i = 0; i < n; i++)
+        if (bind_apply_takes(params[i].name))
+            script_error(L, s,
+                         "%s: options: %s is evla.model's own word; choose another name",
+                         what, params[i].name);
     void *filled = arena_push(&s->cx->mem, 1, size + 16);
     if (!filled) script_error(L, s, "out of memory");
     tree_read(L, s, given, what, &v);

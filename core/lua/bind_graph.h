@@ -12,7 +12,9 @@
  * model. Throws. */
 model *bind_graph_build(lua_State *L, script *s, const char *path, const char *shown,
                         const char *name, const char *where, int given);
-/* bind_apply.c: evla.model and evla.apply. */
+/* bind_apply.c: evla.model and evla.apply; 1 for a word that evla.model keeps for itself.
+ */
+int bind_apply_takes(const char *name);
 void bind_apply_open(lua_State *L);
 
 #endif

@@ -1,16 +1,318 @@
 /*
- * verb_graph.c -- evla ops and evla show.
+ * verb_graph.c -- evla ops and evla show: the graphs of a saved model, a model file or a
+ * program.
+ *
+ * Words that start with a capital letter bind symbols, --B 32; the others are options of
+ * the model file or of the program. Symbols that nobody binds get the smallest extent their
+ * rule names, or 1.
  */
+#include "../graph/plan.h"
+#include "../graph/save.h"
+#include "../job/types.h"
+#include "../plugin.h"
+#include "bind_graph.h"
 #include "verbs.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_GRAPHS = 256 };
+
+/* A graph at the extents it is looked at with. */
+typedef struct seen {
+    const graph *g;
+    symbols at;
+    plan *p;
+} seen;
+
+typedef struct looking {
+    call *c;
+    ctx *cx;
+    script *s;
+    model *own; /* opened here, dropped here */
+    seen list[MOST_GRAPHS];
+    int32_t n;
+    int has_lines; /* nodes know lines of a script */
+} looking;
+
+/* ---- finding graphs ---- */
+
+static int is_symbol(const script_option *o) { return isupper((unsigned char)o->name[0]); }
+
+/* The command line's extents first, then what a job says, then presets. */
+static int32_t add_graph(looking *l, const graph *g, const job *maker,
+                         const evla_list *given)
+{
+    const script_setup *setup = &l->c->setup;
+    job_symbol first[TENSOR_MAX_SYMBOLS];
+    evla_list list = {first, 0};
+    if (l->n == MOST_GRAPHS)
+        return ctx_fail(l->cx, EVLA_E_LIMIT, "more than %d graphs", MOST_GRAPHS);
+    for (int32_t i = 0; i < setup->n_options; i++) {
+        const script_option *o = &setup->options[i];
+        char *end = NULL;
+        if (!is_symbol(o) || list.n == TENSOR_MAX_SYMBOLS) continue;
+        long long extent = o->value ? strtoll(o->value, &end, 10) : -1;
+        if (extent < 0 || !end || *end)
+            return ctx_fail(l->cx, EVLA_E_ARG,
+                            "--%s: want an extent such as 32, got \"%s\"", o->name,
+                            o->value ? o->value : "");
+        first[list.n++] = (job_symbol){o->name, extent};
+    }
+    for (int64_t i = 0; given && i < given->n && list.n < TENSOR_MAX_SYMBOLS; i++)
+        first[list.n++] = ((const job_symbol *)given->items)[i];
+    seen *out = &l->list[l->n];
+    out->g = g;
+    int32_t st = job_model_symbols(l->cx, maker, g, &list, 1, &out->at);
+    if (st >= 0) l->n++;
+    return st;
+}
+
+/* In a program a graph is looked at as the first job that runs it does. */
+static int32_t add_model(looking *l, const model *m, const job *maker)
+{
+    int32_t st = 0;
+    for (int32_t i = 0; st >= 0 && i < m->n_graphs; i++) {
+        const evla_list *given = NULL;
+        for (int32_t k = 0; maker && !given && k < maker->in->n_jobs; k++)
+            given = job_apply_symbols(maker->in->jobs[k], maker, m->graphs[i]->name);
+        st = add_graph(l, m->graphs[i], maker, given);
+    }
+    return st;
+}
+
+static int32_t add_program(looking *l)
+{
+    program *p = l->s->prog;
+    int32_t st = 0;
+    for (int32_t i = 0; st >= 0 && i < p->n_jobs; i++) {
+        const model *m = job_model_graphs(p->jobs[i]);
+        if (m) st = add_model(l, m, p->jobs[i]);
+    }
+    if (st >= 0 && !l->n)
+        st = ctx_fail(l->cx, EVLA_E_MISSING, "%s: it declares no model", l->c->file);
+    return st;
+}
+
+/* Loads and calls a file; what it returns tells a model file from a program. */
+static int l_run_file(lua_State *L)
+{
+    script *s = script_of(L);
+    const char *path = lua_tostring(L, 1);
+    script_load_text(L, s, path, path);
+    lua_call(L, 0, 1);
+    return 1;
+}
+
+static int l_build_file(lua_State *L)
+{
+    script *s = script_of(L);
+    looking *l = lua_touserdata(L, 1);
+    lua_newtable(L);
+    for (int32_t i = 0; i < s->setup.n_options; i++) {
+        const script_option *o = &s->setup.options[i];
+        value v = {.kind = VALUE_BOOL, .as.i = 1};
+        if (is_symbol(o)) continue;
+        if (o->value && value_parse(&s->cx->mem, o->value, strlen(o->value), &v, NULL) < 0)
+            v = value_text(o->value);
+        tree_push(L, s, &v);
+        lua_setfield(L, 2, o->name);
+    }
+    model *m =
+        bind_graph_build(L, s, l->c->file, l->c->file, s->prog->name, "command line", 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "evla.looked at");
+    if (add_model(l, m, NULL) < 0) script_throw(L, s);
+    return 0;
+}
+
+static int is_model_file(lua_State *L)
+{
+    if (lua_isfunction(L, 1)) return 1;
+    int found = lua_istable(L, 1) && lua_getfield(L, 1, "graphs") == LUA_TFUNCTION;
+    lua_settop(L, 1);
+    return found;
+}
+
+static int32_t look_script(looking *l)
+{
+    l->s = script_open(l->cx, l->c->file, &l->c->setup);
+    if (!l->s) return l->cx->code;
+    lua_State *L = l->s->L;
+    l->has_lines = 1;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, l_run_file);
+    lua_pushstring(L, l->c->file);
+    int32_t st = script_call(l->s, 1, 1);
+    if (st < 0) return st;
+    if (is_model_file(L)) {
+        lua_settop(L, 0);
+        lua_pushcfunction(L, l_build_file);
+        lua_pushlightuserdata(L, l);
+        return script_call(l->s, 1, 0);
+    }
+    st = bind_collect(l->s, 1, l->c->file);
+    return st < 0 ? st : add_program(l);
+}
+
+static int32_t look(looking *l)
+{
+    size_t n = strlen(l->c->file);
+    int32_t st;
+    if (n > 5 && !strcmp(l->c->file + n - 5, ".evla")) {
+        st = save_open(l->cx, l->c->file, &l->own);
+        if (st >= 0) st = add_model(l, l->own, NULL);
+    } else
+        st = look_script(l);
+    int64_t workers =
+        l->c->setup.workers ? l->c->setup.workers : sysconf(_SC_NPROCESSORS_ONLN);
+    plan_options how = {.n_workers = (int32_t)workers};
+    for (int32_t i = 0; st >= 0 && i < l->n; i++)
+        st = plan_make(l->cx, l->list[i].g, &l->list[i].at, &how, &l->list[i].p);
+    return st;
+}
+
+static int leave(looking *l, int32_t st)
+{
+    int code = st < 0 ? call_fail(l->c) : EXIT_DONE;
+    for (int32_t i = 0; i < l->n; i++)
+        plan_drop(l->list[i].p);
+    model_drop(l->own);
+    script_close(l->s);
+    return code;
+}
+
+/* ---- evla ops ---- */
+
+/* What would compute a node if its kernel were not there. */
+static const char *fallback(looking *l, const plan *p, const plan_step *s)
+{
+    int32_t n, score = INT32_MIN;
+    const char *best = NULL;
+    const evla_item *const *all = registry_kind(l->cx->reg, EVLA_KERNEL, &n);
+    for (int32_t i = 0; i < n; i++) {
+        pick other;
+        plan_options only = {.kernels = all[i]->name, .n_workers = p->n_workers};
+        if (all[i] == s->item ||
+            strcmp(((const evla_kernel *)all[i]->table)->op, s->node.op))
+            continue;
+        int32_t st = choose_kernel(l->cx, &only, &s->node, 1, &other);
+        ctx_clear(l->cx);
+        if (st < 0 || other.item != all[i] || other.offer.score <= score) continue;
+        score = other.offer.score;
+        best = all[i]->name;
+    }
+    if (best) return best;
+    int32_t parts = p->graph->nodes[s->of].n_body;
+    return parts ? arena_text(&l->cx->mem, "its %d parts", parts) : "none";
+}
+
+static const char *op_text(looking *l, const plan_step *s)
+{
+    const char *t = s->node.op;
+    for (int32_t i = 0; t && i < s->node.n_tail; i++)
+        t = arena_text(&l->cx->mem, "%s+%s", t, s->node.tail[i].op);
+    return t ? t : s->node.op;
+}
+
+static void print_table(looking *l, const seen *g)
+{
+    const plan *p = g->p;
+    printf("graph %s", g->g->name);
+    for (int32_t i = 0; i < g->at.n; i++)
+        printf("%s%s = %lld", i ? ", " : ": ", g->at.name[i], (long long)g->at.extent[i]);
+    printf("\n  %-20s %-16s %-22s %-22s %-16s %9s %9s%s\n", "node", "operator", "kernel",
+           "fallback", "output", "MFLOP", "KiB", l->has_lines ? "  line" : "");
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        const plan_step *s = &p->steps[i];
+        const char *label = strchr(s->node.label, '/'); /* the graph's name stands above */
+        printf("  %-20s %-16s %-22s %-22s %-16s %9.3f %9.1f%s%s\n",
+               label ? label + 1 : s->node.label, op_text(l, s), s->item->name,
+               fallback(l, p, s), type_text(l->cx->reg, &l->cx->mem, &s->node.out[0]),
+               s->flops * 1e-6, (double)s->bytes / 1024, l->has_lines ? "  " : "",
+               l->has_lines && s->where ? s->where : "");
+    }
+    printf(
+        "  %d nodes, %.3f MFLOP; arena %llu bytes, lower bound %llu, states %llu, weights "
+        "%llu; folded %d, dead %d, fused %d\n",
+        p->n_steps, p->flops * 1e-6, (unsigned long long)p->arena_bytes,
+        (unsigned long long)p->lower_bound, (unsigned long long)p->state_bytes,
+        (unsigned long long)p->weight_bytes, p->graph->n_folded, p->graph->n_dead,
+        p->graph->n_fused);
+}
+
+static value pairs_of(looking *l, const value_pair *pairs, int32_t n)
+{
+    value v = {.kind = VALUE_TABLE, .n_pairs = n};
+    v.pairs = arena_push(&l->cx->mem, (size_t)n + 1, sizeof *pairs);
+    if (!v.pairs) return (value){0};
+    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
+    value_sort(&v);
+    return v;
+}
+
+static value json_of(looking *l, const seen *g)
+{
+    const plan *p = g->p;
+    value_pair extents[TENSOR_MAX_SYMBOLS];
+    value nodes = {.kind = VALUE_TABLE};
+    nodes.as.items = arena_push(&l->cx->mem, (size_t)p->n_steps + 1, sizeof(value));
+    for (int32_t i = 0; nodes.as.items && i < p->n_steps; i++) {
+        const plan_step *s = &p->steps[i];
+        const value_pair row[] = {
+            {"node", value_text(s->node.label)},
+            {"op", value_text(op_text(l, s))},
+            {"kernel", value_text(s->item->name)},
+            {"fallback", value_text(fallback(l, p, s))},
+            {"output", value_text(type_text(l->cx->reg, &l->cx->mem, &s->node.out[0]))},
+            {"flops", value_float(s->flops)},
+            {"bytes", value_int((int64_t)s->bytes)},
+            {"where", value_text(l->has_lines && s->where ? s->where : "")},
+        };
+        nodes.as.items[nodes.n_items++] = pairs_of(l, row, sizeof row / sizeof *row);
+    }
+    for (int32_t i = 0; i < g->at.n; i++)
+        extents[i] = (value_pair){g->at.name[i], value_int(g->at.extent[i])};
+    const value_pair whole[] = {
+        {"graph", value_text(g->g->name)},
+        {"symbols", pairs_of(l, extents, g->at.n)},
+        {"nodes", nodes},
+        {"arena_bytes", value_int((int64_t)p->arena_bytes)},
+        {"lower_bound_bytes", value_int((int64_t)p->lower_bound)},
+        {"state_bytes", value_int((int64_t)p->state_bytes)},
+        {"weight_bytes", value_int((int64_t)p->weight_bytes)},
+    };
+    return pairs_of(l, whole, sizeof whole / sizeof *whole);
+}
+
+static int32_t print_json(looking *l)
+{
+    value list = {.kind = VALUE_TABLE};
+    list.as.items = arena_push(&l->cx->mem, (size_t)l->n + 1, sizeof(value));
+    for (int32_t i = 0; list.as.items && i < l->n; i++)
+        list.as.items[list.n_items++] = json_of(l, &l->list[i]);
+    const char *text = value_print(&l->cx->mem, &list, NULL);
+    if (!text) return ctx_fail(l->cx, EVLA_E_NOMEM, "evla ops: its JSON");
+    puts(text);
+    return 0;
+}
 
 int verb_ops(call *c)
 {
-    ctx_fail(c->cx, EVLA_E_MISSING, "evla ops: not there yet");
-    return call_fail(c);
+    looking l = {.c = c, .cx = c->cx};
+    int32_t st = look(&l);
+    if (st >= 0 && c->is_json) st = print_json(&l);
+    for (int32_t i = 0; st >= 0 && !c->is_json && i < l.n; i++)
+        print_table(&l, &l.list[i]);
+    return leave(&l, st);
 }
+
+/* ---- evla show ---- */
 
 int verb_show(call *c)
 {
-    ctx_fail(c->cx, EVLA_E_MISSING, "evla show: not there yet");
+    ctx_fail(c->cx, EVLA_E_MISSING,
+             "evla show: not there yet; evla ops prints the same nodes");
     return call_fail(c);
 }
