@@ -401,8 +401,7 @@ static int32_t run_stream(pipe_run *p)
     while (stream_next(p->stream, &i, &o)) {
         if (st >= 0) st = settle(p, i, o);
         drop_outcome(o);
-        if (st >= 0 && ctx_stopping(cx))
-            st = stopped(p);
+        if (st >= 0 && ctx_stopping(cx)) st = stopped(p);
         if (st < 0)
             stream_stop(p->stream);
         else
