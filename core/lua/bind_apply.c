@@ -56,7 +56,7 @@ static const char *find_model(lua_State *L, script *s, const char *name, const c
         if (!path || !*shown) script_error(L, s, "out of memory");
         size_t n = strlen(*shown);
         if (access(path, F_OK) < 0) continue;
-        if (!strncmp(where, *shown, n) && where[n] == ':') continue;
+        if (i == 2 && !strncmp(where, *shown, n) && where[n] == ':') continue;
         while (strlen(*shown) > 50 && strchr(*shown + 1, '/'))
             *shown = strchr(*shown + 1, '/') + 1;
         return sandbox_path(L, s, path, 0);
