@@ -135,7 +135,7 @@ coffee: deps
 
 $(B)/bench/%: tests/bench/%.c $$($$*_SRC) $(B)/libevla.so
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $($*_CFLAGS) -o $@ $(filter %.c,$^) $(B)/libevla.so -Wl,-rpath,$(abspath $(B)) $($*_LIBS) -lpthread -lm
+	$(CC) $(CFLAGS_ALL) $($*_CFLAGS) -o $@ $(filter %.c,$^) $(B)/libevla.so -Wl,-rpath,$(abspath $(B)) $($*_LIBS) -ldl -lpthread -lm
 bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 	sh tests/bench/run.sh $(B)
 

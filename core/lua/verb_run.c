@@ -71,8 +71,10 @@ static int32_t finish(call *c, script *s)
 {
     lua_State *L = s->L;
     program *p = s->prog;
+    char here[4096];
     lua_settop(L, 0);
     lua_newtable(L);
+    set_text(L, "here", getcwd(here, sizeof here));
     set_text(L, "program", p->name);
     set_text(L, "out", p->out);
     set_text(L, "file", c->file);

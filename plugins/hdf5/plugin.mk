@@ -5,6 +5,3 @@ hdf5_CFLAGS := $(shell pkg-config --cflags hdf5-serial 2>/dev/null)
 hdf5_LIBS    = -ldeflate -lpthread $(if $(SAN),,-Wl$(comma)-z$(comma)defs)
 fuzz_hdf5_SRC  := $(filter-out %/h5lib.c %/image.c %/window.c %/part.c %/sink.c %/found.c %/join.c %/hdf5.c,$(wildcard plugins/hdf5/*.c))
 fuzz_hdf5_LIBS := -ldeflate
-bench_hdf5_SRC    := $(wildcard plugins/hdf5/*.c)
-bench_hdf5_CFLAGS  = $(hdf5_CFLAGS)
-bench_hdf5_LIBS   := -ldeflate

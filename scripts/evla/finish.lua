@@ -2,6 +2,7 @@
 -- Called by the command line with what the core knows.
 local evla, json, summary = require "evla", require "evla.json", require "evla.summary"
 local run = ...
+summary.here = run.here
 
 local jobs = json.decode(run.jobs).jobs
 local versions = { evla = run.version, lua = _VERSION:match("%d.*") }
@@ -34,4 +35,4 @@ if run.json then io.stdout:write(json.encode(s), "\n") return end
 if run.quiet then return end
 print(summary.line(s))
 for _, line in ipairs(summary.details(s)) do print(line) end
-if page then print("look at " .. page) end
+if page then print("look at " .. summary.short(page)) end

@@ -159,6 +159,17 @@ function pretty.new(o)
     return "{\n" .. indent .. "  " .. concat(parts, ",\n" .. indent .. "  ") .. "\n" .. indent .. "}"
   end
 
+  -- A parameter as its user would write it.
+  local function param(p, v, depth, open, indent)
+    if p.type:find("^size") and math.type(v) == "integer" then
+      for i, unit in ipairs { "GiB", "MiB", "KiB" } do
+        local one = 1 << (40 - 10 * i)
+        if v >= one and v % one == 0 then return ('"%d%s"'):format(v // one, unit) end
+      end
+    elseif p.kind and type(v) == "string" then return ("evla.%s.%s"):format(p.kind, v) end
+    return show(v, depth, open, indent)
+  end
+
   -- name { a = 1, ... } with each parameter's doc behind it
   local function choice(c, depth, open, indent)
     local d = describe(c)
@@ -168,15 +179,16 @@ function pretty.new(o)
       local parts = {}
       for _, p in ipairs(d.params) do
         local v = params[p.name]
-        if v ~= nil and (p.required or tostring(v) ~= p.default) and #parts < 3 then
-          parts[#parts + 1] = p.name .. " = " .. show(v, MOST_DEPTH, open, indent)
-        end
+        local text = param(p, v, MOST_DEPTH, open, indent)
+        local preset = p.default and (text == p.default or text == '"' .. p.default .. '"' or tostring(v) == p.default
+          or tonumber(p.default) and tonumber(p.default) == v)
+        if v ~= nil and not preset then parts[#parts + 1] = p.name .. " = " .. text end
       end
       return d.name .. " { " .. concat(parts, ", ") .. (#parts > 0 and " }" or "}")
     end
     for _, p in ipairs(d.params) do
       local v = params[p.name]
-      rows[#rows + 1] = { p.name, "= " .. show(v, 3, open, indent .. "  "), "-- " .. p.doc }
+      rows[#rows + 1] = { p.name, "= " .. param(p, v, 3, open, indent .. "  "), "-- " .. p.doc }
     end
     local lines = pretty.columns(rows, indent .. "  ")
     for i, line in ipairs(lines) do
@@ -190,7 +202,7 @@ function pretty.new(o)
     local head = ('%s "%s" (%s)'):format(j.type, j.name, j.where)
     if depth > 0 then return head end
     local lines = { head .. ": " .. j.state .. (j.seconds > 0 and (" in %.1f s"):format(j.seconds) or "") }
-    lines[#lines + 1] = "  given   = " .. show(j.given, 1, open, indent .. "  ")
+    if j.state == "waiting" then lines[2] = "  given   = " .. show(j.given, 1, open, indent .. "  ") end
     if next(j.figures) then lines[#lines + 1] = "  figures = " .. show(j.figures, 1, open, indent .. "  ") end
     if j.state == "done" or j.state == "skipped" then lines[#lines + 1] = "  result  = " .. quote(j.result) end
     return concat(lines, "\n" .. indent)
@@ -230,7 +242,7 @@ function pretty.new(o)
 
   local function item(v)
     local d = describe(v)
-    return ("%s: %s %s"):format(d.name, d.doc, grey("help(" .. d.name .. ") lists its parameters"))
+    return ("%s: %s\n%s"):format(d.name, d.doc, grey("help(" .. d.name .. ") lists its parameters"))
   end
 
   local by_name = { ["evla.tensor"] = function(t, depth) return depth == 0 and tensor(t) or tostring(t) end,

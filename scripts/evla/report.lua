@@ -49,18 +49,20 @@ end
 local function pose_charts(firsts)
   local out = {}
   for name, samples in sorted_pairs(firsts) do
-    local first = samples[1]
+    local first, short = samples[1], name:match("[^/]*$")
     if type(first[1]) == "table" then -- poses [N,7]: all objects from above
       local points = {}
       for _, rows in ipairs(samples) do
         for k, p in ipairs(rows) do points[#points + 1] = { p[1], p[2], class = k } end
       end
-      out[#out + 1] = svg.plane(points, name .. " at the start, from above", "m")
+      out[#out + 1] = svg.plane(points, short .. " from above", "m")
     else
       for k = 1, math.min(3, #first) do
-        local values = {}
-        for i, s in ipairs(samples) do values[i] = s[k] end
-        out[#out + 1] = svg.histogram(values, ("%s %s at the start"):format(name, ("xyz"):sub(k, k)), "m")
+        local values, low, high = {}, math.huge, -math.huge
+        for i, s in ipairs(samples) do values[i], low, high = s[k], math.min(low, s[k]), math.max(high, s[k]) end
+        if high - low > 1e-4 then -- a tenth of a millimetre is no spread
+          out[#out + 1] = svg.histogram(values, ("%s %s at the start"):format(short, ("xyz"):sub(k, k)), "m")
+        end
       end
     end
   end

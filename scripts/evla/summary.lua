@@ -1,5 +1,12 @@
 -- summary.lua: what a run comes to, as one flat table for summary.json (schemas/summary.json gives the units).
-local summary = {}
+local summary = { here = nil }
+
+-- A path as a person in the current folder would write it.
+local function short(path)
+  local here = summary.here and summary.here .. "/"
+  return here and path:sub(1, #here) == here and path:sub(#here + 1) or path
+end
+summary.short = short
 
 -- jobs: list of { name, type, state, seconds, figures, result } as the core reports them.
 function summary.of(program, jobs, extra)
@@ -28,7 +35,7 @@ function summary.line(s)
     return ("%s: %d of %d jobs done"):format(s.program, done, #s.jobs)
   end
   local parts = { ("%s: %d of %d episodes kept, %.0f per minute"):format(s.program, s.kept, s.episodes, s.episodes_per_min) }
-  if s.dataset then parts[#parts + 1] = ("%.1f MB in %s"):format(s.dataset.bytes / 1e6, s.dataset.path) end
+  if s.dataset then parts[#parts + 1] = ("%.1f MB in %s"):format(s.dataset.bytes / 1e6, short(s.dataset.path)) end
   return table.concat(parts, ", ")
 end
 
@@ -39,7 +46,7 @@ function summary.details(s)
   for _, j in ipairs(s.jobs) do
     local f = j.figures
     if j.type == "model" then
-      add("%s: %d parameters in %d weights, %.1f kB in %s", j.name, f.parameters, f.weights, f.bytes / 1e3, j.result)
+      add("%s: %d parameters in %d weights, %.1f kB in %s", j.name, f.parameters, f.weights, f.bytes / 1e3, short(j.result))
     elseif j.type == "apply" then
       add("%s: %d nodes (%d fused, %d folded, %d dead), %.0f kFLOP", j.name, f.nodes, f.fused, f.folded, f.dead, f.flops / 1e3)
       add("  memory  %.1f kB arena, lower bound %.1f kB", f.arena_bytes / 1e3, f.lower_bound_bytes / 1e3)

@@ -48,7 +48,7 @@ row "engine RSS with operators loaded, MB" \
 
 # datasets beside h5py: same files, same run
 echo
-/usr/bin/python3 tests/bench/bench_hdf5.py "$build/bench/bench_hdf5" "$work" || exit 1
+sh tests/bench/hdf5.sh "$build" "$work" || exit 1
 echo
 # planner
 [ -f tests/bench/plan.sh ] && sh tests/bench/plan.sh "$build" "$work"
