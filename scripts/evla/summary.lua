@@ -45,9 +45,9 @@ function summary.details(s)
   local function add(format, ...) out[#out + 1] = format:format(...) end
   for _, j in ipairs(s.jobs) do
     local f = j.figures
-    if j.type == "model" then
+    if j.type == "model" and f.parameters then -- a job that was not wanted has no figures
       add("%s: %d parameters in %d weights, %.1f kB in %s", j.name, f.parameters, f.weights, f.bytes / 1e3, short(j.result))
-    elseif j.type == "apply" then
+    elseif j.type == "apply" and f.flops then
       add("%s: %d nodes (%d fused, %d folded, %d dead), %.0f kFLOP", j.name, f.nodes, f.fused, f.folded, f.dead, f.flops / 1e3)
       add("  memory  %.1f kB arena, lower bound %.1f kB", f.arena_bytes / 1e3, f.lower_bound_bytes / 1e3)
       add("  time    %.1f us p50, %.1f us p99", f.p50_us, f.p99_us)
@@ -56,7 +56,11 @@ function summary.details(s)
       table.sort(names)
       for _, name in ipairs(names) do
         local o = f.outputs[name]
-        add("  %-7s %s in [%.4g, %.4g], mean %.4g", name, o.type, o.min, o.max, o.mean)
+        if o.min then
+          add("  %-7s %s in [%.4g, %.4g], mean %.4g", name, o.type, o.min, o.max, o.mean)
+        else
+          add("  %-7s %s", name, o.type)
+        end
       end
     end
   end
