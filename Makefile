@@ -171,9 +171,10 @@ san:
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 EVLA_SAN=1 \
 	  EVLA_TEST_DATA='$(EVLA_TEST_DATA)' EVLA_BUILD='$(abspath $(B)/asan)' CC='$(CC)' \
 	  prove --timer --exec '' -j$(shell nproc) $(TEST_C:%=$(B)/asan/tests/%) $(TEST_T)
-	@$(MAKE) --no-print-directory B=$(B)/tsan SAN=thread OPT='-O1 -g' -j$(shell nproc) $(TSAN:%=$(B)/tsan/tests/%)
-	EVLA_SAN=1 prove --timer --exec '' $(TSAN:%=$(B)/tsan/tests/%)
-TSAN := $(filter t_pool t_stream t_exec,$(TEST_C))
+	@$(MAKE) --no-print-directory B=$(B)/tsan SAN=thread OPT='-O1 -g' -j$(shell nproc) \
+	  $(TSAN:%=$(B)/tsan/tests/%) $(B)/tsan/tests/plugins/body_point.so
+	EVLA_SAN=1 EVLA_BUILD='$(abspath $(B)/tsan)' prove --timer --exec '' $(TSAN:%=$(B)/tsan/tests/%)
+TSAN := $(filter t_pool t_stream t_exec t_job,$(TEST_C))
 
 # ---- install ----
 
