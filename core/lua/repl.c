@@ -13,6 +13,7 @@
 #include <histedit.h>
 #include <limits.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ typedef struct repl {
 
 /* The handler's: a press while a line runs interrupts it; a line that does not listen is left by
  * the third. */
-static atomic_int is_running, n_presses;
+static atomic_int is_running, n_presses, has_new_size;
 
 static void on_interrupt(int sig)
 {
@@ -54,11 +55,19 @@ static void on_interrupt(int sig)
     _exit(EXIT_STOPPED);
 }
 
-static void catch_interrupt(void)
+static void on_new_size(int sig)
 {
-    struct sigaction sa = {.sa_handler = on_interrupt}; /* no SA_RESTART: reading ends, too */
+    (void)sig;
+    atomic_store(&has_new_size, 1);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_interrupt};
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
+    sa.sa_handler = on_new_size;
+    sigaction(SIGWINCH, &sa, NULL);
 }
 
 /* ---- the chunk so far ---- */
@@ -267,6 +276,43 @@ static wchar_t *prompt(EditLine *el)
     return r->n_pieces ? more : first;
 }
 
+/* One character. Ctrl-C is let in only while this waits, so that no press falls between two reads. */
+static int read_char(EditLine *el, wchar_t *out)
+{
+    mbstate_t state;
+    memset(&state, 0, sizeof state);
+    for (;;) {
+        struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+        sigset_t open;
+        unsigned char c;
+        pthread_sigmask(SIG_SETMASK, NULL, &open);
+        sigdelset(&open, SIGINT);
+        int n = ppoll(&in, 1, NULL, &open);
+        if (atomic_exchange(&has_new_size, 0)) el_resize(el);
+        if (atomic_load(&deadline_interrupted)) return errno = EINTR, -1;
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -1;
+        ssize_t got = read(STDIN_FILENO, &c, 1);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (got <= 0) return (int)got;
+        size_t used = mbrtowc(out, (const char *)&c, 1, &state);
+        if (used == (size_t)-2) continue;
+        if (used != (size_t)-1) return 1;
+        memset(&state, 0, sizeof state); /* no UTF-8: dropped */
+    }
+}
+
+static const wchar_t *read_line(EditLine *el, int *n)
+{
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    const wchar_t *line = el_wgets(el, n);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return line;
+}
+
 /* A paste arrives between ESC[200~ and ESC[201~ and becomes part of the line, newlines included. */
 static unsigned char on_paste(EditLine *el, wint_t key)
 {
@@ -378,6 +424,7 @@ static int open_editor(repl *r)
     el_wset(r->el, EL_PROMPT_ESC, prompt, L'\1');
     el_wset(r->el, EL_EDITOR, L"emacs");
     el_wset(r->el, EL_SIGNAL, 0);
+    el_wset(r->el, EL_GETCFN, read_char);
     if (r->history) {
         history_w(r->history, &ev, H_SETSIZE, HISTORY_LINES);
         history_w(r->history, &ev, H_SETUNIQUE, 1);
@@ -424,7 +471,7 @@ static void read_terminal(repl *r)
     while (!r->wants_out) {
         int n = 0;
         errno = 0;
-        const wchar_t *wide = el_wgets(r->el, &n);
+        const wchar_t *wide = read_line(r->el, &n);
         if (!wide || n <= 0) {
             if (atomic_exchange(&deadline_interrupted, 0)) { /* Ctrl-C at the prompt */
                 fputs("^C\n", stdout);
@@ -545,7 +592,7 @@ int verb_repl(call *c)
     if (!r.s) return call_fail(c);
     c->cx->stop = &deadline_interrupted; /* Ctrl-C stops a job that the line runs, too */
     if (is_terminal) {
-        catch_interrupt();
+        catch_signals();
         if (!open_editor(&r)) is_terminal = 0;
     }
     int code = EXIT_DONE;

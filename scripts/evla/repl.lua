@@ -278,8 +278,10 @@ local function candidates(text)
   end
   local params = params_at(list)
   if params and before and (before.text == "{" or before.text == "," or before.text == ";") then
-    for _, p in ipairs(params) do out[#out + 1] = { text = p.name, tail = " = ", note = p } end
-    if prefix == "" then return prefix, out end
+    for _, p in ipairs(params) do
+      if p.name:sub(1, #prefix) == prefix then out[#out + 1] = { text = p.name, tail = " = ", note = p } end
+    end
+    if #out > 0 or prefix == "" then return prefix, out end
   elseif params and before and before.text == "=" and list[#list - 1] then
     local p = find_param(params, list[#list - 1].text)
     if p and p.choices and prefix == "" then
