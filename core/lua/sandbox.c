@@ -91,6 +91,7 @@ static int l_io_open(lua_State *L)
 {
     script *s = script_of(L);
     const char *path = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");
+    lua_settop(L, 2);
     int is_write = mode[0] != 'r' || strchr(mode, '+') != NULL;
     path = sandbox_path(L, s, path, is_write);
     struct stat st;
