@@ -43,8 +43,8 @@ static int32_t load(evla_engine *e, const char *path)
 {
     struct stat info;
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-        return registry_load_folder(&e->cx, &e->reg, path);
-    return registry_load(&e->cx, &e->reg, path);
+        return plugin_load_folder(&e->cx, &e->reg, path);
+    return plugin_load(&e->cx, &e->reg, path);
 }
 
 int32_t evla_engine_new(const evla_engine_options *o, evla_engine **out)
@@ -65,7 +65,7 @@ int32_t evla_engine_new(const evla_engine_options *o, evla_engine **out)
         st = ctx_fail(&e->cx, EVLA_E_NOMEM, "engine");
     for (int i = 0; st >= 0 && HAS(o, plugins) && o->plugins && o->plugins[i]; i++)
         st = load(e, o->plugins[i]);
-    if (st >= 0) st = registry_seal(&e->cx, &e->reg);
+    if (st >= 0) st = plugin_seal(&e->cx, &e->reg);
     e->is_up = st >= 0;
     *out = e;
     return st;

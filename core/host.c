@@ -3,7 +3,7 @@
  */
 #include "host.h"
 #include "data/record.h"
-#include "plugin.h"
+#include "registry.h"
 #include <string.h>
 
 enum { HOST_ALIGN = 64 };

@@ -5,6 +5,7 @@
  * Not here: what the verbs do (lua/verb_*.c, lua/repl.c).
  */
 #include "lua/verbs.h"
+#include "near.h"
 #include "param.h"
 #include "plugin.h"
 #include <limits.h>
@@ -210,12 +211,12 @@ static const char *find_folder(arena *a, const char *variable, const char *self,
 static int32_t load_plugins(call *c, const words *w)
 {
     ctx *cx = c->cx;
-    int32_t st = registry_add(cx, c->reg, "core", &job_builtin);
-    if (st >= 0) st = registry_load_folder(cx, c->reg, c->plugins);
+    int32_t st = plugin_add(cx, c->reg, "core", &job_builtin);
+    if (st >= 0) st = plugin_load_folder(cx, c->reg, c->plugins);
     for (int32_t i = 0; st >= 0 && i < w->n_plugins; i++)
-        st = is_folder(w->plugins[i]) ? registry_load_folder(cx, c->reg, w->plugins[i])
-                                      : registry_load(cx, c->reg, w->plugins[i]);
-    return st < 0 ? st : registry_seal(cx, c->reg);
+        st = is_folder(w->plugins[i]) ? plugin_load_folder(cx, c->reg, w->plugins[i])
+                                      : plugin_load(cx, c->reg, w->plugins[i]);
+    return st < 0 ? st : plugin_seal(cx, c->reg);
 }
 
 static const verb *find_verb(const char *name)

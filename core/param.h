@@ -46,7 +46,4 @@ int32_t param_size(const char *text, int64_t *bytes);
 int32_t param_duration(const char *text, int64_t *ns);
 int32_t param_rate(const char *text, double *hz);
 
-/* The name nearest to `name`, if it is near enough to suggest; else NULL. */
-const char *near_miss(const char *name, const char *const *names, int32_t n);
-
 #endif

@@ -48,87 +48,7 @@ static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_DTYPE, sizeof(evla_dtype)}, {EVLA_STAGE, sizeof(evla_stage)},
     {EVLA_BODY, sizeof(evla_body)}, {EVLA_SERVICE, sizeof(uint32_t)},
 };
-static const struct { int32_t id; const char *name; int32_t bytes; } own_dtypes[] = {
-    {EVLA_F32, "f32", 4}, {EVLA_F64, "f64", 8}, {EVLA_I8, "i8", 1},   {EVLA_I16, "i16", 2},
-    {EVLA_I32, "i32", 4}, {EVLA_I64, "i64", 8}, {EVLA_U8, "u8", 1},   {EVLA_U16, "u16", 2},
-    {EVLA_U32, "u32", 4}, {EVLA_U64, "u64", 8}, {EVLA_BOOL, "bool", 1},
-};
 // clang-format on
-
-/* ---- the registry ---- */
-
-void registry_init(registry *reg)
-{
-    memset(reg, 0, sizeof *reg);
-    reg->mem = arena_growing(16 << 10);
-    for (size_t i = 0; i < sizeof own_dtypes / sizeof *own_dtypes; i++)
-        reg->dtypes[own_dtypes[i].id] = (dtype_info){.name = own_dtypes[i].name,
-                                                     .block_elements = 1,
-                                                     .block_bytes = own_dtypes[i].bytes};
-    reg->n_dtypes = EVLA_DTYPE_FIRST;
-}
-
-void registry_free(registry *reg)
-{
-    for (int32_t i = 0; i < reg->n_plugins; i++)
-        if (reg->plugins[i].handle) dlclose(reg->plugins[i].handle);
-    mem_free(reg->plugins);
-    mem_free(reg->items);
-    mem_free(reg->owners);
-    arena_free(&reg->mem);
-    memset(reg, 0, sizeof *reg);
-}
-
-const char *kind_short(arena *a, const char *kind)
-{
-    const char *dot = strchr(kind, '.'), *from = dot ? dot + 1 : kind;
-    const char *s = arena_copy_n(a, from, strcspn(from, "/"));
-    return s ? s : kind;
-}
-
-const evla_item *const *registry_kind(const registry *reg, const char *kind, int32_t *n)
-{
-    int32_t from = 0;
-    while (from < reg->n_items && strcmp(reg->items[from]->kind, kind) != 0)
-        from++;
-    *n = 0;
-    while (from + *n < reg->n_items && !strcmp(reg->items[from + *n]->kind, kind))
-        ++*n;
-    return reg->items + from;
-}
-
-const evla_item *registry_find(const registry *reg, const char *kind, const char *name)
-{
-    for (int32_t i = 0; i < reg->n_items; i++)
-        if (!strcmp(reg->items[i]->kind, kind) && !strcmp(reg->items[i]->name, name))
-            return reg->items[i];
-    return NULL;
-}
-
-const evla_item *registry_want(ctx *cx, const char *kind, const char *name)
-{
-    const evla_item *item = registry_find(cx->reg, kind, name);
-    if (item) return item;
-    arena_place mark = arena_mark(&cx->scratch);
-    int32_t n;
-    const evla_item *const *all = registry_kind(cx->reg, kind, &n);
-    const char **names = arena_push(&cx->scratch, (size_t)n + 1, sizeof *names);
-    for (int32_t i = 0; names && i < n; i++)
-        names[i] = all[i]->name;
-    const char *near = names ? near_miss(name, names, n) : NULL;
-    ctx_fail(cx, EVLA_E_MISSING, "no %s is called \"%.60s\"%s%s%s",
-             kind_short(&cx->scratch, kind), name, near ? "; did you mean \"" : "",
-             near ? near : "", near ? "\"?" : " (evla plugins lists what is loaded)");
-    arena_reset(&cx->scratch, mark);
-    return NULL;
-}
-
-const plugin *registry_owner(const registry *reg, const evla_item *item)
-{
-    for (int32_t i = 0; i < reg->n_items; i++)
-        if (reg->items[i] == item) return &reg->plugins[reg->owners[i]];
-    return NULL;
-}
 
 /* ---- refusing ---- */
 
@@ -301,7 +221,7 @@ static int32_t add(ctx *cx, registry *reg, const char *path, const evla_plugin *
     return 0;
 }
 
-int32_t registry_add(ctx *cx, registry *reg, const char *path, const evla_plugin *table)
+int32_t plugin_add(ctx *cx, registry *reg, const char *path, const evla_plugin *table)
 {
     int32_t st = check_table(cx, base_name(path), table);
     return st < 0 ? st : add(cx, reg, path, table, NULL);
@@ -353,7 +273,7 @@ static int32_t check_file(ctx *cx, const char *path)
     return 0;
 }
 
-int32_t registry_load(ctx *cx, registry *reg, const char *path)
+int32_t plugin_load(ctx *cx, registry *reg, const char *path)
 {
     const char *file = base_name(path);
     int32_t st = check_file(cx, path);
@@ -384,7 +304,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int32_t registry_load_folder(ctx *cx, registry *reg, const char *folder)
+int32_t plugin_load_folder(ctx *cx, registry *reg, const char *folder)
 {
     DIR *d = opendir(folder);
     if (!d)
@@ -405,7 +325,7 @@ int32_t registry_load_folder(ctx *cx, registry *reg, const char *folder)
     closedir(d);
     qsort(paths, n, sizeof *paths, by_text);
     for (size_t i = 0; st >= 0 && i < n; i++)
-        st = registry_load(cx, reg, paths[i]);
+        st = plugin_load(cx, reg, paths[i]);
     return st;
 }
 
@@ -423,7 +343,7 @@ static int by_kind_and_name(const void *a, const void *b)
     return c ? c : strcmp(x->name, y->name);
 }
 
-int32_t registry_seal(ctx *cx, registry *reg)
+int32_t plugin_seal(ctx *cx, registry *reg)
 {
     entry *all = mem_alloc(((size_t)reg->n_items + 1) * sizeof *all);
     if (!all) return ctx_fail(cx, EVLA_E_NOMEM, "registry: %d items", reg->n_items);

@@ -1,47 +1,16 @@
 /*
- * plugin.h -- loads plugins, refuses bad ones with a sentence, keeps the registry of their items.
- *
- * A registry belongs to one engine and is immutable once the engine is up. Items of a kind are
- * sorted by name, so nothing depends on the order of loading.
+ * plugin.h -- loads plugins into a registry and refuses bad ones with a sentence.
  */
 #ifndef EVLA_PLUGIN_H
 #define EVLA_PLUGIN_H
-#include "tensor.h"
+#include "registry.h"
 
-typedef struct plugin {
-    const char *path;
-    const evla_plugin *table;
-    void *handle;
-} plugin;
-
-struct registry {
-    arena mem;
-    plugin *plugins;
-    int32_t n_plugins, cap_plugins;
-    const evla_item **items; /* sorted by kind, then name */
-    int32_t *owners;         /* plugins[owners[i]] brought items[i] */
-    int32_t n_items, cap_items;
-    dtype_info dtypes[EVLA_DTYPE_FIRST + TENSOR_MAX_DTYPES];
-    int32_t n_dtypes; /* ids in use: C's own below EVLA_DTYPE_FIRST, then the registered ones */
-};
-
-void registry_init(registry *reg);
-void registry_free(registry *reg);
 /* Loads every *.so of a folder, in order of name; a missing folder is an error. */
-int32_t registry_load_folder(ctx *cx, registry *reg, const char *folder);
-int32_t registry_load(ctx *cx, registry *reg, const char *path);
+int32_t plugin_load_folder(ctx *cx, registry *reg, const char *folder);
+int32_t plugin_load(ctx *cx, registry *reg, const char *path);
 /* Adds the items of a table that is part of the program (core's own stages, test doubles). */
-int32_t registry_add(ctx *cx, registry *reg, const char *path, const evla_plugin *table);
+int32_t plugin_add(ctx *cx, registry *reg, const char *path, const evla_plugin *table);
 /* Sorts, gives number formats their ids, checks that `uses` are there. After the last load. */
-int32_t registry_seal(ctx *cx, registry *reg);
-
-const evla_item *registry_find(const registry *reg, const char *kind, const char *name);
-/* Like find, but tells what is there, with the nearest name, when it is not. */
-const evla_item *registry_want(ctx *cx, const char *kind, const char *name);
-/* The items of a kind: first one and how many. */
-const evla_item *const *registry_kind(const registry *reg, const char *kind, int32_t *n);
-const plugin *registry_owner(const registry *reg, const evla_item *item);
-/* "op" for "evla.op/0". */
-const char *kind_short(arena *a, const char *kind);
+int32_t plugin_seal(ctx *cx, registry *reg);
 
 #endif

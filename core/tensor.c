@@ -1,7 +1,7 @@
 /*
  * tensor.c -- number formats, types written as text, and views of memory. See tensor.h.
  */
-#include "plugin.h"
+#include "registry.h"
 #include <ctype.h>
 #include <string.h>
 

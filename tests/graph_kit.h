@@ -20,8 +20,8 @@ static inline void kit_open(kit *k)
     *k = (kit){0};
     registry_init(&k->reg);
     ctx_init(&k->cx, &k->reg);
-    if (registry_add(&k->cx, &k->reg, "test.so", &t_plugin) < 0 ||
-        registry_seal(&k->cx, &k->reg) < 0)
+    if (plugin_add(&k->cx, &k->reg, "test.so", &t_plugin) < 0 ||
+        plugin_seal(&k->cx, &k->reg) < 0)
         note("%s", k->cx.why);
 }
 

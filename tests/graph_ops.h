@@ -1,18 +1,15 @@
 /*
- * graph_ops.h -- a handful of operators for tests of graphs, plans and sessions, as a table that a
- * registry takes without a file.
+ * graph_ops.h -- a handful of operators for tests of graphs, plans and sessions, as a table
+ * that a registry takes without a file.
  *
  *   t_add    a b -> y    element-wise, b may broadcast as a scalar; works in place
  *   t_relu   x -> y      element-wise; works in place
  *   t_dot    x w b? -> y y = x w^T + b; takes t_add and t_relu as a tail; types w and b
- *   t_stat   x -> y      two phases over shared and worker scratch: sum of each row, then their sum
- *   t_two    x -> lo hi  x - 1 and x + 1
- *   t_cat    xs* -> y    sum of all
- *   t_store  s x -> s2   writes a state
- *   t_fail   x -> y      tile i fails when bit i of `mask` is set; counts its runs
- *   t_none   x -> y      has no kernel
- *   t_iota   -> y        0, 1, 2, ... of a shape
- *   t_needs  x n -> y    x repeated: n must be a known constant
+ *   t_stat   x -> y      two phases over shared and worker scratch: sum of each row, then
+ * their sum t_two    x -> lo hi  x - 1 and x + 1 t_cat    xs* -> y    sum of all t_store  s
+ * x -> s2   writes a state t_fail   x -> y      tile i fails when bit i of `mask` is set;
+ * counts its runs t_none   x -> y      has no kernel t_iota   -> y        0, 1, 2, ... of a
+ * shape t_needs  x n -> y    x repeated: n must be a known constant
  */
 #ifndef EVLA_TESTS_GRAPH_OPS_H
 #define EVLA_TESTS_GRAPH_OPS_H
@@ -34,7 +31,8 @@ static int64_t t_count(const evla_type *t)
     return n;
 }
 
-static int32_t t_refuse(const evla_host *h, const evla_node *n, int32_t code, const char *what)
+static int32_t t_refuse(const evla_host *h, const evla_node *n, int32_t code,
+                        const char *what)
 {
     char text[200];
     snprintf(text, sizeof text, "%s: %s", n->label, what);
@@ -44,9 +42,14 @@ static int32_t t_refuse(const evla_host *h, const evla_node *n, int32_t code, co
 static int32_t t_same_infer(const evla_host *h, const evla_node *n, evla_type *in,
                             evla_type *out)
 {
-    if (in[0].dtype != EVLA_F32) return t_refuse(h, n, EVLA_E_DTYPE, "x must be f32");
-    if (n->n_in == 2 && in[1].rank > 0 && t_count(&in[1]) != t_count(&in[0]))
-        return t_refuse(h, n, EVLA_E_SHAPE, "a and b differ");
+    for (int32_t i = 0; i < n->n_in; i++) {
+        int untyped = n->in[i].rank < 0 && n->in[i].dtype;
+        if (n->in[i].dtype != EVLA_F32 || (untyped && i == 0))
+            return t_refuse(h, n, EVLA_E_DTYPE, "x must be f32");
+        if (i && in[i].rank >= 0 && t_count(&in[i]) != t_count(&in[0]) &&
+            (in[i].rank || strcmp(n->op, "t_add") != 0))
+            return t_refuse(h, n, EVLA_E_SHAPE, "a and b differ");
+    }
     for (int32_t i = 0; i < n->n_out; i++)
         out[i] = in[0];
     return 0;
@@ -56,13 +59,14 @@ static int32_t t_dot_infer(const evla_host *h, const evla_node *n, evla_type *in
                            evla_type *out)
 {
     const int64_t *width = n->params;
-    if (in[0].rank != 2) return t_refuse(h, n, EVLA_E_SHAPE, "x must be f32[M,K]");
-    if (in[1].rank < 0)
-        in[1] = (evla_type){EVLA_F32, 2, {*width, in[0].shape[1]}};
+    if (in[0].rank != 2 || in[0].dtype != EVLA_F32 || in[1].dtype != EVLA_F32)
+        return t_refuse(h, n, EVLA_E_SHAPE, "x must be f32[M,K]");
+    if (in[1].rank < 0) in[1] = (evla_type){EVLA_F32, 2, {*width, in[0].shape[1]}};
     if (in[1].rank != 2 || in[1].shape[1] != in[0].shape[1])
         return t_refuse(h, n, EVLA_E_SHAPE, "w must be f32[N,K]");
-    if (in[2].dtype && in[2].rank < 0)
-        in[2] = (evla_type){EVLA_F32, 1, {in[1].shape[0]}};
+    if (in[2].rank >= 0 && (in[2].dtype != EVLA_F32 || t_count(&in[2]) != in[1].shape[0]))
+        return t_refuse(h, n, EVLA_E_SHAPE, "b must be f32[N]");
+    if (in[2].dtype && in[2].rank < 0) in[2] = (evla_type){EVLA_F32, 1, {in[1].shape[0]}};
     out[0] = (evla_type){EVLA_F32, 2, {in[0].shape[0], in[1].shape[0]}};
     return 0;
 }
@@ -75,7 +79,7 @@ static double t_dot_cost(const evla_node *n)
 static int32_t t_stat_infer(const evla_host *h, const evla_node *n, evla_type *in,
                             evla_type *out)
 {
-    (void)h, (void)n, (void)in;
+    if (in[0].rank < 1) return t_refuse(h, n, EVLA_E_SHAPE, "x must have rows");
     out[0] = (evla_type){.dtype = EVLA_F32};
     return 0;
 }
@@ -93,10 +97,14 @@ static int32_t t_iota_infer(const evla_host *h, const evla_node *n, evla_type *i
 static int32_t t_needs_infer(const evla_host *h, const evla_node *n, evla_type *in,
                              evla_type *out)
 {
-    if (!n->value[1]) return t_refuse(h, n, EVLA_E_ARG, "n must be a constant");
+    if (!n->value[1] || in[1].dtype != EVLA_F32 || t_count(&in[1]) < 1)
+        return t_refuse(h, n, EVLA_E_ARG, "n must be a constant");
+    float many = *(const float *)n->value[1];
+    if (in[0].dtype != EVLA_F32 || !(many >= 0 && many < 1000))
+        return t_refuse(h, n, EVLA_E_RANGE, "want 0 to 1000 times");
     out[0] = in[0];
     out[0].rank = 1;
-    out[0].shape[0] = (int64_t)*(const float *)n->value[1] * t_count(&in[0]);
+    out[0].shape[0] = (int64_t)many * t_count(&in[0]);
     return 0;
 }
 
@@ -157,11 +165,12 @@ static int32_t t_fail_plan(const evla_host *h, const evla_machine *m, const evla
     return 0;
 }
 
-#define T_ROWS(a, i, n)                                                                     \
-    int64_t n = t_count(&(a)->node->out[0]), i = tile * T_TILE;                              \
+#define T_ROWS(a, i, n)                                                                    \
+    int64_t n = t_count(&(a)->node->out[0]), i = tile * T_TILE;                            \
     if (n > i + T_TILE) n = i + T_TILE
 
-static int32_t t_add_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_add_run(const evla_host *h, const evla_args *a, int32_t phase,
+                         int64_t tile)
 {
     (void)h, (void)phase;
     const float *x = a->in[0].data[0], *b = a->in[1].data[0];
@@ -172,7 +181,8 @@ static int32_t t_add_run(const evla_host *h, const evla_args *a, int32_t phase, 
     return 0;
 }
 
-static int32_t t_relu_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_relu_run(const evla_host *h, const evla_args *a, int32_t phase,
+                          int64_t tile)
 {
     (void)h, (void)phase;
     const float *x = a->in[0].data[0];
@@ -183,7 +193,8 @@ static int32_t t_relu_run(const evla_host *h, const evla_args *a, int32_t phase,
     return 0;
 }
 
-static int32_t t_dot_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_dot_run(const evla_host *h, const evla_args *a, int32_t phase,
+                         int64_t tile)
 {
     (void)h, (void)phase;
     int64_t k_n = a->node->in[1].shape[1], n = a->node->in[1].shape[0];
@@ -210,10 +221,12 @@ static int32_t t_dot_run(const evla_host *h, const evla_args *a, int32_t phase, 
     return 0;
 }
 
-static int32_t t_stat_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_stat_run(const evla_host *h, const evla_args *a, int32_t phase,
+                          int64_t tile)
 {
     (void)h;
-    int64_t rows = a->node->in[0].shape[0], cols = t_count(&a->node->in[0]) / rows;
+    int64_t rows = a->node->in[0].shape[0],
+            cols = rows ? t_count(&a->node->in[0]) / rows : 0;
     double *sums = a->shared;
     memset(a->scratch, 0xee, 100); /* whoever shares it would notice */
     if (phase == 0) {
@@ -229,7 +242,8 @@ static int32_t t_stat_run(const evla_host *h, const evla_args *a, int32_t phase,
     return 0;
 }
 
-static int32_t t_two_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_two_run(const evla_host *h, const evla_args *a, int32_t phase,
+                         int64_t tile)
 {
     (void)h, (void)phase;
     const float *x = a->in[0].data[0];
@@ -241,7 +255,8 @@ static int32_t t_two_run(const evla_host *h, const evla_args *a, int32_t phase, 
     return 0;
 }
 
-static int32_t t_cat_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_cat_run(const evla_host *h, const evla_args *a, int32_t phase,
+                         int64_t tile)
 {
     (void)h, (void)phase;
     T_ROWS(a, i, n);
@@ -254,7 +269,8 @@ static int32_t t_cat_run(const evla_host *h, const evla_args *a, int32_t phase, 
     return 0;
 }
 
-static int32_t t_store_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_store_run(const evla_host *h, const evla_args *a, int32_t phase,
+                           int64_t tile)
 {
     (void)h, (void)phase;
     T_ROWS(a, i, n);
@@ -263,7 +279,8 @@ static int32_t t_store_run(const evla_host *h, const evla_args *a, int32_t phase
     return 0;
 }
 
-static int32_t t_fail_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_fail_run(const evla_host *h, const evla_args *a, int32_t phase,
+                          int64_t tile)
 {
     (void)phase;
     const t_fail_params *p = a->node->params;
@@ -272,13 +289,15 @@ static int32_t t_fail_run(const evla_host *h, const evla_args *a, int32_t phase,
                (size_t)t_count(&a->node->in[0]) * sizeof(float));
     if (p->mask >> tile & 1) {
         char text[80];
-        snprintf(text, sizeof text, "tile %d of phase %d is told to fail", (int)tile, phase);
+        snprintf(text, sizeof text, "tile %d of phase %d is told to fail", (int)tile,
+                 phase);
         return h->fail(h, EVLA_E_RANGE, text);
     }
     return 0;
 }
 
-static int32_t t_iota_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_iota_run(const evla_host *h, const evla_args *a, int32_t phase,
+                          int64_t tile)
 {
     (void)h, (void)phase;
     T_ROWS(a, i, n);
@@ -287,7 +306,8 @@ static int32_t t_iota_run(const evla_host *h, const evla_args *a, int32_t phase,
     return 0;
 }
 
-static int32_t t_needs_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
+static int32_t t_needs_run(const evla_host *h, const evla_args *a, int32_t phase,
+                           int64_t tile)
 {
     (void)h, (void)phase;
     int64_t of = t_count(&a->node->in[0]);
@@ -303,14 +323,16 @@ static const evla_param t_iota_params[] = {
     {.name = "shape", .doc = "of y", .type = EVLA_P_SHAPE}};
 static const evla_param t_fail_table[] = {
     {.name = "mask", .doc = "tiles that fail", .preset = "0", .type = EVLA_P_INT},
-    {.name = "tiles", .doc = "how many", .preset = "1", .type = EVLA_P_INT,
+    {.name = "tiles",
+     .doc = "how many",
+     .preset = "1",
+     .type = EVLA_P_INT,
      .offset = offsetof(t_fail_params, tiles)}};
 
-#define T_OP(id, ...)                                                                        \
-    static const evla_op id##_op = {                                                         \
-        .size = sizeof id##_op, .source = "a test", __VA_ARGS__}
-#define T_KERNEL(id, ...)                                                                    \
-    static const evla_kernel id##_kernel = {                                                 \
+#define T_OP(id, ...)                                                                      \
+    static const evla_op id##_op = {.size = sizeof id##_op, .source = "a test", __VA_ARGS__}
+#define T_KERNEL(id, ...)                                                                  \
+    static const evla_kernel id##_kernel = {                                               \
         .size = sizeof id##_kernel, .op = #id, .run = id##_run, __VA_ARGS__}
 T_OP(t_add, .inputs = "a b", .outputs = "y", .infer = t_same_infer, .elementwise = 1);
 T_OP(t_relu, .inputs = "x", .outputs = "y", .infer = t_same_infer, .elementwise = 1);
@@ -318,7 +340,8 @@ T_OP(t_dot, .inputs = "x w b?", .outputs = "y", .infer = t_dot_infer, .cost = t_
 T_OP(t_stat, .inputs = "x", .outputs = "y", .infer = t_stat_infer);
 T_OP(t_two, .inputs = "x", .outputs = "lo hi", .infer = t_same_infer);
 T_OP(t_cat, .inputs = "xs*", .outputs = "y", .infer = t_same_infer);
-T_OP(t_store, .inputs = "s x", .outputs = "s2", .infer = t_same_infer, .effect = EVLA_WRITES);
+T_OP(t_store, .inputs = "s x", .outputs = "s2", .infer = t_same_infer,
+     .effect = EVLA_WRITES);
 T_OP(t_fail, .inputs = "x", .outputs = "y", .infer = t_same_infer);
 T_OP(t_none, .inputs = "x", .outputs = "y", .infer = t_same_infer);
 T_OP(t_iota, .inputs = "", .outputs = "y", .infer = t_iota_infer);
@@ -335,8 +358,14 @@ T_KERNEL(t_fail, .accepts = t_accepts, .plan = t_fail_plan);
 T_KERNEL(t_iota, .accepts = t_accepts, .plan = t_plan);
 T_KERNEL(t_needs, .accepts = t_accepts, .plan = t_plan);
 
-#define T_ITEM(id) {EVLA_OP, #id, &id##_op, "a test", NULL, 0, 0}
-#define T_CODE(id) {EVLA_KERNEL, #id ".plain", &id##_kernel, NULL, NULL, 0, 0}
+#define T_ITEM(id)                                                                         \
+    {                                                                                      \
+        EVLA_OP, #id, &id##_op, "a test", NULL, 0, 0                                       \
+    }
+#define T_CODE(id)                                                                         \
+    {                                                                                      \
+        EVLA_KERNEL, #id ".plain", &id##_kernel, NULL, NULL, 0, 0                          \
+    }
 static const evla_item t_items[] = {
     T_ITEM(t_add),
     T_ITEM(t_relu),

@@ -72,8 +72,8 @@ refused(const char *path, const char *title, const char *format, ...)
     vsnprintf(want, sizeof want, format, ap);
     va_end(ap);
     engine *e = engine_new();
-    int32_t st = registry_load(&e->cx, &e->reg, path);
-    if (st >= 0) st = registry_seal(&e->cx, &e->reg);
+    int32_t st = plugin_load(&e->cx, &e->reg, path);
+    if (st >= 0) st = plugin_seal(&e->cx, &e->reg);
     ok(st == EVLA_E_PLUGIN && says(&e->cx, EVLA_E_PLUGIN, want), "%s is refused", title);
     engine_free(e);
 }
@@ -153,10 +153,10 @@ static void places(void)
     const char *path = copy("body_point", "point.so", -1, 0);
     engine *e = engine_new();
     chmod(path, 0644);
-    ok(registry_load(&e->cx, &e->reg, path) == 0,
+    ok(plugin_load(&e->cx, &e->reg, path) == 0,
        "a sound plugin in a sound place is loaded");
     const char *other = copy("body_point", "point2.so", -1, 0);
-    ok(registry_load(&e->cx, &e->reg, other) == EVLA_E_PLUGIN &&
+    ok(plugin_load(&e->cx, &e->reg, other) == EVLA_E_PLUGIN &&
            says(&e->cx, EVLA_E_PLUGIN,
                 "plugin point2.so: item \"point\" of evla.body/0 is already there from "
                 "point.so; rename one or load one of the two"),
@@ -213,10 +213,10 @@ static void places(void)
     char want[1300];
     snprintf(want, sizeof want,
              "plugin folder %s: No such file or directory; name one with --plugins", none);
-    ok(registry_load_folder(&e->cx, &e->reg, none) == EVLA_E_PLUGIN &&
+    ok(plugin_load_folder(&e->cx, &e->reg, none) == EVLA_E_PLUGIN &&
            says(&e->cx, EVLA_E_PLUGIN, want),
        "a folder that is not there is refused");
-    ok(registry_load_folder(&e->cx, &e->reg, folder) == EVLA_E_PLUGIN &&
+    ok(plugin_load_folder(&e->cx, &e->reg, folder) == EVLA_E_PLUGIN &&
            strstr(e->cx.why, "plugin arch.so: was built for machine 183"),
        "in a folder the first bad file, by name, is told");
     engine_free(e);
@@ -247,7 +247,7 @@ static int32_t add_item(engine *e, const evla_item *item)
                            .id = "test.bad",
                            .version = "1",
                            .license = "none"};
-    return registry_add(&e->cx, &e->reg, "/x/bad.so", &p);
+    return plugin_add(&e->cx, &e->reg, "/x/bad.so", &p);
 }
 
 static void slots(void)
@@ -334,7 +334,7 @@ static void formats(void)
     evla_item item = {.kind = EVLA_DTYPE, .name = "bad", .table = &d};
     fill(&d, sizeof d);
     d.block_elements = 0, d.block_bytes = 4;
-    ok(add_item(e, &item) == 0 && registry_seal(&e->cx, &e->reg) == EVLA_E_PLUGIN &&
+    ok(add_item(e, &item) == 0 && plugin_seal(&e->cx, &e->reg) == EVLA_E_PLUGIN &&
            says(&e->cx, EVLA_E_PLUGIN,
                 "plugin bad.so: number format \"bad\": its block is 0 elements in 4 bytes; "
                 "want both >= 1 and at most 64 formats"),

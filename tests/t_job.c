@@ -439,10 +439,10 @@ int main(void)
     ctx_init(&cx, &reg);
     cx.stop = &stop_flag;
     cx.log_level = EVLA_LOG_ERROR;
-    int32_t st = registry_add(&cx, &reg, "core", &job_builtin);
-    if (st >= 0) st = registry_add(&cx, &reg, "doubles", &self);
-    if (st >= 0) st = registry_load(&cx, &reg, path);
-    if (st >= 0) st = registry_seal(&cx, &reg);
+    int32_t st = plugin_add(&cx, &reg, "core", &job_builtin);
+    if (st >= 0) st = plugin_add(&cx, &reg, "doubles", &self);
+    if (st >= 0) st = plugin_load(&cx, &reg, path);
+    if (st >= 0) st = plugin_seal(&cx, &reg);
     if (!ok(st == 0, "the plugins load (%s)", cx.why)) return tap_done();
     test_workers();
     test_skip_and_resume();

@@ -166,8 +166,8 @@ int main(void)
     other.items = items;
     registry reg;
     registry_init(&reg);
-    registry_add(&k.cx, &reg, "leaky.so", &other);
-    registry_seal(&k.cx, &reg);
+    plugin_add(&k.cx, &reg, "leaky.so", &other);
+    plugin_seal(&k.cx, &reg);
     k.cx.reg = &reg;
     s = open_net(1);
     n = count_steps(s, 1);

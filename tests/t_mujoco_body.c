@@ -204,7 +204,7 @@ int main(void)
     ctx_init(&cx, &reg);
     host_init(&hs, &cx, NULL);
     const evla_plugin *told = evla_plugin_entry();
-    ok(registry_add(&cx, &reg, "mujoco.so", told) == 0 && registry_seal(&cx, &reg) == 0,
+    ok(plugin_add(&cx, &reg, "mujoco.so", told) == 0 && plugin_seal(&cx, &reg) == 0,
        "the registry takes the plugin: %s", cx.why);
     item = told->items;
     body = item->table;

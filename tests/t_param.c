@@ -4,6 +4,7 @@
  * hand.
  */
 #include "param.h"
+#include "near.h"
 #include "plugin.h"
 #include "says.h"
 #include <math.h>
@@ -430,8 +431,8 @@ int main(void)
 {
     registry_init(&reg);
     ctx_init(&cx, &reg);
-    if (!ok(registry_add(&cx, &reg, "params", &plugin_table) == 0 &&
-                registry_seal(&cx, &reg) == 0,
+    if (!ok(plugin_add(&cx, &reg, "params", &plugin_table) == 0 &&
+                plugin_seal(&cx, &reg) == 0,
             "a table of all types passes its check"))
         note("%s", cx.why);
     ctx_clear(&cx);

@@ -163,8 +163,8 @@ static void test_fuse(void)
     other.items = items;
     registry reg;
     registry_init(&reg);
-    registry_add(&k.cx, &reg, "other.so", &other);
-    registry_seal(&k.cx, &reg);
+    plugin_add(&k.cx, &reg, "other.so", &other);
+    plugin_seal(&k.cx, &reg);
     k.cx.reg = &reg;
     ok(plan_finish(&k.cx, p, b, &o) == 0 && p->n_steps == 5 && p->steps[1].node.n_tail == 0,
        "a fused node that no kernel takes runs as its body");
@@ -217,9 +217,9 @@ static void test_kernels(void)
     quick.id = "test.quick";
     registry reg;
     registry_init(&reg);
-    registry_add(&k.cx, &reg, "quick.so", &quick);
-    registry_add(&k.cx, &reg, "test.so", &t_plugin);
-    registry_seal(&k.cx, &reg);
+    plugin_add(&k.cx, &reg, "quick.so", &quick);
+    plugin_add(&k.cx, &reg, "test.so", &t_plugin);
+    plugin_seal(&k.cx, &reg);
     k.cx.reg = &reg;
     kit_graph(&k);
     int32_t x = kit_input(&k, "x", "f32[8,4]");

@@ -2,7 +2,7 @@
  * core/run/pool.c: every worker runs every task, meetings hold them together (also under TSan).
  */
 #include "run/pool.h"
-#include "plugin.h"
+#include "registry.h"
 #include "tap.h"
 #include <string.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * shared.
  */
 #include "data/record.h"
-#include "plugin.h"
+#include "registry.h"
 #include "says.h"
 #include <pthread.h>
 

@@ -252,7 +252,7 @@ int main(void)
     registry reg;
     registry_init(&reg);
     ctx_init(&cx, &reg);
-    ok(registry_add(&cx, &reg, "formats", &formats) == 0 && registry_seal(&cx, &reg) == 0,
+    ok(plugin_add(&cx, &reg, "formats", &formats) == 0 && plugin_seal(&cx, &reg) == 0,
        "two number formats are registered");
     sizes(&cx);
     types(&cx);

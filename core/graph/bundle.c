@@ -2,7 +2,7 @@
  * bundle.c -- one file that holds a header and named tensors. See bundle.h.
  */
 #include "bundle.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

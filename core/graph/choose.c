@@ -3,7 +3,7 @@
  */
 #include "choose.h"
 #include "../host.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <string.h>
 
 static int is_separator(char c) { return c == ' ' || c == ',' || c == '|' || c == '\t'; }

@@ -3,7 +3,7 @@
  * graph.h.
  */
 #include "graph.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,9 @@
  * infer.c -- binds a graph's symbols and finds the type of every wire. See infer.h.
  */
 #include "infer.h"
+#include "../near.h"
 #include "../host.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <stdio.h>
 #include <string.h>
 

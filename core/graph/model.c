@@ -3,8 +3,9 @@
  * model.h.
  */
 #include "model.h"
+#include "../near.h"
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

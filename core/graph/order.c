@@ -2,7 +2,7 @@
  * order.c -- in which order nodes run. See order.h.
  */
 #include "order.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "plan.h"
 #include "../host.h"
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "order.h"
 #include "rewrite.h"
 #include "verify.h"

@@ -2,7 +2,8 @@
  * rewrite.c -- rewrites of a bound graph that leave its meaning alone. See rewrite.h.
  */
 #include "rewrite.h"
-#include "../plugin.h"
+#include "../near.h"
+#include "../registry.h"
 #include "order.h"
 #include <string.h>
 

@@ -2,7 +2,7 @@
  * save.c -- a model as one file. See save.h.
  */
 #include "save.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "bundle.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * verify.h.
  */
 #include "verify.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include <string.h>
 
 enum { OWNER_NOBODY = -1, OWNER_SCRATCH = -2 };
@@ -44,7 +44,7 @@ static int claim(owners *o, uint64_t from, uint64_t to, int32_t owner)
 
 static int owns(const owners *o, uint64_t from, uint64_t to, int32_t owner)
 {
-    for (int32_t i = 0; i < o->n; i++)
+    for (int32_t i = 0; i < o->n && from < to; i++)
         if (o->spans[i].to > from && o->spans[i].from < to && o->spans[i].owner != owner)
             return 0;
     return 1;

@@ -2,8 +2,9 @@
  * job.c -- jobs as a DAG: declaring, ordering, keys, skipping, running. See job.h.
  */
 #include "job.h"
+#include "../near.h"
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "sha256.h"
 #include "types.h"
 #include <ctype.h>

@@ -12,7 +12,7 @@
 #include "../data/stream.h"
 #include "../host.h"
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "types.h"
 #include <errno.h>
 #include <fcntl.h>

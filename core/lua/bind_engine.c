@@ -1,7 +1,7 @@
 /*
  * bind_engine.c -- what scripts of the engine see of the engine: its plugins and their items.
  */
-#include "../plugin.h"
+#include "../registry.h"
 #include "script.h"
 #include <string.h>
 

@@ -15,7 +15,8 @@
  * a number a constant in f32. An operator with several outputs returns several values.
  */
 #include "bind_graph.h"
-#include "../plugin.h"
+#include "../near.h"
+#include "../registry.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * the program that a script returns.
  */
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "script.h"
 #include <string.h>
 #include <sys/stat.h>

@@ -5,6 +5,7 @@
  * text, or from a table; the sentence about a wrong one is the parameter machinery's.
  */
 #include "../param.h"
+#include "../near.h"
 #include "script.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  */
 #include "../data/record.h"
 #include "../host.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "script.h"
 #include <math.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * call, so no input can take the process down.
  */
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "verbs.h"
 #include <errno.h>
 #include <histedit.h>

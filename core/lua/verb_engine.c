@@ -7,7 +7,7 @@
  */
 #include "../graph/model.h"
 #include "../graph/save.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "../tensor.h"
 #include "verbs.h"
 #include <dirent.h>

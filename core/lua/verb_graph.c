@@ -9,7 +9,7 @@
 #include "../graph/plan.h"
 #include "../graph/save.h"
 #include "../job/types.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "bind_graph.h"
 #include "verbs.h"
 #include <ctype.h>

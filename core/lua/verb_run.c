@@ -1,7 +1,7 @@
 /*
  * verb_run.c -- evla run and evla check: declare, check, order, run, report.
  */
-#include "../plugin.h"
+#include "../registry.h"
 #include "verbs.h"
 #include <stdlib.h>
 #include <string.h>

@@ -2,9 +2,10 @@
  * session.c -- runs plans: owns the arena, the states and a set of workers. See session.h.
  */
 #include "session.h"
+#include "../near.h"
 #include "../graph/bundle.h"
 #include "../mem.h"
-#include "../plugin.h"
+#include "../registry.h"
 #include "exec.h"
 #include <string.h>
 

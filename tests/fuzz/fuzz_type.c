@@ -4,7 +4,8 @@
  * A type that parses prints as text that parses to the same type; a refusal has a sentence.
  */
 #include "param.h"
-#include "plugin.h"
+#include "near.h"
+#include "registry.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
