@@ -2,8 +2,8 @@
  * infer.c -- binds a graph's symbols and finds the type of every wire. See infer.h.
  */
 #include "infer.h"
-#include "../near.h"
 #include "../host.h"
+#include "../near.h"
 #include "../registry.h"
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +79,13 @@ static int32_t bind_symbols(ctx *cx, const graph *g, const symbols *s, bound *b)
 
 /* ---- types that texts give ---- */
 
+/* A whole number of blocks, and no more than any memory holds. */
+static int has_size(ctx *cx, const evla_type *t)
+{
+    int64_t bytes = type_bytes(cx->reg, t);
+    return bytes >= 0 && bytes <= (int64_t)1 << 48;
+}
+
 static void at(ctx *cx, const char *where, const char *what)
 {
     ctx_prefix(cx, "%s%s%s", where ? where : "", where ? ": " : "", what);
@@ -118,7 +125,7 @@ static int32_t bind_wire(ctx *cx, const graph *g, const wire *w, bound *b, bound
     if (w->node >= 0) return 0;
     if (text) {
         st = type_parse(cx, text, &b->planned, &out->type);
-        if (st >= 0 && type_bytes(cx->reg, &out->type) < 0)
+        if (st >= 0 && !has_size(cx, &out->type))
             st = ctx_fail(cx, EVLA_E_SHAPE,
                           "type \"%s\": its rows hold no whole blocks, or it "
                           "is larger than memory",
@@ -176,7 +183,7 @@ static int32_t take_inputs(ctx *cx, bound *b, const bound_node *n, const evla_ty
                 "%s: weight %s has no type, and %s cannot tell; declare it, such as "
                 "\"f32[16,16]\"",
                 n->label, w->name, n->op->name);
-        else if (type_bytes(cx->reg, &in[i]) < 0)
+        else if (!has_size(cx, &in[i]))
             st = ctx_fail(cx, EVLA_E_PLUGIN, "%s: infer of %s gave weight %s no whole size",
                           n->label, n->op->name, w->name);
         else if (w->type.rank < 0) {
@@ -193,8 +200,7 @@ static int32_t take_outputs(ctx *cx, bound *b, const bound_node *n, const evla_t
 {
     for (int32_t i = 0; i < n->n_out; i++) {
         bound_wire *w = &b->wires[n->out[i]];
-        if (out[i].rank < 0 || out[i].rank > EVLA_MAX_RANK ||
-            !dtype_get(cx->reg, out[i].dtype) || type_bytes(cx->reg, &out[i]) < 0)
+        if (out[i].rank < 0 || out[i].rank > EVLA_MAX_RANK || !has_size(cx, &out[i]))
             return ctx_fail(cx, EVLA_E_PLUGIN,
                             "%s: infer of %s left output %s without a whole type", n->label,
                             n->op->name, w->name);

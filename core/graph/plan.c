@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MOST_BYTES ((uint64_t)1 << 60) /* sums below it cannot overflow */
+
 typedef struct planner {
     ctx *cx;
     const plan_options *o;
@@ -264,6 +266,12 @@ static int32_t lay_out(planner *pl, order_rule rule, layout *l)
     for (int32_t w = 0; w < pl->b->n_wires; w++)
         find_home(pl, l, w);
     find_regions(pl, l);
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < l->n_regions; i++)
+        if (__builtin_add_overflow(sum, l->regions[i].bytes, &sum) || sum > MOST_BYTES)
+            return ctx_fail(cx, EVLA_E_LIMIT,
+                            "graph %s: its tensors need more than 2^60 bytes",
+                            pl->b->from->name);
     l->lower_bound = pack_lower_bound(l->regions, l->n_regions, &l->peak);
     st = pack_regions(cx, l->regions, l->n_regions, PLAN_ALIGN, &l->arena_bytes,
                       &l->packing);
@@ -353,6 +361,10 @@ static int32_t find_sizes(planner *pl)
         if (at->home == HOME_STATE && p->state_types[at->slot].rank < 0) {
             p->state_types[at->slot] = pl->b->wires[w].type;
             p->state_bytes += round_up(at->bytes);
+            if (p->state_bytes > MOST_BYTES)
+                return ctx_fail(pl->cx, EVLA_E_LIMIT,
+                                "graph %s: its states need more than 2^60 bytes",
+                                pl->b->from->name);
         }
     }
     for (int32_t t = 0; t < p->n_steps; t++) {
