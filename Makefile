@@ -144,7 +144,8 @@ bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SECONDS ?= 60
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_CC  ?= clang
-$(B)/fuzz/%: tests/fuzz/%.c $$($$*_SRC) $(CORE_SRC)
+# A fuzzer of a plugin names its sources in plugin.mk; the others get the core.
+$(B)/fuzz/%: tests/fuzz/%.c $$(or $$($$*_SRC),$(CORE_SRC))
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -std=c11 -D_GNU_SOURCE -g -O1 -Icore -DEVLA_LIBC_MALLOC -DEVLA_VERSION='"$(VERSION)"' $($*_CFLAGS) -fsanitize=fuzzer,address,undefined \
 	  -fno-sanitize-recover=all -o $@ $(filter %.c,$^) $($*_LIBS) -ldl -lpthread -lm

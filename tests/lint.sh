@@ -16,7 +16,7 @@ for cc in gcc clang; do
     else echo "$cc: skipped, not installed"; fi
 done
 if command -v cppcheck >/dev/null; then
-    cppcheck -q -j"$(nproc)" --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability \
+    cppcheck -q -j"$(nproc)" --std=c11 --error-exitcode=1 --inline-suppr --enable=warning \
         --suppressions-list=tests/cppcheck.txt -Icore -D_GNU_SOURCE -DEVLA_VERSION='"x"' \
         $(echo "$files" | grep '\.c$' | grep -v '^tests/') || fail=1
     echo "cppcheck: done"

@@ -109,8 +109,8 @@ static int64_t growth(ctx *cx, const orderer *o, const int32_t *readers, int32_t
     for (int32_t k = 0; k < n->n_in; k++) {
         int32_t w = n->in[k], same = 0;
         if (w < 0 || o->b->wires[w].kind != WIRE_RESULT) continue;
-        for (int32_t j = 0; j < n->n_in; j++)
-            same += n->in[j] == w && j <= k;
+        for (int32_t j = 0; j <= k; j++)
+            same += n->in[j] == w;
         int32_t uses = 0;
         for (int32_t j = 0; j < n->n_in; j++)
             uses += n->in[j] == w;

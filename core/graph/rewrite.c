@@ -122,7 +122,7 @@ static int append(const bound *b, fusing *f, int32_t c, int32_t port)
 static int32_t is_better(ctx *cx, const plan_options *o, const bound *b, fusing *f)
 {
     evla_node seen;
-    pick k;
+    pick k = {0};
     arena_place mark = arena_mark(&cx->scratch);
     int32_t st = infer_node(cx, &cx->scratch, b, &f->node, &seen);
     if (st >= 0) st = choose_kernel(cx, o, &seen, 1, &k);

@@ -215,9 +215,9 @@ static int32_t plan_figures(job *j, const plan *p)
 static int32_t time_figures(job *j, int64_t *ns, int64_t n)
 {
     qsort(ns, (size_t)n, sizeof *ns, by_time);
-    const int64_t p99 = (99 * n + 99) / 100 - 1; /* nearest rank */
+    const int64_t p50 = (n - 1) / 2, p99 = (99 * n + 99) / 100 - 1; /* nearest rank */
     int32_t st = job_figure(j, "runs", value_int(n));
-    if (st >= 0) st = job_figure(j, "p50_us", value_float(1e-3 * (double)ns[(n - 1) / 2]));
+    if (st >= 0) st = job_figure(j, "p50_us", value_float(1e-3 * (double)ns[p50]));
     if (st >= 0) st = job_figure(j, "p99_us", value_float(1e-3 * (double)ns[p99]));
     if (st >= 0) st = job_figure(j, "least_us", value_float(1e-3 * (double)ns[0]));
     return st;
