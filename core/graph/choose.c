@@ -10,7 +10,8 @@ static int is_separator(char c) { return c == ' ' || c == ',' || c == '|' || c =
 
 static int list_has_n(const char *list, const char *word, size_t n)
 {
-    while (list && *list) {
+    if (!list) return 0;
+    while (*list) {
         size_t k = 0;
         while (list[k] && !is_separator(list[k]))
             k++;
