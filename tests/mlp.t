@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from xml.etree import ElementTree
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
@@ -198,6 +199,12 @@ return evla.program { m, evla.apply "run" { model = m, symbols = { B = 5 }, runs
     tap.ok(code == 0 and "graph policy: B = 16" in text and "mlp.lua:19" in text, "of a program: with the extents that it runs with")
     code, text = run("ops", "scripts/evla/models/mlp.lua", "--layers", "1", "--norm", "--B", "2")
     tap.ok(code == 0 and "layer_norm.portable" in text and "f32[2,7]" in text, "of a model file: with its options")
+    code, text = run("show", "pipelines/mlp.lua", "--out", at("s"))
+    drawn = {f: ElementTree.parse(at("s/show/mlp", f)).getroot() for f in sorted(os.listdir(at("s/show/mlp")))} if code == 0 else {}
+    words = {f: "".join(r.itertext()) for f, r in drawn.items()}
+    tap.ok(list(drawn) == ["policy.after.svg", "policy.arena.svg", "policy.before.svg"] and
+           all(r.tag.endswith("svg") for r in drawn.values()) and "gelu" in words["policy.before.svg"],
+           "evla show draws a graph as declared, as planned, and its arena" + ("" if code == 0 else ": " + text))
     for words, why in ((("--lyers", "3"), 'command line: model "mlp": lyers: there is no such parameter; did you mean "layers"?'),
                        (("--C", "3"), "graph policy: there is no symbol C"), (("--B", "x"), '--B: want an extent such as 32, got "x"')):
         code, text = run("ops", "scripts/evla/models/mlp.lua", *words)

@@ -116,7 +116,7 @@ static int declare_model(lua_State *L, const char *name, int at)
     const char *text = value_print(&s->cx->mem, &rest, NULL);
     if (!text) script_error(L, s, "out of memory");
     tree_push(L, s, &rest);
-    model *m = bind_graph_build(L, s, path, shown, name, where, -1);
+    model *m = bind_graph_build(L, s, path, shown, job_name, where, -1);
     given.pairs[given.n_pairs++] = (value_pair){"file", value_text(shown)};
     given.pairs[given.n_pairs++] = (value_pair){"options", value_text(text)};
     value_sort(&given);

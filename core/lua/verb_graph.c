@@ -8,6 +8,7 @@
  */
 #include "../graph/plan.h"
 #include "../graph/save.h"
+#include "../graph/show.h"
 #include "../job/types.h"
 #include "../registry.h"
 #include "bind_graph.h"
@@ -310,9 +311,47 @@ int verb_ops(call *c)
 
 /* ---- evla show ---- */
 
+static int32_t write_picture(looking *l, const seen *g, const char *what, const char *svg)
+{
+    arena *a = &l->cx->mem;
+    const char *folder = arena_text(a, "%s/show/%s", l->c->setup.out, g->g->of->name);
+    const char *path =
+        folder ? arena_text(a, "%s/%s.%s.svg", folder, g->g->name, what) : NULL;
+    if (!svg || !path)
+        return ctx_fail(l->cx, EVLA_E_NOMEM, "picture of graph %s", g->g->name);
+    int32_t st = folder_make(l->cx, folder);
+    if (st >= 0) st = file_replace(l->cx, path, svg, strlen(svg));
+    if (st >= 0 && !l->c->is_quiet) puts(path);
+    return st;
+}
+
+/* As declared, as it is planned, and its arena. */
+static int32_t draw(looking *l, const seen *g)
+{
+    static const plan_options plain = {.without = "fold dead fuse"};
+    const char *name = g->g->name;
+    arena *a = &l->cx->mem, mem = arena_growing(64 << 10);
+    bound *b;
+    int32_t st = infer_bind(l->cx, &mem, g->g, &g->at, &plain, &b);
+    if (st >= 0)
+        st = write_picture(l, g, "before",
+                           show_graph(l->cx, a, b, arena_text(a, "%s, as declared", name)));
+    arena_free(&mem);
+    if (st >= 0)
+        st = write_picture(
+            l, g, "after",
+            show_graph(l->cx, a, g->p->graph, arena_text(a, "%s, as planned", name)));
+    if (st >= 0)
+        st = write_picture(l, g, "arena",
+                           show_arena(l->cx, a, g->p, arena_text(a, "%s, arena", name)));
+    return st;
+}
+
 int verb_show(call *c)
 {
-    ctx_fail(c->cx, EVLA_E_MISSING,
-             "evla show: not there yet; evla ops prints the same nodes");
-    return call_fail(c);
+    looking l = {.c = c, .cx = c->cx};
+    int32_t st = look(&l);
+    for (int32_t i = 0; st >= 0 && i < l.n; i++)
+        st = draw(&l, &l.list[i]);
+    return leave(&l, st);
 }
