@@ -66,8 +66,8 @@ static inline int32_t kit_state(kit *k, const char *name, const char *type)
 }
 
 /* A node by position; params as JSON or NULL; c and b may be -1. */
-static inline int32_t kit_node(kit *k, const char *op, const char *params, int32_t a, int32_t b,
-                               int32_t c)
+static inline int32_t kit_node(kit *k, const char *op, const char *params, int32_t a,
+                               int32_t b, int32_t c)
 {
     graph_arg args[3];
     int32_t n = 0, out = -1, wires[] = {a, b, c};

@@ -1,5 +1,6 @@
 /*
- * core/engine.c: the embedding API, two engines side by side, and the programs of docs/ that use it.
+ * core/engine.c: the embedding API, two engines side by side, and the programs of docs/
+ * that use it.
  */
 #include "engine.h"
 #include "graph/save.h"
@@ -37,7 +38,8 @@ static void save(evla_engine *e)
     graph_weight(cx, g, "w", NULL, NULL, NULL, &w);
     graph_weight(cx, g, "b", NULL, "uniform:1", NULL, &b);
     value_parse(&cx->mem, out, strlen(out), &v, NULL);
-    graph_add(cx, g, "linear", (graph_arg[]){{NULL, x}, {NULL, w}, {NULL, b}}, 3, &v, NULL, &y);
+    graph_add(cx, g, "linear", (graph_arg[]){{NULL, x}, {NULL, w}, {NULL, b}}, 3, &v, NULL,
+              &y);
     graph_add(cx, g, "relu", (graph_arg[]){{NULL, y}}, 1, NULL, NULL, &y);
     graph_add(cx, g, "add", (graph_arg[]){{NULL, h}, {NULL, y}}, 2, NULL, NULL, &sum);
     graph_add(cx, g, "assign", (graph_arg[]){{NULL, h}, {NULL, sum}}, 2, NULL, NULL, &h);
@@ -65,7 +67,8 @@ static void test_model(void)
            !strcmp(evla_model_output(m, "policy", 1), "sum"),
        "and names its graphs, inputs and outputs");
     evla_symbol two = {"B", 2};
-    evla_session_options o = {.size = sizeof o, .symbols = &two, .n_symbols = 1, .n_workers = 2};
+    evla_session_options o = {
+        .size = sizeof o, .symbols = &two, .n_symbols = 1, .n_workers = 2};
     ok(evla_session_new(m, "policy", &o, &s) == 0, "a session binds a graph");
     if (*evla_why(e)) note("%s", evla_why(e));
     evla_model_close(m);
@@ -122,7 +125,8 @@ static void test_operator(void)
 {
     evla_engine *e = start(NULL);
     float x[4] = {-1, 2, -3, 4}, y[4] = {9, 9, 9, 9};
-    evla_tensor in = {.data = {x}, .dtype = EVLA_F32, .rank = 2, .shape = {2, 2}}, out = {0};
+    evla_tensor in = {.data = {x}, .dtype = EVLA_F32, .rank = 2, .shape = {2, 2}},
+                out = {0};
     ok(evla_op_run(e, "relu", NULL, &in, 1, &out, 1) == 0 && out.rank == 2 &&
            out.shape[1] == 2 && out.dtype == EVLA_F32,
        "an operator tells its output's type first");
@@ -132,11 +136,13 @@ static void test_operator(void)
     ok(evla_op_run(e, "reduce_sum", "{\"axes\":[1]}", &in, 1, &(evla_tensor){0}, 1) == 0,
        "with parameters as JSON");
     if (*evla_why(e)) note("%s", evla_why(e));
-    ok(evla_op_run(e, "relu", "{", &in, 1, &out, 1) == EVLA_E_ARG, "parameters that are no JSON");
+    ok(evla_op_run(e, "relu", "{", &in, 1, &out, 1) == EVLA_E_ARG,
+       "parameters that are no JSON");
     ok(evla_op_run(e, "relo", NULL, &in, 1, &out, 1) == EVLA_E_MISSING &&
            strstr(evla_why(e), "did you mean \"relu\"?"),
        "an operator nobody loaded");
-    ok(evla_op_run(e, "relu", NULL, &in, 1, &out, 2) == EVLA_E_ARG, "outputs it does not have");
+    ok(evla_op_run(e, "relu", NULL, &in, 1, &out, 2) == EVLA_E_ARG,
+       "outputs it does not have");
     evla_tensor wrong = {.data = {y}, .dtype = EVLA_F32, .rank = 1, .shape = {4}};
     ok(evla_op_run(e, "relu", NULL, &in, 1, &wrong, 1) == EVLA_E_SHAPE &&
            strstr(evla_why(e), "makes f32[2,2], given memory for f32[4]"),
@@ -151,17 +157,20 @@ static void test_two_engines(void)
 {
     evla_engine *a = start(NULL), *b = start("nobody"), *c, *d;
     float x = -1, y = 9;
-    evla_tensor in = {.data = {&x}, .dtype = EVLA_F32}, out = {.data = {&y}, .dtype = EVLA_F32};
+    evla_tensor in = {.data = {&x}, .dtype = EVLA_F32},
+                out = {.data = {&y}, .dtype = EVLA_F32};
     ok(evla_op_run(b, "relu", NULL, &in, 1, &out, 1) == EVLA_E_MISSING &&
            strstr(evla_why(b), "kernels are limited to \"nobody\""),
        "one engine may run no kernel");
     ok(!*evla_why(a) && evla_op_run(a, "relu", NULL, &in, 1, &out, 1) == 0 && y == 0,
        "and another, beside it, runs all of them");
     ok(*evla_why(b) && !*evla_why(a), "each has its own sentence");
-    ok(evla_engine_new(NULL, &c) == 0 && !evla_engine_plugin(c, 0) && !evla_engine_item(c, 0),
+    ok(evla_engine_new(NULL, &c) == 0 && !evla_engine_plugin(c, 0) &&
+           !evla_engine_item(c, 0),
        "a third has no plugin at all");
     ok(evla_engine_plugin(a, 0) && !strcmp(evla_engine_plugin(a, 0)->id, "evla.ops") &&
-           !evla_engine_plugin(a, 1) && evla_engine_item(a, 0) && !evla_engine_item(a, 9999),
+           !evla_engine_plugin(a, 1) && evla_engine_item(a, 0) &&
+           !evla_engine_item(a, 9999),
        "plugins and items are listed");
     evla_engine_free(a);
     ok(evla_op_run(b, "relu", NULL, &in, 1, &out, 1) == EVLA_E_MISSING,
@@ -172,7 +181,8 @@ static void test_two_engines(void)
        "a plugin that cannot be loaded: the engine still says why");
     evla_model *m;
     ok(evla_model_open(d, model_path, &m) == EVLA_E_STATE, "but does nothing else");
-    ok(strcmp(evla_version(), "0") > 0 && !strcmp(evla_why(NULL), "out of memory"), "a version");
+    ok(strcmp(evla_version(), "0") > 0 && !strcmp(evla_why(NULL), "out of memory"),
+       "a version");
     evla_engine_free(b);
     evla_engine_free(c);
     evla_engine_free(d);
@@ -203,7 +213,8 @@ static void test_programs(void)
     const char *cc = getenv("CC") ? getenv("CC") : "cc";
     snprintf(program, sizeof program, "/tmp/evla-t-embed-%d", (int)getpid());
     snprintf(command, sizeof command,
-             "%s -std=c11 -Wall -Wextra -Wpedantic -Werror -Icore docs/embed.c -o %s %s/libevla.so "
+             "%s -std=c11 -Wall -Wextra -Wpedantic -Werror -Icore docs/embed.c -o %s "
+             "%s/libevla.so "
              "-Wl,-rpath,%s",
              cc, program, folder, folder);
     ok(output_of(command) != NULL, "docs/embed.c builds against libevla.so");
@@ -215,8 +226,8 @@ static void test_programs(void)
         ok(1, "docs/embed.lua # SKIP there is no luajit");
     else {
         snprintf(command, sizeof command,
-                 "luajit docs/embed.lua %s/libevla.so core/evla %s %s policy state action", folder,
-                 model_path, plugins);
+                 "luajit docs/embed.lua %s/libevla.so core/evla %s %s policy state action",
+                 folder, model_path, plugins);
         lua = output_of(command);
         ok(c && lua && !strcmp(c, lua), "docs/embed.lua prints the same numbers");
     }

@@ -1,6 +1,6 @@
 /*
- * core/run/exec.c, profile.c: the same bits for any number of workers, fused or not; failures that
- * do not depend on who was first (also under TSan).
+ * core/run/exec.c, profile.c: the same bits for any number of workers, fused or not;
+ * failures that do not depend on who was first (also under TSan).
  */
 #include "graph_kit.h"
 #include "run/session.h"
@@ -99,12 +99,14 @@ static void test_failures(void)
         int same = 1;
         for (int i = 0; i < 100; i++) {
             int32_t st = session_run(&k.cx, s, 0);
-            same &= st == EVLA_E_RANGE &&
-                    says(&k.cx, EVLA_E_RANGE,
-                         "m.lua:5: g/t_fail.1: kernel t_fail.plain: tile 37 of phase 0 is told "
-                         "to fail");
+            same &=
+                st == EVLA_E_RANGE &&
+                says(&k.cx, EVLA_E_RANGE,
+                     "m.lua:5: g/t_fail.1: kernel t_fail.plain: tile 37 of phase 0 is told "
+                     "to fail");
         }
-        ok(same, "%d workers: of several failures the lowest tile of the first node is told", w);
+        ok(same,
+           "%d workers: of several failures the lowest tile of the first node is told", w);
         session_close(s);
         plan_drop(p);
     }

@@ -1,8 +1,9 @@
 /*
- * core/graph/graph.c, model.c, infer.c: declaring graphs, and every refusal with its sentence.
+ * core/graph/graph.c, model.c, infer.c: declaring graphs, and every refusal with its
+ * sentence.
  */
-#include "graph_kit.h"
 #include "graph/infer.h"
+#include "graph_kit.h"
 #include <math.h>
 
 static kit k;
@@ -11,11 +12,13 @@ static void test_declares(void)
 {
     kit_graph(&k);
     int32_t x = kit_input(&k, "x", "f32[B,9]");
-    int32_t w = kit_weight(&k, "w", NULL), y = kit_node(&k, "t_dot", "{\"out\":4}", x, w, -1);
+    int32_t w = kit_weight(&k, "w", NULL),
+            y = kit_node(&k, "t_dot", "{\"out\":4}", x, w, -1);
     ok(x == 0 && w == 1 && y == 2, "wires count up");
     ok(k.g->nodes[0].n_in == 3 && k.g->nodes[0].in[2] == WIRE_ABSENT,
        "an optional input that is not given is absent");
-    ok(!strcmp(k.g->nodes[0].label, "g/t_dot.0"), "a node's label names graph, operator, number");
+    ok(!strcmp(k.g->nodes[0].label, "g/t_dot.0"),
+       "a node's label names graph, operator, number");
     ok(kit_weight(&k, "w", NULL) == w, "the same weight is the same wire");
     ok(kit_output(&k, "y", y) == 0, "an output");
     graph *other;
@@ -76,7 +79,8 @@ static void test_refusals(void)
        "parameter out of range");
     kit_input(&k, "x", "f32");
     ok(says(&k.cx, EVLA_E_EXISTS,
-            "m.lua:2: graph g: the name \"x\" is taken by an input declared at m.lua:2; choose "
+            "m.lua:2: graph g: the name \"x\" is taken by an input declared at m.lua:2; "
+            "choose "
             "another"),
        "an input's name twice");
     kit_weight(&k, "x", NULL);
@@ -84,18 +88,21 @@ static void test_refusals(void)
     ctx_clear(&k.cx);
     kit_input(&k, "bad name", "f32");
     ok(says(&k.cx, EVLA_E_ARG,
-            "m.lua:2: graph g: input name \"bad name\": want 1 to 120 letters without blanks or "
+            "m.lua:2: graph g: input name \"bad name\": want 1 to 120 letters without "
+            "blanks or "
             "quotes"),
        "a name with a blank");
     kit_input(&k, "z", "f33[2]");
-    ok(k.cx.code == EVLA_E_DTYPE && strstr(k.cx.why, "m.lua:2: graph g: input z: type \"f33[2]\""),
+    ok(k.cx.code == EVLA_E_DTYPE &&
+           strstr(k.cx.why, "m.lua:2: graph g: input z: type \"f33[2]\""),
        "a number format nobody knows");
     ctx_clear(&k.cx);
     kit_weight(&k, "w", "f32[2,2]");
     ctx_clear(&k.cx);
     kit_weight(&k, "w", "f32[2,3]");
     ok(says(&k.cx, EVLA_E_EXISTS,
-            "m.lua:3: weight w: is f32[2,3] here, but f32[2,2] where it was declared before, at "
+            "m.lua:3: weight w: is f32[2,3] here, but f32[2,2] where it was declared "
+            "before, at "
             "m.lua:3"),
        "a weight with two types");
     kit_output(&k, "y", 99);
@@ -126,8 +133,8 @@ static void test_symbols(void)
     graph_symbol(&k.cx, k.g, "T", "exact", "m.lua:3");
     ok(says(&k.cx, EVLA_E_EXISTS, "m.lua:3: graph g: the symbol T is declared twice"),
        "a symbol twice");
-    static const char *const bad[] = {"bucket{}", "bucket{4,2}", "upto", "upto 0", "upto 4 5",
-                                      "exactly", "bucket{1,x}"};
+    static const char *const bad[] = {"bucket{}", "bucket{4,2}", "upto",       "upto 0",
+                                      "upto 4 5", "exactly",     "bucket{1,x}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ok(graph_symbol(&k.cx, k.g, "Q", bad[i], NULL) == EVLA_E_ARG, "rule %s is refused",
            bad[i]);
@@ -147,7 +154,8 @@ static void test_symbols(void)
     ok(*symbols_get(&b->asked, "B", 1) == 17, "what was asked is kept");
     s.extent[0] = 513;
     infer_bind(&k.cx, a, k.g, &s, NULL, &b);
-    ok(says(&k.cx, EVLA_E_RANGE, "graph g: symbol B: 513 is more than its largest bucket of 512"),
+    ok(says(&k.cx, EVLA_E_RANGE,
+            "graph g: symbol B: 513 is more than its largest bucket of 512"),
        "beyond the largest bucket");
     s = (symbols){.n = 1, .name = {"B"}, .extent = {1}};
     infer_bind(&k.cx, a, k.g, &s, NULL, &b);
@@ -162,7 +170,8 @@ static void test_symbols(void)
     kit_weight(&k, "w", "f32[Z]");
     infer_bind(&k.cx, a, k.g, &s, NULL, &b);
     ok(says(&k.cx, EVLA_E_MISSING,
-            "m.lua:3: graph g: weight w: the symbol Z stands in no input's or state's type and "
+            "m.lua:3: graph g: weight w: the symbol Z stands in no input's or state's type "
+            "and "
             "was not declared"),
        "a weight over a symbol without origin");
 
@@ -184,8 +193,8 @@ static void test_symbols(void)
 
 static int32_t bind(bound **b)
 {
-    return infer_bind(&k.cx, &k.cx.mem, k.g, &(symbols){.n = 1, .name = {"B"}, .extent = {3}},
-                      NULL, b);
+    return infer_bind(&k.cx, &k.cx.mem, k.g,
+                      &(symbols){.n = 1, .name = {"B"}, .extent = {3}}, NULL, b);
 }
 
 static void test_infer(void)
@@ -206,8 +215,10 @@ static void test_infer(void)
     graph *first = k.g;
     graph_new(&k.cx, k.m, "h", NULL, &k.g);
     x = kit_input(&k, "x", "f32[B,9]");
-    kit_output(&k, "y", kit_node(&k, "t_dot", "{\"out\":5}", x, kit_weight(&k, "w", NULL), -1));
-    ok(bind(&b) == 0, "a weight keeps the type it has, whatever a later reader would prefer");
+    kit_output(&k, "y",
+               kit_node(&k, "t_dot", "{\"out\":5}", x, kit_weight(&k, "w", NULL), -1));
+    ok(bind(&b) == 0,
+       "a weight keeps the type it has, whatever a later reader would prefer");
     kit_weight(&k, "b2", "f32[4]");
     (void)first;
     int32_t bad = kit_node(&k, "t_add", NULL, x, kit_weight(&k, "b2", NULL), -1);
@@ -221,18 +232,21 @@ static void test_infer(void)
     kit_output(&k, "y", kit_node(&k, "t_add", NULL, x, kit_weight(&k, "w", NULL), -1));
     bind(&b);
     ok(says(&k.cx, EVLA_E_SHAPE,
-            "m.lua:5: g/t_add.0: weight w has no type, and t_add cannot tell; declare it, such "
+            "m.lua:5: g/t_add.0: weight w has no type, and t_add cannot tell; declare it, "
+            "such "
             "as \"f32[16,16]\""),
        "a weight nobody types");
     kit_graph(&k);
     kit_output(&k, "y", kit_node(&k, "t_relu", NULL, kit_input(&k, "x", "f64[B]"), -1, -1));
     bind(&b);
-    ok(says(&k.cx, EVLA_E_DTYPE, "m.lua:5: g/t_relu.0: x must be f32"), "a wrong number format");
+    ok(says(&k.cx, EVLA_E_DTYPE, "m.lua:5: g/t_relu.0: x must be f32"),
+       "a wrong number format");
     kit_graph(&k);
     kit_input(&k, "x", "f32[B]");
     bind(&b);
     ok(says(&k.cx, EVLA_E_ARG,
-            "m.lua:1: graph g: has no output and writes no state, so it would compute nothing"),
+            "m.lua:1: graph g: has no output and writes no state, so it would compute "
+            "nothing"),
        "a graph without an output");
 }
 
@@ -241,8 +255,10 @@ static void test_fold(void)
     bound *b;
     kit_graph(&k);
     int32_t x = kit_input(&k, "x", "f32[B]"), two, three;
-    graph_const_value(&k.cx, k.g, "f32", &(value){.kind = VALUE_INT, .as.i = 2}, NULL, &two);
-    graph_const_value(&k.cx, k.g, "f32", &(value){.kind = VALUE_FLOAT, .as.f = 3}, NULL, &three);
+    graph_const_value(&k.cx, k.g, "f32", &(value){.kind = VALUE_INT, .as.i = 2}, NULL,
+                      &two);
+    graph_const_value(&k.cx, k.g, "f32", &(value){.kind = VALUE_FLOAT, .as.f = 3}, NULL,
+                      &three);
     int32_t five = kit_node(&k, "t_add", NULL, two, three, -1);
     int32_t y = kit_node(&k, "t_needs", NULL, x, five, -1);
     kit_output(&k, "y", y);
@@ -255,7 +271,8 @@ static void test_fold(void)
     symbols s = {.n = 1, .name = {"B"}, .extent = {3}};
     ok(infer_bind(&k.cx, &k.cx.mem, k.g, &s, &off, &b) == EVLA_E_ARG,
        "with fold switched off the value is not known");
-    ok(says(&k.cx, EVLA_E_ARG, "m.lua:5: g/t_needs.1: n must be a constant"), "and that is told");
+    ok(says(&k.cx, EVLA_E_ARG, "m.lua:5: g/t_needs.1: n must be a constant"),
+       "and that is told");
     value nested;
     const char *text = "[[1,2],[3,4.5]]";
     value_parse(&k.cx.mem, text, strlen(text), &nested, NULL);
@@ -285,7 +302,8 @@ static void test_states(void)
        "one version is written once");
     kit_node(&k, "t_store", NULL, x, x, -1);
     ok(says(&k.cx, EVLA_E_ARG,
-            "m.lua:5: g/t_store.1: writes its first input, which must be a state; x is an input"),
+            "m.lua:5: g/t_store.1: writes its first input, which must be a state; x is an "
+            "input"),
        "only states are written");
     graph *other;
     graph_new(&k.cx, k.m, "other", NULL, &other);
@@ -294,7 +312,8 @@ static void test_states(void)
     x = kit_input(&k, "x", "f32[4]");
     kit_node(&k, "t_store", NULL, s, x, -1);
     ok(says(&k.cx, EVLA_E_STATE,
-            "m.lua:5: other/t_store.0: the state h is already written by graph g; a state has "
+            "m.lua:5: other/t_store.0: the state h is already written by graph g; a state "
+            "has "
             "one writing graph"),
        "one graph writes a state");
     kit_graph(&k);

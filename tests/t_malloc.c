@@ -1,10 +1,10 @@
 /*
- * A step allocates nothing: every allocator the process could reach is counted, with a run that
- * allocates on purpose as proof that counting works.
+ * A step allocates nothing: every allocator the process could reach is counted, with a run
+ * that allocates on purpose as proof that counting works.
  */
+#include "graph_kit.h"
 #include "mem.h" /* declares what is replaced here */
 #include "run/session.h"
-#include "graph_kit.h"
 #include <dlfcn.h>
 
 #ifdef EVLA_LIBC_MALLOC
@@ -43,9 +43,9 @@ static void *next(const char *name)
 }
 
 /* The function of this name behind us, looked up once. */
-#define NEXT(type, name)                                                                     \
-    static type *real;                                                                       \
-    if (!real) *(void **)&real = next(name);                                                 \
+#define NEXT(type, name)                                                                   \
+    static type *real;                                                                     \
+    if (!real) *(void **)&real = next(name);                                               \
     atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed)
 
 typedef void *alloc_1(size_t);
@@ -53,29 +53,29 @@ typedef void *alloc_2(size_t, size_t);
 typedef void *alloc_again(void *, size_t);
 typedef void release(void *);
 
-#define ALLOC_1(name)                                                                        \
-    void *name(size_t n)                                                                     \
-    {                                                                                        \
-        NEXT(alloc_1, #name);                                                                \
-        return real ? real(n) : early_push(n);                                               \
+#define ALLOC_1(name)                                                                      \
+    void *name(size_t n)                                                                   \
+    {                                                                                      \
+        NEXT(alloc_1, #name);                                                              \
+        return real ? real(n) : early_push(n);                                             \
     }
-#define ALLOC_2(name)                                                                        \
-    void *name(size_t a, size_t b)                                                           \
-    {                                                                                        \
-        NEXT(alloc_2, #name);                                                                \
-        return real ? real(a, b) : early_push(a * b);                                        \
+#define ALLOC_2(name)                                                                      \
+    void *name(size_t a, size_t b)                                                         \
+    {                                                                                      \
+        NEXT(alloc_2, #name);                                                              \
+        return real ? real(a, b) : early_push(a * b);                                      \
     }
-#define AGAIN(name)                                                                          \
-    void *name(void *p, size_t n)                                                            \
-    {                                                                                        \
-        NEXT(alloc_again, #name);                                                            \
-        return real ? real(p, n) : early_push(n);                                            \
+#define AGAIN(name)                                                                        \
+    void *name(void *p, size_t n)                                                          \
+    {                                                                                      \
+        NEXT(alloc_again, #name);                                                          \
+        return real ? real(p, n) : early_push(n);                                          \
     }
-#define RELEASE(name)                                                                        \
-    void name(void *p)                                                                       \
-    {                                                                                        \
-        NEXT(release, #name);                                                                \
-        if (real && !is_early(p)) real(p);                                                   \
+#define RELEASE(name)                                                                      \
+    void name(void *p)                                                                     \
+    {                                                                                      \
+        NEXT(release, #name);                                                              \
+        if (real && !is_early(p)) real(p);                                                 \
     }
 ALLOC_1(malloc)
 ALLOC_2(calloc)
@@ -134,8 +134,8 @@ static long long count_steps(session *s, int n)
         x[i] = (float)i;
     long long before = atomic_load(&counted);
     for (int i = 0; i < n; i++) {
-        if (session_set(&k.cx, s, 0, "x", x, sizeof x) < 0 || session_run(&k.cx, s, 0) < 0 ||
-            session_get(&k.cx, s, 0, "y", x, sizeof *x) < 0)
+        if (session_set(&k.cx, s, 0, "x", x, sizeof x) < 0 ||
+            session_run(&k.cx, s, 0) < 0 || session_get(&k.cx, s, 0, "y", x, sizeof *x) < 0)
             return -1;
     }
     return atomic_load(&counted) - before;

@@ -51,7 +51,8 @@ static int overlap(const region *r, int32_t n, uint64_t total)
         if (r[i].offset % 64 || r[i].offset + r[i].bytes > total) return 1;
         for (int32_t j = 0; j < i; j++)
             if (r[i].first <= r[j].last && r[j].first <= r[i].last &&
-                r[i].offset < r[j].offset + r[j].bytes && r[j].offset < r[i].offset + r[i].bytes)
+                r[i].offset < r[j].offset + r[j].bytes &&
+                r[j].offset < r[i].offset + r[i].bytes)
                 return 1;
     }
     return 0;
@@ -66,7 +67,8 @@ static void test_pack(void)
         region r[60];
         int32_t n = 1 + (int32_t)draw(60), steps = 1 + (int32_t)draw(50), peak;
         for (int32_t i = 0; i < n; i++) {
-            r[i] = (region){.bytes = 64 * (1 + draw(run % 2 ? 4 : 100)), .wire = i, .step = -1};
+            r[i] = (region){
+                .bytes = 64 * (1 + draw(run % 2 ? 4 : 100)), .wire = i, .step = -1};
             r[i].first = (int32_t)draw((uint32_t)steps) - 1;
             r[i].last = r[i].first + (int32_t)draw(run % 3 ? 5 : 30);
         }
@@ -115,9 +117,11 @@ static void test_dead(void)
     ok(p && p->n_steps == 4, "unless that is switched off");
     plan_drop(p);
     p = make(&(plan_options){.without = "fuse,daed"});
-    ok(!p && says(&k.cx, EVLA_E_ARG,
-                  "no rewrite is called \"daed\"; want some of fold, dead, fuse; did you mean "
-                  "\"dead\"?"),
+    ok(!p &&
+           says(
+               &k.cx, EVLA_E_ARG,
+               "no rewrite is called \"daed\"; want some of fold, dead, fuse; did you mean "
+               "\"dead\"?"),
        "an unknown rewrite is refused by name");
 }
 
@@ -241,15 +245,17 @@ static void test_kernels(void)
     plan_drop(p);
     ok(!make(&(plan_options){.kernels = "nobody"}) &&
            says(&k.cx, EVLA_E_MISSING,
-                "m.lua:5: g/t_dot.0: no kernel takes t_dot(f32[8,4], f32[5,4], -); asked: none "
+                "m.lua:5: g/t_dot.0: no kernel takes t_dot(f32[8,4], f32[5,4], -); asked: "
+                "none "
                 "is loaded (kernels are limited to \"nobody\")"),
        "limited too far");
     k.cx.reg = &k.reg;
     kit_graph(&k);
     kit_output(&k, "y", kit_node(&k, "t_none", NULL, kit_input(&k, "x", "f32[3]"), -1, -1));
-    ok(!make(NULL) && says(&k.cx, EVLA_E_MISSING,
-                           "m.lua:5: g/t_none.0: no kernel takes t_none(f32[3]); asked: none is "
-                           "loaded"),
+    ok(!make(NULL) &&
+           says(&k.cx, EVLA_E_MISSING,
+                "m.lua:5: g/t_none.0: no kernel takes t_none(f32[3]); asked: none is "
+                "loaded"),
        "an operator without a kernel");
     registry_free(&reg);
     ok(list_has("a, b|c", "b") && list_has("a, b|c", "c") && !list_has("ab", "a") &&
@@ -298,7 +304,8 @@ static void test_places(void)
     ok(p && p->steps[0].scratch_stride == 128 && p->steps[0].work.shared_bytes == 128,
        "scratch comes per worker and in whole lines");
     ok(p && p->arena_bytes == 448 + 64 + 128 + 3 * 128, "and lies in the arena");
-    ok(p && p->places[p->graph->inputs[1]].home == HOME_NONE, "an unread input has no place");
+    ok(p && p->places[p->graph->inputs[1]].home == HOME_NONE,
+       "an unread input has no place");
     ok(p && p->places[p->graph->outputs[2].wire].home == HOME_WEIGHT,
        "an output may be a weight or an input");
     plan_drop(p);
@@ -311,10 +318,11 @@ static void test_budget(void)
     int32_t y = kit_node(&k, "t_two", NULL, x, -1, -1);
     kit_output(&k, "y", kit_node(&k, "t_add", NULL, y, y + 1, -1));
     ok(!make(&(plan_options){.budget = 3000}), "a missed budget is refused");
-    ok(says(&k.cx, EVLA_E_NOMEM,
-            "m.lua:1: graph g: needs 3072 bytes (3072 of arena, 0 of states), the budget is "
-            "3000; at the peak, step 1 of 2 (g/t_two.0), 3 regions are alive: x f32[256] "
-            "(1024), t_two.0.lo f32[256] (1024), t_two.0.hi f32[256] (1024)"),
+    ok(says(
+           &k.cx, EVLA_E_NOMEM,
+           "m.lua:1: graph g: needs 3072 bytes (3072 of arena, 0 of states), the budget is "
+           "3000; at the peak, step 1 of 2 (g/t_two.0), 3 regions are alive: x f32[256] "
+           "(1024), t_two.0.lo f32[256] (1024), t_two.0.hi f32[256] (1024)"),
        "with the peak's step and tensors");
     plan *p = make(&(plan_options){.budget = 3072});
     ok(p != NULL, "a budget that is just met");
@@ -336,9 +344,10 @@ static void test_effects(void)
     s = kit_state(&k, "h", "f32[16]");
     int32_t s2 = kit_node(&k, "t_store", NULL, s, x, -1);
     kit_output(&k, "y", kit_node(&k, "t_add", NULL, s, s2, -1));
-    ok(!make(NULL) && says(&k.cx, EVLA_E_STATE,
-                           "m.lua:5: g/t_add.1: reads the state h as it was before g/t_store.0 "
-                           "wrote it, but needs what came after; read what g/t_store.0 returned"),
+    ok(!make(NULL) &&
+           says(&k.cx, EVLA_E_STATE,
+                "m.lua:5: g/t_add.1: reads the state h as it was before g/t_store.0 "
+                "wrote it, but needs what came after; read what g/t_store.0 returned"),
        "an old version that can no longer be had");
     /* the anchor reads the old version, the tail what depends on the new one: not fused */
     kit_graph(&k);
@@ -402,20 +411,33 @@ static void test_random(void)
         for (int i = 0; i < nodes; i++) {
             int32_t a = wires[draw((uint32_t)n)], b = wires[draw((uint32_t)n)];
             switch (draw(6)) {
-            case 0: wires[n++] = kit_node(&k, "t_add", NULL, a, b, -1); break;
-            case 1: wires[n++] = kit_node(&k, "t_relu", NULL, a, -1, -1); break;
-            case 2: wires[n++] = kit_node(&k, "t_cat", NULL, a, b, a); break;
-            case 3: wires[n++] = kit_node(&k, "t_dot", NULL, a, kit_weight(&k, "w", "f32[8,8]"), -1); break;
-            case 4: wires[n] = kit_node(&k, "t_two", NULL, a, -1, -1);
-                    if (wires[n] >= 0 && draw(2)) wires[n]++;
-                    n++;
-                    break;
-            default: wires[n++] = kit_node(&k, "t_relu", NULL, b, -1, -1); break;
+            case 0:
+                wires[n++] = kit_node(&k, "t_add", NULL, a, b, -1);
+                break;
+            case 1:
+                wires[n++] = kit_node(&k, "t_relu", NULL, a, -1, -1);
+                break;
+            case 2:
+                wires[n++] = kit_node(&k, "t_cat", NULL, a, b, a);
+                break;
+            case 3:
+                wires[n++] =
+                    kit_node(&k, "t_dot", NULL, a, kit_weight(&k, "w", "f32[8,8]"), -1);
+                break;
+            case 4:
+                wires[n] = kit_node(&k, "t_two", NULL, a, -1, -1);
+                if (wires[n] >= 0 && draw(2)) wires[n]++;
+                n++;
+                break;
+            default:
+                wires[n++] = kit_node(&k, "t_relu", NULL, b, -1, -1);
+                break;
             }
         }
         kit_output(&k, "a", wires[n - 1]);
         kit_output(&k, "b", wires[n - 2]);
-        plan_options o = {.inputs_consumed = run % 2, .without = run % 3 ? NULL : "fuse dead"};
+        plan_options o = {.inputs_consumed = run % 2,
+                          .without = run % 3 ? NULL : "fuse dead"};
         plan *p = make(&o);
         failed += !p;
         if (!p) {
@@ -432,7 +454,8 @@ static void test_random(void)
     }
     ok(!failed, "200 random graphs plan and pass the checker");
     ok(over == 0, "all within 5%% of their lower bound");
-    note("arena / lower bound: mean %.4f, worst %.4f over %d graphs", sum / graphs, worst, graphs);
+    note("arena / lower bound: mean %.4f, worst %.4f over %d graphs", sum / graphs, worst,
+         graphs);
 }
 
 /* ---- out of memory at every push ---- */

@@ -1,8 +1,9 @@
 /*
- * core/run/pool.c: every worker runs every task, meetings hold them together (also under TSan).
+ * core/run/pool.c: every worker runs every task, meetings hold them together (also under
+ * TSan).
  */
-#include "run/pool.h"
 #include "registry.h"
+#include "run/pool.h"
 #include "tap.h"
 #include <string.h>
 #include <unistd.h>
@@ -76,8 +77,10 @@ int main(void)
     int good = 1;
     ctx_clear(&cx);
     for (int i = 0; i < 50; i++) {
-        if (pool_new(&cx, 4, &p) < 0) good = 0;
-        else pool_free(p);
+        if (pool_new(&cx, 4, &p) < 0)
+            good = 0;
+        else
+            pool_free(p);
     }
     ok(good, "pools come and go without having run");
     pool_free(NULL);

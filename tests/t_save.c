@@ -1,5 +1,6 @@
 /*
- * core/graph/{bundle,save}.c: a model survives its file; damaged files are refused with a sentence.
+ * core/graph/{bundle,save}.c: a model survives its file; damaged files are refused with a
+ * sentence.
  */
 #include "graph/bundle.h"
 #include "graph/save.h"
@@ -17,8 +18,10 @@ static void declare(void)
     kit_graph(&k);
     graph_symbol(&k.cx, k.g, "B", "bucket{2,8}", NULL);
     int32_t x = kit_input(&k, "x", "f32[B,4]"), h = kit_state(&k, "h", "f32[B,3]"), c;
-    graph_const_value(&k.cx, k.g, "f32", &(value){.kind = VALUE_FLOAT, .as.f = 0.5}, NULL, &c);
-    int32_t y = kit_node(&k, "t_dot", "{\"out\":3}", x, kit_weight(&k, "blk.0.w", NULL), -1);
+    graph_const_value(&k.cx, k.g, "f32", &(value){.kind = VALUE_FLOAT, .as.f = 0.5}, NULL,
+                      &c);
+    int32_t y =
+        kit_node(&k, "t_dot", "{\"out\":3}", x, kit_weight(&k, "blk.0.w", NULL), -1);
     y = kit_node(&k, "t_add", NULL, y, c, -1);
     int32_t two = kit_node(&k, "t_two", NULL, y, -1, -1);
     y = kit_node(&k, "t_add", NULL, two + 1, h, -1);
@@ -26,7 +29,8 @@ static void declare(void)
     kit_output(&k, "lo", two);
     graph_new(&k.cx, k.m, "second", NULL, &k.g);
     x = kit_input(&k, "x", "f32[5,4]");
-    kit_output(&k, "y", kit_node(&k, "t_dot", NULL, x, kit_weight(&k, "blk.0.w", NULL), -1));
+    kit_output(&k, "y",
+               kit_node(&k, "t_dot", NULL, x, kit_weight(&k, "blk.0.w", NULL), -1));
     if (k.cx.code) note("%s", k.cx.why);
 }
 
@@ -95,7 +99,8 @@ static void test_round_trip(void)
     free(b);
     unlink(again);
     model_drop(back);
-    ok(save_model(&k.cx, k.m, "/nowhere/m.evla") == EVLA_E_IO, "a folder that is not there");
+    ok(save_model(&k.cx, k.m, "/nowhere/m.evla") == EVLA_E_IO,
+       "a folder that is not there");
     ctx_clear(&k.cx);
 }
 
@@ -126,8 +131,9 @@ static void refuses(const char *text, size_t data, const char *sentence, const c
     ctx_clear(&k.cx);
 }
 
-#define FILE_OF(graph, parts)                                                               \
-    "{\"head\":{\"graphs\":[{\"name\":\"g\"," graph "}],\"name\":\"m\"},\"kind\":\"evla.model\",\"parts\":[" parts "]}"
+#define FILE_OF(graph, parts)                                                              \
+    "{\"head\":{\"graphs\":[{\"name\":\"g\"," graph                                        \
+    "}],\"name\":\"m\"},\"kind\":\"evla.model\",\"parts\":[" parts "]}"
 #define INPUT "\"inputs\":[[\"x\",\"f32[4]\"]],"
 
 static void test_refusals(void)
@@ -137,45 +143,59 @@ static void test_refusals(void)
             "is of kind \"evla.states\", want \"evla.model\"", "a file of states");
     refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"b\"]},"
                           "{\"id\":\"b\",\"op\":\"t_relu\",\"in\":[\"c\"]},"
-                          "{\"id\":\"c\",\"op\":\"t_relu\",\"in\":[\"b\"]}],\"outputs\":[]", ""),
+                          "{\"id\":\"c\",\"op\":\"t_relu\",\"in\":[\"b\"]}],\"outputs\":[]",
+                    ""),
             0, "m.evla: graph g: its nodes wait for each other: b -> c -> b",
             "a cycle, named by its nodes");
-    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"z\"]}],\"outputs\":[]", ""),
-            0, "node a: reads \"z\", which is not there", "a value that is not there");
-    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_rely\",\"in\":[\"i:x\"]}]", ""), 0,
-            "m.evla: graph g: node a: no op is called \"t_rely\"; did you mean \"t_relu\"?",
-            "an operator nobody loaded");
-    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"i:x\",\"i:x\"]}]", ""), 0,
-            "node a: 2 inputs are more than t_relu takes", "too many inputs");
-    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"i:x\"]}],\"outputs\":[[\"y\",\"a:3\"]]", ""), 0,
-            "output 0: want [name, value], with a value that is there", "an output beyond a node's");
-    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"i:x\",\"op\":\"t_relu\",\"in\":[]}]", ""), 0,
-            "the name \"i:x\" stands twice", "a node with an input's name");
+    refuses(
+        FILE_OF(
+            INPUT
+            "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"z\"]}],\"outputs\":[]",
+            ""),
+        0, "node a: reads \"z\", which is not there", "a value that is not there");
+    refuses(
+        FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_rely\",\"in\":[\"i:x\"]}]", ""),
+        0, "m.evla: graph g: node a: no op is called \"t_rely\"; did you mean \"t_relu\"?",
+        "an operator nobody loaded");
+    refuses(FILE_OF(INPUT
+                    "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"i:x\",\"i:x\"]}]",
+                    ""),
+            0, "node a: 2 inputs are more than t_relu takes", "too many inputs");
+    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"a\",\"op\":\"t_relu\",\"in\":[\"i:x\"]}],"
+                          "\"outputs\":[[\"y\",\"a:3\"]]",
+                    ""),
+            0, "output 0: want [name, value], with a value that is there",
+            "an output beyond a node's");
+    refuses(FILE_OF(INPUT "\"nodes\":[{\"id\":\"i:x\",\"op\":\"t_relu\",\"in\":[]}]", ""),
+            0, "the name \"i:x\" stands twice", "a node with an input's name");
     refuses(FILE_OF(INPUT "\"nodes\":[{\"op\":\"t_relu\"}]", ""), 0,
             "node 0: want {id, op, in = [...], params}", "a node without id");
     refuses(FILE_OF("\"weights\":[\"w\"],\"outputs\":[[\"y\",\"w:w\"]]", ""), 0,
             "the weight w is not in it", "a weight without data");
-    refuses(FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[16]\",0]"), 63,
-            "part w:w: 64 bytes at 0; want a multiple of 64 with all of it inside the 63 bytes",
-            "data that ends early");
-    refuses(FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[16]\",32]"), 640, "part w:w: 64 bytes at 32",
-            "unaligned data");
+    refuses(
+        FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[16]\",0]"), 63,
+        "part w:w: 64 bytes at 0; want a multiple of 64 with all of it inside the 63 bytes",
+        "data that ends early");
+    refuses(FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[16]\",32]"), 640,
+            "part w:w: 64 bytes at 32", "unaligned data");
     refuses(FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[9999999999,9999999999]\",0]"), 64,
             "has no whole size", "a size beyond numbers");
-    refuses(FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[B]\",0]"), 64, "the symbol B has no value",
-            "a symbolic size of data");
+    refuses(FILE_OF("\"outputs\":[]", "[\"w:w\",\"f32[B]\",0]"), 64,
+            "the symbol B has no value", "a symbolic size of data");
     refuses(FILE_OF("\"outputs\":[]", "[\"b\",\"f32\",0],[\"a\",\"f32\",0]"), 64,
             "part a: names must ascend", "parts out of order");
-    refuses(FILE_OF("\"outputs\":[]", "[\"b\",\"f32\"]"), 64, "part 0: want [name, type, offset]",
-            "a part without offset");
-    refuses(FILE_OF("\"outputs\":[]", ""), 0, "graph g: has no output", "a graph without output");
+    refuses(FILE_OF("\"outputs\":[]", "[\"b\",\"f32\"]"), 64,
+            "part 0: want [name, type, offset]", "a part without offset");
+    refuses(FILE_OF("\"outputs\":[]", ""), 0, "graph g: has no output",
+            "a graph without output");
     refuses(FILE_OF("\"inputs\":{\"a\":1}", ""), 0, "\"inputs\" should be a list",
             "a table for a list");
 
     _Alignas(64) char file[512];
     model *m;
     size_t n = forge(file, FILE_OF(INPUT "\"outputs\":[[\"y\",\"i:x\"]]", ""), 0);
-    ok(save_read(&k.cx, "m.evla", file, n, &m) == 0, "the smallest model: an input is its output");
+    ok(save_read(&k.cx, "m.evla", file, n, &m) == 0,
+       "the smallest model: an input is its output");
     model_drop(m);
     ok(save_read(&k.cx, "m.evla", file, n - 1, &m) == EVLA_E_FORMAT &&
            strstr(k.cx.why, "was it cut off?"),
@@ -225,8 +245,10 @@ static void test_damage(void)
     for (int64_t at = 1; at < 400; at += 3) {
         model *m = NULL;
         k.cx.mem.fail_in = at;
-        if (save_read(&k.cx, "m.evla", bytes, n, &m) >= 0) model_drop(m);
-        else silent += !k.cx.code;
+        if (save_read(&k.cx, "m.evla", bytes, n, &m) >= 0)
+            model_drop(m);
+        else
+            silent += !k.cx.code;
         k.cx.mem.fail_in = 0;
         ctx_clear(&k.cx);
     }

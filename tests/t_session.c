@@ -1,5 +1,6 @@
 /*
- * core/run/session.c: inputs, outputs, weights in slots, states and what a failure does to them.
+ * core/run/session.c: inputs, outputs, weights in slots, states and what a failure does to
+ * them.
  */
 #include "graph_kit.h"
 #include "run/session.h"
@@ -19,7 +20,8 @@ static void declare(void)
 {
     kit_graph(&k);
     int32_t x = kit_input(&k, "x", "f32[4]"), h = kit_state(&k, "h", "f32[4]");
-    kit_output(&k, "y", kit_node(&k, "t_store", NULL, h, kit_node(&k, "t_add", NULL, h, x, -1), -1));
+    kit_output(&k, "y",
+               kit_node(&k, "t_store", NULL, h, kit_node(&k, "t_add", NULL, h, x, -1), -1));
     graph_new(&k.cx, k.m, "look", NULL, &k.g);
     h = kit_state(&k, "h", "f32[4]");
     kit_output(&k, "y", kit_node(&k, "t_add", NULL, h, h, -1));
@@ -41,7 +43,8 @@ static float first(session *s, int32_t i, const char *name)
 static void test_states(void)
 {
     declare();
-    plan *p[3] = {plan_of(k.m->graphs[0]), plan_of(k.m->graphs[1]), plan_of(k.m->graphs[2])};
+    plan *p[3] = {plan_of(k.m->graphs[0]), plan_of(k.m->graphs[1]),
+                  plan_of(k.m->graphs[2])};
     session *s, *f;
     snapshot *snap;
     int valid = 0;
@@ -72,7 +75,8 @@ static void test_states(void)
     ok(!valid, "leaves the state it wrote invalid");
     ok(session_run(&k.cx, s, 2) == EVLA_E_STATE &&
            says(&k.cx, EVLA_E_STATE,
-                "graph spoil: the state h2 is invalid since a step that wrote it failed; restore "
+                "graph spoil: the state h2 is invalid since a step that wrote it failed; "
+                "restore "
                 "a snapshot or reset the session"),
        "which no run reads again");
     session_state(s, "h", &valid);
@@ -110,14 +114,17 @@ static void test_states(void)
     session_close(s);
     plan_drop(q);
     kit_graph(&k);
-    kit_output(&k, "y", kit_node(&k, "t_relu", NULL, kit_state(&k, "other", "f32[4]"), -1, -1));
+    kit_output(&k, "y",
+               kit_node(&k, "t_relu", NULL, kit_state(&k, "other", "f32[4]"), -1, -1));
     q = plan_of(k.g);
     session_open(&k.cx, &q, 1, NULL, &s);
     ok(session_load(&k.cx, s, path) == EVLA_E_MISSING, "a state that is not in the file");
     ctx_clear(&k.cx);
-    ok(session_load(&k.cx, s, "/nowhere/at/all") == EVLA_E_MISSING, "a file that is not there");
+    ok(session_load(&k.cx, s, "/nowhere/at/all") == EVLA_E_MISSING,
+       "a file that is not there");
     ctx_clear(&k.cx);
-    ok(session_save(&k.cx, s, "/nowhere/at/all") == EVLA_E_IO, "a folder that is not there");
+    ok(session_save(&k.cx, s, "/nowhere/at/all") == EVLA_E_IO,
+       "a folder that is not there");
     ctx_clear(&k.cx);
     session_close(s);
     plan_drop(q);
@@ -130,12 +137,14 @@ static void test_slots(void)
     kit_graph(&k);
     int32_t x = kit_input(&k, "x", "f32[1,2]");
     kit_input(&k, "idle", "f32[3]");
-    kit_output(&k, "y", kit_node(&k, "t_dot", NULL, x, kit_weight(&k, "w", "f32[1,2]"), -1));
+    kit_output(&k, "y",
+               kit_node(&k, "t_dot", NULL, x, kit_weight(&k, "w", "f32[1,2]"), -1));
     plan *p = plan_of(k.g);
     session *s;
     ok(session_open(&k.cx, &p, 1, NULL, &s) == EVLA_E_STATE &&
-           says(&k.cx, EVLA_E_STATE,
-                "m.lua:3: weight w, f32[1,2], has no data; load it or give it first values"),
+           says(
+               &k.cx, EVLA_E_STATE,
+               "m.lua:3: weight w, f32[1,2], has no data; load it or give it first values"),
        "a weight without data is refused when the session opens");
     evla_type t = {EVLA_F32, 2, {1, 2}}, wrong = {EVLA_F32, 2, {2, 1}};
     float w[2] = {2, 3}, v[2] = {10, 20}, in[2] = {1, 1}, y;
@@ -158,17 +167,20 @@ static void test_slots(void)
     session_run(&k.cx, s, 0);
     session_get(&k.cx, s, 0, "y", &y, sizeof y);
     ok(y == 30, "takes effect without a new plan");
-    ok(session_swap_weight(&k.cx, s, "w", &wrong, v) == EVLA_E_SHAPE, "only of the same type");
+    ok(session_swap_weight(&k.cx, s, "w", &wrong, v) == EVLA_E_SHAPE,
+       "only of the same type");
     ctx_clear(&k.cx);
     session_swap_weight(&k.cx, s, "w", NULL, NULL);
     session_run(&k.cx, s, 0);
     session_get(&k.cx, s, 0, "y", &y, sizeof y);
     ok(y == 5, "and back");
     session_set(&k.cx, s, 0, "z", in, sizeof in);
-    ok(says(&k.cx, EVLA_E_MISSING, "graph g: has no input called \"z\"; did you mean \"x\"?"),
+    ok(says(&k.cx, EVLA_E_MISSING,
+            "graph g: has no input called \"z\"; did you mean \"x\"?"),
        "an unknown input");
     session_get(&k.cx, s, 0, "yy", in, sizeof in);
-    ok(says(&k.cx, EVLA_E_MISSING, "graph g: has no output called \"yy\"; did you mean \"y\"?"),
+    ok(says(&k.cx, EVLA_E_MISSING,
+            "graph g: has no output called \"yy\"; did you mean \"y\"?"),
        "an unknown output");
     session_set(&k.cx, s, 0, "x", in, 7);
     ok(says(&k.cx, EVLA_E_SHAPE, "graph g: x is f32[1,2], 8 bytes; got 7"), "a wrong size");
@@ -198,7 +210,8 @@ static void test_no_memory(void)
             clean = 0;
         ctx_clear(&k.cx);
     }
-    ok(clean && opened, "memory that runs out at any push while opening is one clean refusal");
+    ok(clean && opened,
+       "memory that runs out at any push while opening is one clean refusal");
     plan_drop(p[0]);
     plan_drop(p[1]);
 }

@@ -1,9 +1,9 @@
 /*
- * A step makes no system call with one worker, and only futex with more: a child process gives up
- * the right to all others (seccomp) and is killed if it tries.
+ * A step makes no system call with one worker, and only futex with more: a child process
+ * gives up the right to all others (seccomp) and is killed if it tries.
  */
-#include "run/session.h"
 #include "graph_kit.h"
+#include "run/session.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -28,8 +28,8 @@ static int lock_down(int allowed)
     };
     struct sock_fprog program = {sizeof rules / sizeof *rules, rules};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return 0;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) ==
-           0;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
+                   &program) == 0;
 }
 
 static session *open_net(int32_t workers)

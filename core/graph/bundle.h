@@ -9,8 +9,8 @@
  *  32   header   JSON: {"head":{...},"kind":"evla.model","parts":[[name,type,offset],...]}
  *  ...           zeros up to a multiple of 64, then each part's dense rows, 64-byte aligned
  *
- * Numbers are little-endian. A file is written under a temporary name, synced and renamed. Reading
- * maps it; nothing in it is trusted.
+ * Numbers are little-endian. A file is written under a temporary name, synced and renamed.
+ * Reading maps it; nothing in it is trusted.
  */
 #ifndef EVLA_GRAPH_BUNDLE_H
 #define EVLA_GRAPH_BUNDLE_H
@@ -37,8 +37,8 @@ int32_t bundle_write(ctx *cx, const char *path, const char *kind, const value *h
                      const bundle_part *parts, int32_t n);
 int32_t bundle_open(ctx *cx, const char *path, const char *kind, bundle *out);
 /* The same on bytes in memory, borrowed; `path` is for messages. */
-int32_t bundle_read(ctx *cx, const char *path, const char *kind, const void *bytes, size_t n,
-                    bundle *out);
+int32_t bundle_read(ctx *cx, const char *path, const char *kind, const void *bytes,
+                    size_t n, bundle *out);
 void bundle_close(bundle *b);
 const bundle_part *bundle_find(const bundle *b, const char *name);
 

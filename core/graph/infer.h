@@ -1,9 +1,10 @@
 /*
  * infer.h -- binds a graph's symbols to extents and finds the type of every wire.
  *
- * The result is a bound graph: flat lists that the rewrites change and the planner reads. It lives
- * in an arena and points into the model it came from. Nodes whose inputs are all constants are
- * computed on the way (rewrite "fold"), so that infer of the nodes behind them sees values.
+ * The result is a bound graph: flat lists that the rewrites change and the planner reads.
+ * It lives in an arena and points into the model it came from. Nodes whose inputs are all
+ * constants are computed on the way (rewrite "fold"), so that infer of the nodes behind
+ * them sees values.
  */
 #ifndef EVLA_GRAPH_INFER_H
 #define EVLA_GRAPH_INFER_H
@@ -27,8 +28,9 @@ struct bound_node {
     const char *label, *where;
     int32_t n_in, n_out;
     int32_t in[EVLA_MAX_PORTS], out[EVLA_MAX_PORTS];
-    /* A fused node: the anchor's operator with tails, and the nodes it stands for, anchor first.
-     * They use wires of the same graph and run when no kernel takes the fused node. */
+    /* A fused node: the anchor's operator with tails, and the nodes it stands for, anchor
+     * first. They use wires of the same graph and run when no kernel takes the fused node.
+     */
     const evla_tail *tail;
     const bound_node *body;
     int32_t n_tail, n_body;
@@ -49,7 +51,8 @@ typedef struct bound {
 
 /* Finds the graph's symbols from the types of all its inputs, in slot order. */
 int32_t infer_symbols(ctx *cx, const graph *g, const evla_type *inputs, symbols *s);
-/* Binds and infers. s names the extent of every symbol. Types weights of the model that had none. */
+/* Binds and infers. s names the extent of every symbol. Types weights of the model that had
+ * none. */
 int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
                    const plan_options *o, bound **out);
 /* The evla_node that plugins see of a bound node; arrays are pushed on `a`. */

@@ -3,8 +3,8 @@
  * model.h.
  */
 #include "model.h"
-#include "../near.h"
 #include "../mem.h"
+#include "../near.h"
 #include "../registry.h"
 #include <math.h>
 #include <stdlib.h>

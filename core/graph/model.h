@@ -1,10 +1,12 @@
 /*
  * model.h -- a model: named graphs over one table of weights and one of states.
  *
- * A model owns everything declared in it. A wire is a value that flows in a graph: an input, a
- * weight, a state, a constant, or what a node makes; wires are numbers, valid in their own graph.
+ * A model owns everything declared in it. A wire is a value that flows in a graph: an
+ * input, a weight, a state, a constant, or what a node makes; wires are numbers, valid in
+ * their own graph.
  *
- * `where` is "mlp.lua:7" or NULL; it goes in front of every sentence about that declaration.
+ * `where` is "mlp.lua:7" or NULL; it goes in front of every sentence about that
+ * declaration.
  */
 #ifndef EVLA_GRAPH_MODEL_H
 #define EVLA_GRAPH_MODEL_H
@@ -23,12 +25,12 @@ typedef enum wire_kind {
 
 typedef struct wire {
     wire_kind kind;
-    int32_t slot;      /* INPUT: of the graph; WEIGHT, STATE: of the model; else -1 */
-    const char *name;  /* "linear.3", "blk.0.w" */
-    const char *type;  /* as text; NULL: infer finds it */
-    const void *data;  /* CONST: its bytes */
-    int32_t node;      /* who makes it, -1: nobody */
-    int32_t port;      /* as its which output */
+    int32_t slot;     /* INPUT: of the graph; WEIGHT, STATE: of the model; else -1 */
+    const char *name; /* "linear.3", "blk.0.w" */
+    const char *type; /* as text; NULL: infer finds it */
+    const void *data; /* CONST: its bytes */
+    int32_t node;     /* who makes it, -1: nobody */
+    int32_t port;     /* as its which output */
     const char *where;
 } wire;
 
@@ -59,18 +61,18 @@ typedef struct symbol_info {
     symbol_rule rule;
     int32_t n_bucket;
     int32_t is_declared; /* 0: it only stands in a type */
-    int64_t bucket[16]; /* ascending; UPTO: the capacity alone */
+    int64_t bucket[16];  /* ascending; UPTO: the capacity alone */
 } symbol_info;
 
 typedef struct weight_info {
     const char *name;
-    const char *type_text;  /* as declared, or NULL */
-    const char *init;       /* see model_fill */
+    const char *type_text; /* as declared, or NULL */
+    const char *init;      /* see model_fill */
     const char *where;
-    evla_type type;         /* rank -1 until a binding or a file tells */
-    const char *typed_by;   /* who told, for messages */
-    const void *data;       /* dense rows; NULL: not there yet. Shared by all sessions */
-    int is_own;             /* data lies in the model's memory and may be overwritten */
+    evla_type type;       /* rank -1 until a binding or a file tells */
+    const char *typed_by; /* who told, for messages */
+    const void *data;     /* dense rows; NULL: not there yet. Shared by all sessions */
+    int is_own;           /* data lies in the model's memory and may be overwritten */
 } weight_info;
 
 typedef struct state_info {
@@ -112,18 +114,18 @@ struct model {
 int32_t model_new(ctx *cx, const char *name, model **out); /* one reference */
 void model_keep(model *m);
 void model_drop(model *m);
-graph *model_graph(const model *m, const char *name); /* NULL: none of that name */
+graph *model_graph(const model *m, const char *name);   /* NULL: none of that name */
 int32_t model_weight(const model *m, const char *name); /* slot, or -1 */
 int32_t model_state(const model *m, const char *name);
 /* Like the above, with a sentence and the nearest name when there is none. */
 int32_t model_want_graph(ctx *cx, const model *m, const char *name, graph **out);
-/* Gives a weight its bytes: copied when copy is 1, else borrowed for the model's life. The type
- * must agree with what is known. */
+/* Gives a weight its bytes: copied when copy is 1, else borrowed for the model's life. The
+ * type must agree with what is known. */
 int32_t model_set_weight(ctx *cx, model *m, int32_t slot, const evla_type *type,
                          const void *data, int copy);
-/* Gives every weight that is typed and has no data its first values, from hash(seed, name, i):
- * init is "zeros", "ones", "uniform:A", "normal:S" or NULL: uniform within 1/sqrt(last extent) for
- * rank >= 2, else zeros. The same bits on every machine. */
+/* Gives every weight that is typed and has no data its first values, from hash(seed, name,
+ * i): init is "zeros", "ones", "uniform:A", "normal:S" or NULL: uniform within 1/sqrt(last
+ * extent) for rank >= 2, else zeros. The same bits on every machine. */
 int32_t model_fill(ctx *cx, model *m, uint64_t seed);
 /* One tensor by the same rule (states start as zeros when init is NULL). */
 int32_t model_fill_one(ctx *cx, const char *name, const char *init, const evla_type *type,

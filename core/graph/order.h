@@ -1,5 +1,6 @@
 /*
- * order.h -- in which order nodes run: producers first, readers of a state before its writer.
+ * order.h -- in which order nodes run: producers first, readers of a state before its
+ * writer.
  */
 #ifndef EVLA_GRAPH_ORDER_H
 #define EVLA_GRAPH_ORDER_H
@@ -10,9 +11,9 @@ typedef enum order_rule {
     ORDER_LEAN      /* of what can run, the node that leaves the fewest bytes alive */
 } order_rule;
 
-/* nodes are n bound nodes of b in an order that respects inputs, but maybe not effects. out gets
- * indices into it. When effects and inputs contradict each other, the sentence names both nodes;
- * with quiet 1 nothing is told. */
+/* nodes are n bound nodes of b in an order that respects inputs, but maybe not effects. out
+ * gets indices into it. When effects and inputs contradict each other, the sentence names
+ * both nodes; with quiet 1 nothing is told. */
 int32_t order_nodes(ctx *cx, const bound *b, const bound_node *const *nodes, int32_t n,
                     order_rule rule, int quiet, int32_t *out);
 

@@ -1,9 +1,9 @@
 /*
  * plan.h -- from a graph to a list of steps with fixed places in one arena.
  *
- * A plan is a graph at one binding for one machine. It holds no data: weights and states are named
- * by slot, and any number of sessions may run it at once. Every plan is checked by verify.h before
- * it is handed out.
+ * A plan is a graph at one binding for one machine. It holds no data: weights and states
+ * are named by slot, and any number of sessions may run it at once. Every plan is checked
+ * by verify.h before it is handed out.
  */
 #ifndef EVLA_GRAPH_PLAN_H
 #define EVLA_GRAPH_PLAN_H
@@ -26,8 +26,10 @@ typedef struct place {
     int32_t slot;    /* WEIGHT, STATE */
     uint64_t offset; /* ARENA */
     uint64_t bytes;
-    int32_t region;  /* ARENA: wires in one region share its memory one after the other; else -1 */
-    int32_t first, last; /* steps: written in, last read in; -1 and n_steps: before and after */
+    int32_t region; /* ARENA: wires in one region share its memory one after the other; else
+                       -1 */
+    int32_t first,
+        last; /* steps: written in, last read in; -1 and n_steps: before and after */
 } place;
 
 typedef struct plan_step {
@@ -38,13 +40,14 @@ typedef struct plan_step {
     evla_work work;
     const void *blob;
     const int32_t *in, *out; /* wires; WIRE_ABSENT */
-    uint64_t shared_at, scratch_at; /* in the arena; worker w's scratch is w * scratch_stride on */
+    uint64_t shared_at,
+        scratch_at; /* in the arena; worker w's scratch is w * scratch_stride on */
     uint64_t scratch_stride;
-    int32_t of;       /* index of the bound node */
-    int32_t aliased;  /* the input whose memory output 0 took over; -1: none */
+    int32_t of;      /* index of the bound node */
+    int32_t aliased; /* the input whose memory output 0 took over; -1: none */
     const char *where;
     double flops;
-    uint64_t bytes;   /* read and written by one run */
+    uint64_t bytes; /* read and written by one run */
 } plan_step;
 
 typedef struct plan {
@@ -53,7 +56,7 @@ typedef struct plan {
     model *model;       /* kept */
     const bound *graph; /* after the rewrites */
     const registry *reg;
-    place *places;      /* by wire of graph */
+    place *places; /* by wire of graph */
     plan_step *steps;
     region *regions;
     evla_type *state_types; /* by slot of the model; rank -1: not used here */
@@ -70,9 +73,11 @@ typedef struct plan {
 } plan;
 
 /* Bind, infer, rewrite, choose, schedule, pack, verify. */
-int32_t plan_make(ctx *cx, const graph *g, const symbols *s, const plan_options *o, plan **out);
-/* The same in two parts, for callers that rewrite the bound graph themselves: an empty plan, whose
- * `mem` the bound graph may live in, then kernels, order, places and checks. Drop it on failure. */
+int32_t plan_make(ctx *cx, const graph *g, const symbols *s, const plan_options *o,
+                  plan **out);
+/* The same in two parts, for callers that rewrite the bound graph themselves: an empty
+ * plan, whose `mem` the bound graph may live in, then kernels, order, places and checks.
+ * Drop it on failure. */
 int32_t plan_new(ctx *cx, model *m, const plan_options *o, plan **out);
 int32_t plan_finish(ctx *cx, plan *p, bound *b, const plan_options *o);
 void plan_keep(plan *p);

@@ -11,9 +11,9 @@
 int32_t rewrite_check_names(ctx *cx, const char *without);
 /* Applies what is not switched off. New lists are pushed on `a`.
  *   dead  nodes without effect whose results nobody needs are removed
- *   fuse  an anchor and the element-wise nodes behind it become one node with a tail, as far as the
- *         best kernel takes it without a lower score and without rounding differently; the node
- *         keeps those it stands for as its body */
+ *   fuse  an anchor and the element-wise nodes behind it become one node with a tail, as
+ * far as the best kernel takes it without a lower score and without rounding differently;
+ * the node keeps those it stands for as its body */
 int32_t rewrite_apply(ctx *cx, arena *a, const plan_options *o, bound *b);
 
 #endif

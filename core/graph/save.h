@@ -1,13 +1,14 @@
 /*
- * save.h -- a model as one file: graphs, symbols, types and weights. The container is bundle.h's.
+ * save.h -- a model as one file: graphs, symbols, types and weights. The container is
+ * bundle.h's.
  *
  * The header's "head" is {"graphs":[...],"name":...}; a graph is
  *   {"name":"policy", "symbols":[["B","bucket{1,8}"]], "inputs":[["state","f32[B,9]"]],
  *    "states":[["h","f32[8]",init]], "weights":["w"], "consts":["0"],
  *    "nodes":[{"id":"n0","op":"linear","in":["i:state","w:w",null],"params":{...}}, ...],
  *    "outputs":[["action","n0"]]}
- * A node's further outputs are "n0:1", ...; nodes may stand in any order, a cycle is refused by
- * naming it. Parts are "w:NAME" and "c:GRAPH:ID".
+ * A node's further outputs are "n0:1", ...; nodes may stand in any order, a cycle is
+ * refused by naming it. Parts are "w:NAME" and "c:GRAPH:ID".
  */
 #ifndef EVLA_GRAPH_SAVE_H
 #define EVLA_GRAPH_SAVE_H

@@ -299,7 +299,7 @@ static void draw_node(const drawing *d, svg *s, const vertex *v)
     svg_word(s, name, 28);
     svg_put(s, "</text><text x=\"%.1f\" y=\"%.1f\" fill=\"#444\">", x + 10, y + 37);
     svg_word(s, type_text(d->cx->reg, d->a, out), 20);
-    svg_put(s, "<tspan fill=\"#888\">  %s</tspan></text>", bytes);
+    svg_put(s, "<tspan dx=\"8\" fill=\"#888\">%s</tspan></text>", bytes);
     svg_put(s, "<text x=\"%.1f\" y=\"%.1f\" fill=\"#888\" font-size=\"11\">", x + 10,
             y + 55);
     svg_put(s, "%s%s%s%s", work, flops > 0 && weights ? ", " : "", held,
@@ -402,7 +402,8 @@ static void draw_region(const plan *p, svg *s, const region *r, double step_w, d
                 y + h / 2 + 4);
         svg_word(s, name, letters);
         int used = (int)strlen(name);
-        if (letters > used + 12) svg_put(s, "<tspan fill=\"#777\">  %s</tspan>", bytes);
+        if (letters > used + 12)
+            svg_put(s, "<tspan dx=\"8\" fill=\"#777\">%s</tspan>", bytes);
         svg_put(s, "</text>");
     }
     svg_put(s, "</g>\n");

@@ -1,5 +1,6 @@
 /*
- * svg.h -- text that grows, with what SVG needs: escaped words, colours from names, sizes for people.
+ * svg.h -- text that grows, with what SVG needs: escaped words, colours from names, sizes
+ * for people.
  */
 #ifndef EVLA_GRAPH_SVG_H
 #define EVLA_GRAPH_SVG_H

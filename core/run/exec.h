@@ -18,7 +18,7 @@ typedef struct exec_worker {
 /* A plan with its tensors bound to memory, ready to run any number of times. */
 typedef struct exec {
     const plan *of;
-    evla_args *args;  /* by step; scratch is filled in per worker */
+    evla_args *args;     /* by step; scratch is filled in per worker */
     unsigned char *base; /* of the plan's arena */
     exec_worker *workers;
     pool *workers_pool;
@@ -34,8 +34,8 @@ typedef struct exec {
     int32_t who; /* the worker whose sentence counts */
 } exec;
 
-/* 0, or the code of the lowest (step, phase, tile) that failed; its sentence goes to cx, and
- * *failed_step says which step it was. */
+/* 0, or the code of the lowest (step, phase, tile) that failed; its sentence goes to cx,
+ * and *failed_step says which step it was. */
 int32_t exec_run(ctx *cx, exec *x, int32_t *failed_step);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * pool.h -- a set of workers that do one task together, with a barrier inside.
  *
- * The caller of pool_run is worker 0. Waiting spins for a moment, then sleeps on a futex; a pool of
- * one makes no system call at all.
+ * The caller of pool_run is worker 0. Waiting spins for a moment, then sleeps on a futex; a
+ * pool of one makes no system call at all.
  */
 #ifndef EVLA_RUN_POOL_H
 #define EVLA_RUN_POOL_H
@@ -18,8 +18,8 @@ void pool_free(pool *p); /* not while pool_run is going on */
 int32_t pool_size(const pool *p);
 /* Every worker calls task once; returns when all have returned. */
 void pool_run(pool *p, pool_task *task, void *to);
-/* Inside a task: waits until every worker is here. The last to come calls `alone` before any of them
- * goes on, and what it wrote is seen by all. */
+/* Inside a task: waits until every worker is here. The last to come calls `alone` before
+ * any of them goes on, and what it wrote is seen by all. */
 void pool_meet(pool *p, int32_t worker, pool_task *alone, void *to);
 
 #endif

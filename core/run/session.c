@@ -2,9 +2,9 @@
  * session.c -- runs plans: owns the arena, the states and a set of workers. See session.h.
  */
 #include "session.h"
-#include "../near.h"
 #include "../graph/bundle.h"
 #include "../mem.h"
+#include "../near.h"
 #include "../registry.h"
 #include "exec.h"
 #include <string.h>

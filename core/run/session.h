@@ -1,9 +1,9 @@
 /*
  * session.h -- runs plans: owns the arena, the states and a set of workers.
  *
- * A session belongs to one thread. After session_open a run allocates nothing, takes no lock and,
- * with one worker, makes no system call; with more, only futex. Outputs are the same bits for any
- * number of workers.
+ * A session belongs to one thread. After session_open a run allocates nothing, takes no
+ * lock and, with one worker, makes no system call; with more, only futex. Outputs are the
+ * same bits for any number of workers.
  */
 #ifndef EVLA_RUN_SESSION_H
 #define EVLA_RUN_SESSION_H
@@ -19,17 +19,18 @@ typedef struct session_options {
     uint64_t budget;   /* bytes for arenas and states together; 0: no limit */
 } session_options;
 
-/* Plans of one model; graphs that name the same state share it. Weights must have their data. Keeps
- * the plans. States start with their init. */
+/* Plans of one model; graphs that name the same state share it. Weights must have their
+ * data. Keeps the plans. States start with their init. */
 int32_t session_open(ctx *cx, plan *const *plans, int32_t n_plans, const session_options *o,
                      session **out);
 void session_close(session *s);
-/* Runs plan i to the end. After a failure the states it had begun to write are invalid, and runs
- * that read them are refused until they are restored or reset. */
+/* Runs plan i to the end. After a failure the states it had begun to write are invalid, and
+ * runs that read them are refused until they are restored or reset. */
 int32_t session_run(ctx *cx, session *s, int32_t i);
 
-/* Views of the arena, valid until the session closes. Inputs keep what was written between runs
- * (unless the plan consumes them); an output holds until the next run. NULL: nobody reads it. */
+/* Views of the arena, valid until the session closes. Inputs keep what was written between
+ * runs (unless the plan consumes them); an output holds until the next run. NULL: nobody
+ * reads it. */
 evla_tensor *session_input(session *s, int32_t i, int32_t slot);
 const evla_tensor *session_output(const session *s, int32_t i, int32_t slot);
 /* Copies; bytes must be the exact size. */
@@ -37,8 +38,8 @@ int32_t session_set(ctx *cx, session *s, int32_t i, const char *name, const void
                     size_t bytes);
 int32_t session_get(ctx *cx, const session *s, int32_t i, const char *name, void *data,
                     size_t bytes);
-/* Another tensor of the same type in a weight's slot, for this session; borrowed. NULL: the model's
- * own again. */
+/* Another tensor of the same type in a weight's slot, for this session; borrowed. NULL: the
+ * model's own again. */
 int32_t session_swap_weight(ctx *cx, session *s, const char *name, const evla_type *type,
                             const void *data);
 
@@ -50,7 +51,8 @@ int32_t session_reset(ctx *cx, session *s); /* all states to their init, valid *
 int32_t session_snapshot(ctx *cx, const session *s, snapshot **out);
 int32_t session_restore(ctx *cx, session *s, const snapshot *from);
 void snapshot_free(snapshot *p);
-/* A second session over the same plans, with copies of the states and workers of its own. */
+/* A second session over the same plans, with copies of the states and workers of its own.
+ */
 int32_t session_fork(ctx *cx, const session *s, session **out);
 /* States by name and type, in one file, written under a temporary name and renamed. */
 int32_t session_save(ctx *cx, const session *s, const char *path);
@@ -59,7 +61,7 @@ int32_t session_load(ctx *cx, session *s, const char *path);
 /* ---- figures ---- */
 
 profile *session_profile(session *s, int32_t i); /* NULL unless asked for */
-uint64_t session_bytes(const session *s); /* arenas and states */
+uint64_t session_bytes(const session *s);        /* arenas and states */
 int32_t session_workers(const session *s);
 
 #endif
