@@ -190,6 +190,24 @@ static int l_tensor_stats(lua_State *L)
     return 1;
 }
 
+/* t:slice(from, to) -> the entries from..to of the first axis, a view; to: the last. */
+static int l_tensor_slice(lua_State *L)
+{
+    script *s = script_of(L);
+    view *v = luaL_checkudata(L, 1, "evla.tensor");
+    int64_t n = v->t.rank ? v->t.shape[0] : 0;
+    lua_Integer from = luaL_checkinteger(L, 2), to = luaL_optinteger(L, 3, n);
+    if (from < 1 || to > n || to < from - 1)
+        return script_error(L, s, "tensor: slice %lld to %lld is outside 1 to %d",
+                            (long long)from, (long long)to, (int)n);
+    lua_getiuservalue(L, 1, 1);
+    view *part = push_view(L, -1);
+    part->t = v->t;
+    part->t.data[0] = (char *)v->t.data[0] + (from - 1) * v->t.stride[0];
+    part->t.shape[0] = to - from + 1;
+    return 1;
+}
+
 static int push_list(lua_State *L, script *s, const evla_tensor *t, int32_t axis,
                      const char *p)
 {
@@ -510,8 +528,10 @@ void bind_record_open(lua_State *L, script *s)
                                       {"__len", l_tensor_len},
                                       {"__tostring", l_tensor_text},
                                       {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"stats", l_tensor_stats}, {"list", l_tensor_list}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"stats", l_tensor_stats},
+                                       {"list", l_tensor_list},
+                                       {"slice", l_tensor_slice},
+                                       {NULL, NULL}};
     static const luaL_Reg record[] = {
         {"__index", l_record_index}, {"__gc", l_record_gc}, {NULL, NULL}};
     static const luaL_Reg reader[] = {{"__index", l_set_index},
