@@ -208,7 +208,7 @@ static const char *find_folder(arena *a, const char *variable, const char *self,
     return is_folder(first) ? first : second;
 }
 
-static int32_t load_plugins(call *c, const words *w)
+static int32_t load_plugins(call *c, const words *w, int is_doctor)
 {
     ctx *cx = c->cx;
     int32_t st = plugin_add(cx, c->reg, "core", &job_builtin);
@@ -216,6 +216,11 @@ static int32_t load_plugins(call *c, const words *w)
     for (int32_t i = 0; st >= 0 && i < w->n_plugins; i++)
         st = is_folder(w->plugins[i]) ? plugin_load_folder(cx, c->reg, w->plugins[i])
                                       : plugin_load(cx, c->reg, w->plugins[i]);
+    if (st < 0 && is_doctor) { /* the patient need not be well */
+        c->refused = arena_copy(&cx->mem, cx->why);
+        ctx_clear(cx);
+        st = 0;
+    }
     return st < 0 ? st : plugin_seal(cx, c->reg);
 }
 
@@ -261,7 +266,7 @@ static int dispatch(call *c, words *w, const verb *v, int argc, char **argv)
     c->cx->log_level = c->is_quiet     ? EVLA_LOG_ERROR
                        : c->is_verbose ? EVLA_LOG_DEBUG
                                        : EVLA_LOG_INFO;
-    if (load_plugins(c, w) < 0) return call_fail(c);
+    if (load_plugins(c, w, v->run == verb_doctor) < 0) return call_fail(c);
     return v->run(c);
 }
 

@@ -208,6 +208,7 @@ static int push_call(lua_State *L)
     set_text(L, "plugins", realpath(c->plugins, path) ? path : c->plugins);
     set_text(L, "scripts", realpath(c->setup.scripts, path) ? path : c->setup.scripts);
     set_text(L, "out", c->setup.out);
+    set_text(L, "refused", c->refused);
     set_text(L, "here", getcwd(path, sizeof path) ? path : ".");
     lua_createtable(L, c->n_words, 0);
     for (int32_t i = 0; i < c->n_words; i++) {

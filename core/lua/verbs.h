@@ -28,6 +28,7 @@ typedef struct call {
     const char *program; /* path of this executable */
     const char *plugins; /* the folder of plugins that were loaded */
     const char *only;    /* --only JOB */
+    const char *refused; /* doctor: the sentence about a plugin that was refused, or NULL */
     int is_json, is_quiet, is_verbose;
 } call;
 
