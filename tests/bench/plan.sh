@@ -4,12 +4,9 @@ build=$1 work=$2
 try() { # try NAME PROGRAM OPTIONS...
     name=$1 program=$2
     shift 2
-    "$build/evla" run "pipelines/$program.lua" --out "$work/plan" --runs 1 --json "$@" 2>/dev/null |
-        lua5.4 -e 'package.path = "scripts/?.lua;" .. package.path
-            for _, j in ipairs(require("evla.json").decode(io.read("a")).jobs) do
-              local f = j.figures
-              if f.arena_bytes then print(("%-58s %14.4f   <= 1.05"):format("arena / lower bound, " .. arg[1], f.arena_bytes / f.lower_bound_bytes)) end
-            end' "$name"
+    ratio=$("$build/evla" run "pipelines/$program.lua" --out "$work/plan" --runs 1 --json "$@" 2>/dev/null |
+        lua5.4 tests/bench/figure.lua - 's.jobs[2].figures.arena_bytes / s.jobs[2].figures.lower_bound_bytes')
+    printf '%-58s %14s   %s\n' "arena / lower bound, $name" "$ratio" "<= 1.05"
 }
 try "mlp, batch 1" mlp --batch 1
 try "mlp 5 x 100, batch 32" mlp --layers 5 --width 100 --batch 32

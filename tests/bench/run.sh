@@ -8,11 +8,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/evla-bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 evla=$here/$build/evla
 row() { printf '%-58s %14s   %s\n' "$1" "$2" "$3"; }
-figure() { # figure FILE LUA-EXPRESSION over s, the summary
-    lua5.4 -e 'package.path = "scripts/?.lua;" .. package.path
-        local f = assert(io.open(arg[1])); local s = require("evla.json").decode(f:read("a"))
-        local v = load("local s = ... return " .. arg[2])(s); print(type(v) == "number" and string.format("%.4g", v) or v)' "$@"
-}
+figure() { lua5.4 tests/bench/figure.lua "$@"; }
 now() { date +%s.%N; }
 since() { echo "$(now) $1" | awk '{printf "%.3f", $1 - $2}'; }
 
