@@ -1,9 +1,10 @@
 #!/bin/sh
 # bad.t -- every way to be wrong: tests/bad/*.lua, each with the exit code and a part of the sentence
 # that it must give in its first line. No file may crash the engine or take longer than a moment.
-cd "$(dirname "$0")/bad" || exit 1
-build=${EVLA_BUILD:-../../build}
-case $build in /*) ;; *) build=$(cd ../.. && cd "$build" && pwd) ;; esac
+cd "$(dirname "$0")/.." || exit 1
+build=${EVLA_BUILD:-build}
+case $build in /*) ;; *) build=$PWD/$build ;; esac
+cd tests/bad || exit 1
 evla=$build/evla
 [ -x "$evla" ] || { echo "1..0 # SKIP $evla is not built"; exit 0; }
 out=$(mktemp -d)
