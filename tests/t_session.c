@@ -45,8 +45,8 @@ static void test_states(void)
     declare();
     plan *p[3] = {plan_of(k.m->graphs[0]), plan_of(k.m->graphs[1]),
                   plan_of(k.m->graphs[2])};
-    session *s, *f;
-    snapshot *snap;
+    session *s, *f = NULL;
+    snapshot *snap = NULL;
     int valid = 0;
     float ones[4] = {1, 1, 1, 1};
     ok(session_open(&k.cx, p, 3, NULL, &s) == 0, "three graphs in one session");

@@ -4,6 +4,7 @@
  */
 #include "graph.h"
 #include "../registry.h"
+#include "numbers.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,50 +346,6 @@ int32_t graph_const(ctx *cx, graph *g, const evla_type *type, const void *data,
     return add_wire(cx, g, &w, out);
 }
 
-/* Writes a number as the type wants it. 0 when it does not fit. */
-static int put_number(int32_t dtype, const value *v, char *data, int64_t i)
-{
-    int is_int = v->kind == VALUE_INT || v->kind == VALUE_BOOL;
-    if (!is_int && v->kind != VALUE_FLOAT) return 0;
-    double f = is_int ? (double)v->as.i : v->as.f;
-    if (dtype == EVLA_F32) return ((float *)data)[i] = (float)f, 1;
-    if (dtype == EVLA_F64) return ((double *)data)[i] = f, 1;
-    if (!is_int && (f != (double)(int64_t)f || f > 9e15 || f < -9e15)) return 0;
-    int64_t n = is_int ? v->as.i : (int64_t)f;
-    switch (dtype) {
-    case EVLA_I8:
-        return ((int8_t *)data)[i] = (int8_t)n, n == (int8_t)n;
-    case EVLA_I16:
-        return ((int16_t *)data)[i] = (int16_t)n, n == (int16_t)n;
-    case EVLA_I32:
-        return ((int32_t *)data)[i] = (int32_t)n, n == (int32_t)n;
-    case EVLA_I64:
-        return ((int64_t *)data)[i] = n, 1;
-    case EVLA_U8:
-        return ((uint8_t *)data)[i] = (uint8_t)n, n == (uint8_t)n;
-    case EVLA_U16:
-        return ((uint16_t *)data)[i] = (uint16_t)n, n == (uint16_t)n;
-    case EVLA_U32:
-        return ((uint32_t *)data)[i] = (uint32_t)n, n == (uint32_t)n;
-    case EVLA_U64:
-        return ((uint64_t *)data)[i] = (uint64_t)n, n >= 0;
-    case EVLA_BOOL:
-        return ((uint8_t *)data)[i] = n != 0, 1;
-    default:
-        return 0;
-    }
-}
-
-static int flatten(const value *v, const evla_type *t, int32_t axis, char *data,
-                   int64_t *at)
-{
-    if (axis == t->rank) return put_number(t->dtype, v, data, (*at)++);
-    if (v->kind != VALUE_TABLE || v->n_pairs || v->n_items != t->shape[axis]) return 0;
-    for (int32_t i = 0; i < v->n_items; i++)
-        if (!flatten(&v->as.items[i], t, axis + 1, data, at)) return 0;
-    return 1;
-}
-
 int32_t graph_const_value(ctx *cx, graph *g, const char *type, const value *v,
                           const char *where, int32_t *out)
 {
@@ -399,20 +356,15 @@ int32_t graph_const_value(ctx *cx, graph *g, const char *type, const value *v,
                    g->name);
         return st;
     }
-    int64_t bytes = type_bytes(cx->reg, &t), at = 0, n = type_count(&t);
+    int64_t bytes = type_bytes(cx->reg, &t), at = 0;
     arena_place mark = arena_mark(&cx->scratch);
     char *data = bytes < 0 || bytes > 1 << 28
                      ? NULL
                      : arena_push(&cx->scratch, (size_t)bytes + 1, 1);
-    int good = data != NULL;
+    int good = data && numbers_read(v, &t, data, &at);
     if (!data)
         st = fault(cx, EVLA_E_NOMEM, where, "graph %s: a constant of type %s", g->name,
                    type);
-    else if (v->kind != VALUE_TABLE)
-        for (; good && at < n; at++) /* one number for every element */
-            good = put_number(t.dtype, v, data, at);
-    else
-        good = flatten(v, &t, 0, data, &at);
     if (st >= 0 && !good)
         st = fault(cx, EVLA_E_ARG, where,
                    "graph %s: a constant of type %s: want one number, or nested lists of "
@@ -424,36 +376,6 @@ int32_t graph_const_value(ctx *cx, graph *g, const char *type, const value *v,
 }
 
 /* ---- nodes ---- */
-
-int32_t op_ports(const char *text, op_port ports[EVLA_MAX_PORTS])
-{
-    int32_t n = 0;
-    while (*text) {
-        size_t k = strcspn(text, " ");
-        if (k == 0) {
-            text++;
-            continue;
-        }
-        if (n == EVLA_MAX_PORTS || (n && ports[n - 1].variadic)) return -1;
-        char last = text[k - 1];
-        ports[n] = (op_port){text, (int32_t)k - (last == '?' || last == '*'), last == '?',
-                             last == '*'};
-        if (ports[n++].n < 1) return -1;
-        text += k;
-    }
-    return n;
-}
-
-int op_has_input(const evla_op *op, const char *name)
-{
-    op_port ports[EVLA_MAX_PORTS];
-    int32_t n = op_ports(op->inputs, ports);
-    for (int32_t i = 0; i < n; i++)
-        if ((size_t)ports[i].n == strlen(name) &&
-            !memcmp(ports[i].name, name, strlen(name)))
-            return 1;
-    return 0;
-}
 
 /* Puts the arguments where the operator expects them. */
 static int32_t place_args(ctx *cx, const graph *g, node *nd, const graph_arg *args,

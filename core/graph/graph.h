@@ -7,6 +7,7 @@
 #ifndef EVLA_GRAPH_GRAPH_H
 #define EVLA_GRAPH_GRAPH_H
 #include "model.h"
+#include "op.h"
 
 /* All of these refuse duplicate names, wires that do not exist, texts that do not parse. */
 int32_t graph_new(ctx *cx, model *m, const char *name, const char *where, graph **out);
@@ -44,21 +45,5 @@ int32_t graph_output(ctx *cx, graph *g, const char *name, int32_t wire, const ch
 /* What only the whole graph shows: there is an output, symbols have an origin, states'
  * versions form a line. Called by infer_bind. */
 int32_t graph_check(ctx *cx, const graph *g);
-
-/* ---- an operator's ports ---- */
-
-typedef struct op_port {
-    const char *name;
-    int32_t n; /* length of the name */
-    int optional, variadic;
-} op_port;
-
-/* Splits "x w b?" or "xs*". Returns how many, at most EVLA_MAX_PORTS; -1 when the text is
- * bad. */
-int32_t op_ports(const char *text, op_port ports[EVLA_MAX_PORTS]);
-/* 1 when the operator has an input of that name, so that a host can tell inputs from
- * parameters. */
-int op_has_input(const evla_op *op, const char *name);
-static inline const evla_op *op_of(const evla_item *item) { return item->table; }
 
 #endif
