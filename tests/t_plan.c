@@ -6,6 +6,7 @@
 #include "graph/rewrite.h"
 #include "graph/verify.h"
 #include "graph_kit.h"
+#include "run/session.h"
 
 static kit k;
 
@@ -263,6 +264,142 @@ static void test_kernels(void)
        "words of a list");
 }
 
+/* ---- plugins that do not keep their word ---- */
+
+static int32_t nothing_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                             evla_type *out)
+{
+    (void)h, (void)n, (void)in, (void)out;
+    return 0;
+}
+
+static int32_t mute_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                          evla_type *out)
+{
+    (void)h, (void)n, (void)in, (void)out;
+    return EVLA_E_RANGE;
+}
+
+static int32_t wild_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                         evla_work *work)
+{
+    (void)h, (void)m, (void)n;
+    work->n_phases = 9;
+    return 0;
+}
+
+static int32_t huge_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                         evla_work *work)
+{
+    (void)h, (void)m, (void)n;
+    work->n_phases = 1;
+    work->shared_bytes = UINT64_MAX;
+    return 0;
+}
+
+static int32_t blob_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                         evla_work *work)
+{
+    work->blob_bytes = 8;
+    return t_plan(h, m, n, work);
+}
+
+static int32_t bad_prepare(const evla_host *h, const evla_node *n, void *blob)
+{
+    (void)n, (void)blob;
+    return h->fail(h, EVLA_E_RANGE, "no table for this");
+}
+
+static int32_t bad_accepts(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_offer *offer)
+{
+    (void)h, (void)m, (void)n, (void)offer;
+    return EVLA_E_BUG;
+}
+
+/* Plans x -> t_relu with another table for its operator or its kernel. */
+static int refuses(const evla_op *op, const evla_kernel *kernel, int32_t code,
+                   const char *sentence)
+{
+    evla_item items[sizeof t_items / sizeof *t_items];
+    memcpy(items, t_items, sizeof items);
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        if (op && items[i].table == &t_relu_op) items[i].table = op;
+        if (kernel && items[i].table == &t_relu_kernel) items[i].table = kernel;
+    }
+    evla_plugin other = t_plugin;
+    other.items = items;
+    registry reg;
+    registry_init(&reg);
+    plugin_add(&k.cx, &reg, "other.so", &other);
+    plugin_seal(&k.cx, &reg);
+    k.cx.reg = &reg;
+    kit_graph(&k);
+    kit_output(&k, "y", kit_node(&k, "t_relu", NULL, kit_input(&k, "x", "f32[8]"), -1, -1));
+    plan *p = make(NULL);
+    int good = !p && says(&k.cx, code, sentence);
+    plan_drop(p);
+    kit_graph(&k);
+    k.cx.reg = &k.reg;
+    registry_free(&reg);
+    return good;
+}
+
+static void test_bad_plugins(void)
+{
+    evla_op op = t_relu_op;
+    evla_kernel kernel = t_relu_kernel;
+    op.infer = nothing_infer;
+    ok(refuses(&op, NULL, EVLA_E_PLUGIN,
+               "m.lua:5: g/t_relu.0: infer of t_relu left output t_relu.0 without a whole "
+               "type"),
+       "infer that types nothing");
+    op.infer = mute_infer;
+    ok(refuses(&op, NULL, EVLA_E_RANGE, "m.lua:5: g/t_relu.0: out of range"),
+       "infer that fails without a word");
+    kernel.plan = wild_plan;
+    ok(refuses(NULL, &kernel, EVLA_E_PLUGIN,
+               "m.lua:5: g/t_relu.0: kernel t_relu.plain planned 9 phases, 0 shared and 0 "
+               "worker "
+               "bytes; want at most 4 phases, tiles >= 0 and sizes below 2^46"),
+       "a kernel with too many phases");
+    kernel.plan = huge_plan;
+    ok(refuses(
+           NULL, &kernel, EVLA_E_PLUGIN,
+           "m.lua:5: g/t_relu.0: kernel t_relu.plain planned 1 phases, "
+           "18446744073709551615 "
+           "shared and 0 worker bytes; want at most 4 phases, tiles >= 0 and sizes below "
+           "2^46"),
+       "a kernel with endless scratch");
+    kernel.plan = blob_plan;
+    kernel.prepare = bad_prepare;
+    ok(refuses(NULL, &kernel, EVLA_E_RANGE,
+               "m.lua:5: g/t_relu.0: kernel t_relu.plain: no table for this"),
+       "a kernel that cannot prepare");
+    kernel = t_relu_kernel;
+    kernel.accepts = bad_accepts;
+    ok(refuses(NULL, &kernel, EVLA_E_BUG,
+               "m.lua:5: g/t_relu.0: kernel t_relu.plain failed: a mistake of ours"),
+       "a kernel that fails while it is asked");
+    kit_graph(&k);
+    int32_t x = kit_input(&k, "x", "f32[1048576,1048576]");
+    kit_output(&k, "y", kit_node(&k, "t_relu", NULL, x, -1, -1));
+    plan *p = make(NULL);
+    ok(p && p->arena_bytes == (uint64_t)1 << 43,
+       "a plan of 8 TiB holds no data and is fine");
+    session *s;
+    ok(session_open(&k.cx, &p, 1, &(session_options){.budget = 1 << 30}, &s) ==
+           EVLA_E_NOMEM,
+       "a session of it is not");
+    ctx_clear(&k.cx);
+    plan_drop(p);
+    kit_graph(&k);
+    x = kit_input(&k, "x", "f32[1048576,1048576,1048576]");
+    kit_output(&k, "y", kit_node(&k, "t_relu", NULL, x, -1, -1));
+    ok(!make(NULL) && k.cx.code == EVLA_E_SHAPE, "a tensor larger than any memory");
+    ctx_clear(&k.cx);
+}
+
 /* ---- places ---- */
 
 static void test_places(void)
@@ -497,6 +634,7 @@ int main(void)
     test_dead();
     test_fuse();
     test_kernels();
+    test_bad_plugins();
     test_places();
     test_budget();
     test_effects();
