@@ -261,6 +261,8 @@ static int dispatch(call *c, words *w, const verb *v, int argc, char **argv)
     if (!is_folder(c->setup.scripts)) /* a build folder inside a build folder (make san) */
         c->setup.scripts =
             find_folder(a, "EVLA_SCRIPTS", self, "../../scripts", "../scripts");
+    char scripts[PATH_MAX]; /* one spelling, so that messages know the engine's own lines */
+    if (realpath(c->setup.scripts, scripts)) c->setup.scripts = arena_copy(a, scripts);
     c->setup.wants_help = w->wants_help;
     c->setup.is_quiet = c->is_json;
     c->cx->log_level = c->is_quiet     ? EVLA_LOG_ERROR

@@ -8,8 +8,13 @@ local READ_SECONDS, STATS_EPISODES, FRAMES = 4, 8, 8
 
 local function bold(s) return call.colour and "\27[1m" .. s .. "\27[0m" or s end
 
+-- A sentence without the line of ours that passed it on.
+local function plain(why)
+  return (tostring(why):gsub("^[%w_%./-]*evla/[%w_]+%.lua:%d+: ", ""):gsub("^(%w+: )%1", "%1"))
+end
+
 local function fail(code, why)
-  io.stderr:write("evla: " .. tostring(why):gsub("^evla/[%w_]+%.lua:%d+: ", "") .. "\n")
+  io.stderr:write("evla: " .. plain(why) .. "\n")
   return code
 end
 
@@ -141,7 +146,7 @@ local function dataset()
   local picture, why
   if #set > 0 then picture, why = strip(set) end
   if not picture and (call.options.strip or call.options.camera or call.options.episode) then
-    return fail(why:find("^%-%-") and 2 or 3, ("%s: no film strip: %s"):format(path, why:gsub("^evla/[%w_]+%.lua:%d+: ", "")))
+    return fail(why:find("^%-%-") and 2 or 3, ("%s: no film strip: %s"):format(path, plain(why)))
   end
   local middle = lengths[(#lengths + 1) // 2]
   if call.json then
@@ -177,7 +182,7 @@ local function dataset()
   end
   rows_out(rows)
   if picture then print(("\nfilm strip of %s: %s"):format(why, picture))
-  elseif why then print("\nno film strip: " .. why:gsub("^evla/[%w_]+%.lua:%d+: ", "")) end
+  elseif why then print("\nno film strip: " .. plain(why)) end
   return 0
 end
 
