@@ -1,8 +1,8 @@
 /*
  * arena.h -- memory by scope: push, mark, reset. Nothing in it is freed singly.
  *
- * A fixed arena works inside one block that its owner gives it. A growing arena chains blocks from
- * the allocator. Both can be told to run out at a given push, for tests.
+ * A fixed arena works inside one block that its owner gives it. A growing arena chains
+ * blocks from the allocator. Both can be told to run out at a given push, for tests.
  */
 #ifndef EVLA_ARENA_H
 #define EVLA_ARENA_H
@@ -29,7 +29,8 @@ typedef struct arena_place {
 enum { ARENA_ALIGN = 16 };
 
 arena arena_growing(size_t first);
-/* A growing arena that runs out where `other` would: what a test told that one holds for both. */
+/* A growing arena that runs out where `other` would: what a test told that one holds for
+ * both. */
 arena arena_beside(const arena *other, size_t first);
 /* Zeroed memory for n things of a size, or NULL when full or when n * size overflows. */
 void *arena_push(arena *a, size_t n, size_t size);

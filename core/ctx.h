@@ -1,8 +1,9 @@
 /*
- * ctx.h -- statuses and the sentence that explains them; the memory of a run; who may be told.
+ * ctx.h -- statuses and the sentence that explains them; the memory of a run; who may be
+ * told.
  *
- * There is no global state: everything below the command line gets a ctx. The first failure's
- * sentence is kept, since later ones are its echoes.
+ * There is no global state: everything below the command line gets a ctx. The first
+ * failure's sentence is kept, since later ones are its echoes.
  */
 #ifndef EVLA_CTX_H
 #define EVLA_CTX_H
@@ -16,14 +17,14 @@ typedef struct ctx ctx;
 typedef void ctx_log(void *to, int32_t level, const char *line);
 
 struct ctx {
-    int32_t code;       /* first failure since ctx_clear; 0: none */
-    int32_t log_level;  /* EVLA_LOG_*: lines above it are dropped */
-    char why[1024];     /* its sentence */
-    arena mem;          /* lives as long as the ctx */
-    arena scratch;      /* lives as long as a call into a plugin */
+    int32_t code;      /* first failure since ctx_clear; 0: none */
+    int32_t log_level; /* EVLA_LOG_*: lines above it are dropped */
+    char why[1024];    /* its sentence */
+    arena mem;         /* lives as long as the ctx */
+    arena scratch;     /* lives as long as a call into a plugin */
     const registry *reg;
     const atomic_int *stop; /* not 0: the user asked to stop; may be NULL */
-    ctx_log *log;       /* NULL: stderr */
+    ctx_log *log;           /* NULL: stderr */
     void *log_to;
 };
 
@@ -33,12 +34,12 @@ void ctx_init_child(ctx *cx, const ctx *parent);
 void ctx_free(ctx *cx);
 /* Keeps the first sentence; returns code. */
 __attribute__((format(printf, 3, 4))) int32_t ctx_fail(ctx *cx, int32_t code,
-                                                        const char *format, ...);
+                                                       const char *format, ...);
 /* Puts "prefix: " before the sentence kept, for callers that know where it happened. */
 __attribute__((format(printf, 2, 3))) void ctx_prefix(ctx *cx, const char *format, ...);
 void ctx_clear(ctx *cx);
-__attribute__((format(printf, 3, 4))) void ctx_say(ctx *cx, int32_t level, const char *format,
-                                                    ...);
+__attribute__((format(printf, 3, 4))) void ctx_say(ctx *cx, int32_t level,
+                                                   const char *format, ...);
 int ctx_stopping(const ctx *cx);
 /* "out of memory" for EVLA_E_NOMEM, ...; "?" for an unknown code. */
 const char *ctx_code_text(int32_t code);

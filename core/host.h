@@ -1,5 +1,6 @@
 /*
- * host.h -- what the core lends to a plugin for the length of a call: an evla_host over a ctx.
+ * host.h -- what the core lends to a plugin for the length of a call: an evla_host over a
+ * ctx.
  */
 #ifndef EVLA_HOST_H
 #define EVLA_HOST_H

@@ -1,5 +1,6 @@
 /*
- * mem.h -- the allocator behind the arenas: mimalloc, or libc's under sanitizers, which watch that.
+ * mem.h -- the allocator behind the arenas: mimalloc, or libc's under sanitizers, which
+ * watch that.
  */
 #ifndef EVLA_MEM_H
 #define EVLA_MEM_H

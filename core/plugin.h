@@ -8,9 +8,11 @@
 /* Loads every *.so of a folder, in order of name; a missing folder is an error. */
 int32_t plugin_load_folder(ctx *cx, registry *reg, const char *folder);
 int32_t plugin_load(ctx *cx, registry *reg, const char *path);
-/* Adds the items of a table that is part of the program (core's own stages, test doubles). */
+/* Adds the items of a table that is part of the program (core's own stages, test doubles).
+ */
 int32_t plugin_add(ctx *cx, registry *reg, const char *path, const evla_plugin *table);
-/* Sorts, gives number formats their ids, checks that `uses` are there. After the last load. */
+/* Sorts, gives number formats their ids, checks that `uses` are there. After the last load.
+ */
 int32_t plugin_seal(ctx *cx, registry *reg);
 
 #endif

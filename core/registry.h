@@ -1,8 +1,8 @@
 /*
  * registry.h -- the items of an engine's plugins, found by kind and name.
  *
- * A registry belongs to one engine and is immutable once the engine is up. Items of a kind are
- * sorted by name, so nothing depends on the order of loading.
+ * A registry belongs to one engine and is immutable once the engine is up. Items of a kind
+ * are sorted by name, so nothing depends on the order of loading.
  */
 #ifndef EVLA_REGISTRY_H
 #define EVLA_REGISTRY_H
@@ -22,7 +22,8 @@ struct registry {
     int32_t *owners;         /* plugins[owners[i]] brought items[i] */
     int32_t n_items, cap_items;
     dtype_info dtypes[EVLA_DTYPE_FIRST + TENSOR_MAX_DTYPES];
-    int32_t n_dtypes; /* ids in use: C's own below EVLA_DTYPE_FIRST, then the registered ones */
+    int32_t
+        n_dtypes; /* ids in use: C's own below EVLA_DTYPE_FIRST, then the registered ones */
 };
 
 void registry_init(registry *reg);

@@ -1,8 +1,8 @@
 /*
  * tensor.h -- number formats, types written as text, and views of memory.
  *
- * A type as text is `f32[B,3,2*W]`: a number format and extents, each an expression of integers and
- * symbols. A symbol is a capital letter, then letters and digits.
+ * A type as text is `f32[B,3,2*W]`: a number format and extents, each an expression of
+ * integers and symbols. A symbol is a capital letter, then letters and digits.
  */
 #ifndef EVLA_TENSOR_H
 #define EVLA_TENSOR_H
@@ -28,7 +28,8 @@ typedef struct dtype_info {
 
 /* NULL when there is no such id. */
 const dtype_info *dtype_get(const registry *reg, int32_t dtype);
-int32_t dtype_find(const registry *reg, const char *name, size_t n); /* EVLA_NONE when absent */
+int32_t dtype_find(const registry *reg, const char *name,
+                   size_t n); /* EVLA_NONE when absent */
 const char *dtype_name(const registry *reg, int32_t dtype);
 /* Bytes of n elements in a row; -1 for no whole number of blocks or overflow. */
 int64_t dtype_bytes(const registry *reg, int32_t dtype, int64_t n);
@@ -45,7 +46,8 @@ int32_t type_match(ctx *cx, const char *text, const evla_type *type, symbols *s)
 /* "f32[32,7]" in the arena, "?" when memory is out. */
 const char *type_text(const registry *reg, arena *a, const evla_type *t);
 int64_t type_count(const evla_type *t); /* elements; -1 on overflow */
-int64_t type_bytes(const registry *reg, const evla_type *t); /* -1: overflow or partial block */
+int64_t type_bytes(const registry *reg,
+                   const evla_type *t); /* -1: overflow or partial block */
 int type_equal(const evla_type *a, const evla_type *b);
 /* A dense view of memory. */
 evla_tensor tensor_view(const registry *reg, const evla_type *t, void *data);

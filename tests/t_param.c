@@ -3,8 +3,8 @@
  * does not fit. Values are written as JSON; what JSON cannot say (references) is made by
  * hand.
  */
-#include "param.h"
 #include "near.h"
+#include "param.h"
 #include "plugin.h"
 #include "says.h"
 #include <math.h>

@@ -11,7 +11,8 @@
 
 static int tap_count, tap_failed;
 
-__attribute__((format(printf, 2, 3))) static inline int ok(int claim, const char *title, ...)
+__attribute__((format(printf, 2, 3))) static inline int ok(int claim, const char *title,
+                                                           ...)
 {
     va_list ap;
     va_start(ap, title);

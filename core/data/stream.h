@@ -1,9 +1,10 @@
 /*
- * stream.h -- work on numbered things by several threads, put back in order, with back-pressure.
+ * stream.h -- work on numbered things by several threads, put back in order, with
+ * back-pressure.
  *
- * Workers claim indices 0..n-1 and put an outcome for each; one consumer takes the outcomes in
- * order. A worker waits when it would run more than `window` ahead of the consumer, so memory is
- * bounded by the window.
+ * Workers claim indices 0..n-1 and put an outcome for each; one consumer takes the outcomes
+ * in order. A worker waits when it would run more than `window` ahead of the consumer, so
+ * memory is bounded by the window.
  */
 #ifndef EVLA_STREAM_H
 #define EVLA_STREAM_H

@@ -2,8 +2,8 @@
  * job.c -- jobs as a DAG: declaring, ordering, keys, skipping, running. See job.h.
  */
 #include "job.h"
-#include "../near.h"
 #include "../mem.h"
+#include "../near.h"
 #include "../registry.h"
 #include "sha256.h"
 #include "types.h"

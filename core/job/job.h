@@ -1,10 +1,11 @@
 /*
- * job.h -- jobs: what a program declares; checked together, ordered by the values they pass, run
- * once, skipped when nothing that made them has changed.
+ * job.h -- jobs: what a program declares; checked together, ordered by the values they
+ * pass, run once, skipped when nothing that made them has changed.
  *
- * A job's folder is <out>/<program>/<job>/. When it is done, job.json there holds its key, its
- * figures and its result. The key is a digest of its parameters, the keys of the jobs it needs, the
- * core's and the plugins' own bits, the text of every script read, and the content of input files.
+ * A job's folder is <out>/<program>/<job>/. When it is done, job.json there holds its key,
+ * its figures and its result. The key is a digest of its parameters, the keys of the jobs
+ * it needs, the core's and the plugins' own bits, the text of every script read, and the
+ * content of input files.
  */
 #ifndef EVLA_JOB_H
 #define EVLA_JOB_H
@@ -23,10 +24,11 @@ typedef struct job_type {
     int32_t n_params;
     uint32_t params_size;
     int32_t has_graphs; /* 1: operators and kernels are part of what it makes */
-    /* Everything that can be known before any job has run: types, shapes, files, budgets. */
+    /* Everything that can be known before any job has run: types, shapes, files, budgets.
+     */
     int32_t (*check)(ctx *cx, job *j);
-    /* Does the work in j->folder, which exists; a partial earlier run of the same key may have left
-     * things there. Fills j->figures. */
+    /* Does the work in j->folder, which exists; a partial earlier run of the same key may
+     * have left things there. Fills j->figures. */
     int32_t (*run)(ctx *cx, job *j);
 } job_type;
 
@@ -36,9 +38,9 @@ struct job {
     program *in;
     const job_type *type;
     const char *name;
-    const char *where;  /* "coffee.lua:12" */
-    value given;        /* parameters as declared */
-    void *params;       /* the same, filled */
+    const char *where; /* "coffee.lua:12" */
+    value given;       /* parameters as declared */
+    void *params;      /* the same, filled */
     job **needs;
     int32_t n_needs;
     job_state state;
@@ -47,23 +49,25 @@ struct job {
     evla_value result;  /* what other jobs see; path is set before the first check */
     value figures;      /* VALUE_TABLE for summary.json */
     double seconds;
-    void *checked;      /* what check leaves for run */
+    void *checked; /* what check leaves for run */
 };
 
-/* Progress of the job that runs, for a terminal or a log. done of total; total 0: not known. */
-typedef void job_progress(void *to, const job *j, int64_t done, int64_t total, const char *text);
+/* Progress of the job that runs, for a terminal or a log. done of total; total 0: not
+ * known. */
+typedef void job_progress(void *to, const job *j, int64_t done, int64_t total,
+                          const char *text);
 
 struct program {
     ctx *cx;
-    const char *name;    /* "coffee" */
-    const char *out;     /* absolute: <out>/<name> */
-    job **jobs;          /* in order of declaration */
+    const char *name; /* "coffee" */
+    const char *out;  /* absolute: <out>/<name> */
+    job **jobs;       /* in order of declaration */
     int32_t n_jobs, cap_jobs;
     const char *sources; /* digest of every script text read */
     value options;       /* what evla.options declared and the command line gave */
     job_progress *progress;
     void *progress_to;
-    int32_t workers;     /* 0: one per processor */
+    int32_t workers; /* 0: one per processor */
 };
 
 program *program_new(ctx *cx, const char *name, const char *out);
@@ -74,12 +78,13 @@ const job_type *const *job_types(int32_t *n);
 /* Declares a job and checks its parameters. given is copied. NULL: ctx has the sentence. */
 job *job_declare(program *p, const char *type, const char *name, const value *given,
                  const char *where);
-/* Orders jobs (a cycle is refused by naming it), computes keys, checks every job; all mistakes are
- * collected: one sentence per line in *report (NULL when there is none). */
+/* Orders jobs (a cycle is refused by naming it), computes keys, checks every job; all
+ * mistakes are collected: one sentence per line in *report (NULL when there is none). */
 int32_t program_check(program *p, const char **report);
 /* Runs what is not up to date. `only` names one job and what it needs; NULL: all. */
 int32_t program_run(program *p, const char *only);
-/* {"program":..., "jobs":[{name,type,state,key,seconds,figures}]} for summary and --json. */
+/* {"program":..., "jobs":[{name,type,state,key,seconds,figures}]} for summary and --json.
+ */
 const char *program_summary(program *p, arena *a);
 
 /* ---- for job types ---- */

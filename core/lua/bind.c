@@ -5,8 +5,8 @@
  * evla.stage.hdf5 { path = "x.hdf5" } is: kind table, item, call. Parameters are checked at
  * once, so that the sentence names the user's line.
  */
-#include "../registry.h"
 #include "../near.h"
+#include "../registry.h"
 #include "script.h"
 #include <limits.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /*
- * bind_engine.c -- what scripts of the engine see of the engine: its plugins and their items.
+ * bind_engine.c -- what scripts of the engine see of the engine: its plugins and their
+ * items.
  */
 #include "../registry.h"
 #include "script.h"
@@ -11,7 +12,8 @@ static void set_text(lua_State *L, const char *name, const char *text)
     lua_setfield(L, -2, name);
 }
 
-/* plugins() -> { { id, version, license, path, items = { { kind, name, doc, params }... } }... } */
+/* plugins() -> { { id, version, license, path, items = { { kind, name, doc, params }... }
+ * }... } */
 static int l_plugins(lua_State *L)
 {
     script *s = script_of(L);

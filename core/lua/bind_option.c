@@ -4,8 +4,8 @@
  * The same declarations serve model files ("params"). Values come from the command line as
  * text, or from a table; the sentence about a wrong one is the parameter machinery's.
  */
-#include "../param.h"
 #include "../near.h"
+#include "../param.h"
 #include "script.h"
 #include <stdio.h>
 #include <stdlib.h>

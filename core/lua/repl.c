@@ -3,8 +3,8 @@
  *
  * Reads: lines.  Runs: each complete chunk under the host's memory cap and deadline; Ctrl-C
  * interrupts it. What a chunk means, how values look, help and completion are Lua
- * (scripts/evla/repl.lua), called here by name. Everything that touches Lua runs inside a protected
- * call, so no input can take the process down.
+ * (scripts/evla/repl.lua), called here by name. Everything that touches Lua runs inside a
+ * protected call, so no input can take the process down.
  */
 #include "../mem.h"
 #include "../registry.h"
@@ -39,17 +39,19 @@ typedef struct repl {
 
 /* ---- Ctrl-C ---- */
 
-/* The handler's: a press while a line runs interrupts it; a line that does not listen is left by
- * the third. */
+/* The handler's: a press while a line runs interrupts it; a line that does not listen is
+ * left by the third. */
 static atomic_int is_running, n_presses, has_new_size;
 
 static void on_interrupt(int sig)
 {
-    static const char last[] = "\nevla: the line does not listen, so this leaves; what was typed "
-                               "is in the history\n";
+    static const char last[] =
+        "\nevla: the line does not listen, so this leaves; what was typed "
+        "is in the history\n";
     (void)sig;
     atomic_store(&deadline_interrupted, 1);
-    if (!atomic_load(&is_running) || atomic_fetch_add(&n_presses, 1) + 1 < LEAVE_AFTER) return;
+    if (!atomic_load(&is_running) || atomic_fetch_add(&n_presses, 1) + 1 < LEAVE_AFTER)
+        return;
     if (write(STDERR_FILENO, last, sizeof last - 1) < 0) {
     }
     _exit(EXIT_STOPPED);
@@ -268,15 +270,17 @@ static int evaluate(repl *r, int is_last)
 
 static wchar_t *prompt(EditLine *el)
 {
-    static wchar_t first[] = L"\1\033[36m\1evla>\1\033[0m\1 ", more[] = L"\1\033[36m\1   ..\1\033[0m\1 ",
-                   plain_first[] = L"evla> ", plain_more[] = L"   .. ";
+    static wchar_t first[] = L"\1\033[36m\1evla>\1\033[0m\1 ",
+                   more[] = L"\1\033[36m\1   ..\1\033[0m\1 ", plain_first[] = L"evla> ",
+                   plain_more[] = L"   .. ";
     repl *r = NULL;
     el_wget(el, EL_CLIENTDATA, &r);
     if (!r || !r->has_colour) return r && r->n_pieces ? plain_more : plain_first;
     return r->n_pieces ? more : first;
 }
 
-/* One character. Ctrl-C is let in only while this waits, so that no press falls between two reads. */
+/* One character. Ctrl-C is let in only while this waits, so that no press falls between two
+ * reads. */
 static int read_char(EditLine *el, wchar_t *out)
 {
     mbstate_t state;
@@ -313,7 +317,8 @@ static const wchar_t *read_line(EditLine *el, int *n)
     return line;
 }
 
-/* A paste arrives between ESC[200~ and ESC[201~ and becomes part of the line, newlines included. */
+/* A paste arrives between ESC[200~ and ESC[201~ and becomes part of the line, newlines
+ * included. */
 static unsigned char on_paste(EditLine *el, wint_t key)
 {
     static const wchar_t end[] = L"\033[201~";
@@ -344,7 +349,8 @@ static unsigned char on_paste(EditLine *el, wint_t key)
     return put < 0 ? CC_ERROR : CC_REFRESH;
 }
 
-/* Tab: repl.lua gets everything up to the cursor and answers what to insert and what to list. */
+/* Tab: repl.lua gets everything up to the cursor and answers what to insert and what to
+ * list. */
 static unsigned char on_tab(EditLine *el, wint_t key)
 {
     repl *r = NULL;
@@ -389,11 +395,11 @@ static unsigned char on_tab(EditLine *el, wint_t key)
 static void bind_keys(EditLine *el)
 {
     static const wchar_t *const keys[][2] = {
-        {L"\t", L"evla-complete"},        {L"\033[200~", L"evla-paste"},
-        {L"^R", L"em-inc-search-prev"},   {L"\033[1;5C", L"em-next-word"},
-        {L"\033[1;5D", L"ed-prev-word"},  {L"\033[3~", L"ed-delete-next-char"},
-        {L"\033[H", L"ed-move-to-beg"},   {L"\033[F", L"ed-move-to-end"},
-        {L"\033[1~", L"ed-move-to-beg"},  {L"\033[4~", L"ed-move-to-end"},
+        {L"\t", L"evla-complete"},       {L"\033[200~", L"evla-paste"},
+        {L"^R", L"em-inc-search-prev"},  {L"\033[1;5C", L"em-next-word"},
+        {L"\033[1;5D", L"ed-prev-word"}, {L"\033[3~", L"ed-delete-next-char"},
+        {L"\033[H", L"ed-move-to-beg"},  {L"\033[F", L"ed-move-to-end"},
+        {L"\033[1~", L"ed-move-to-beg"}, {L"\033[4~", L"ed-move-to-end"},
         {L"^W", L"ed-delete-prev-word"}};
     el_wset(el, EL_ADDFN, L"evla-complete", L"completes names and parameters", on_tab);
     el_wset(el, EL_ADDFN, L"evla-paste", L"takes a paste as it is", on_paste);
@@ -406,8 +412,8 @@ static void find_history_file(repl *r)
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     char folder[PATH_MAX - 16];
     int n = state && *state == '/' ? snprintf(folder, sizeof folder, "%s/evla", state)
-            : home && *home       ? snprintf(folder, sizeof folder, "%s/.local/state/evla", home)
-                                  : 0;
+            : home && *home ? snprintf(folder, sizeof folder, "%s/.local/state/evla", home)
+                            : 0;
     if (n <= 0 || n >= (int)sizeof folder) return;
     if (folder_make(r->c->cx, folder) == 0)
         snprintf(r->history_file, sizeof r->history_file, "%s/history", folder);
@@ -450,10 +456,7 @@ static void close_editor(repl *r)
 
 /* ---- reading ---- */
 
-static int is_blank(const char *text)
-{
-    return text[strspn(text, " \t\r\n")] == 0;
-}
+static int is_blank(const char *text) { return text[strspn(text, " \t\r\n")] == 0; }
 
 /* One line was added to the chunk. */
 static void take_line(repl *r, int is_last)
@@ -518,7 +521,8 @@ static void read_pipe(repl *r)
 
 /* ---- the verb ---- */
 
-/* The type that the engine gave a value, "evla.tensor", whatever its metatable shows to scripts. */
+/* The type that the engine gave a value, "evla.tensor", whatever its metatable shows to
+ * scripts. */
 static int name_of(lua_State *L)
 {
     lua_settop(L, 1);
@@ -599,7 +603,8 @@ int verb_repl(call *c)
     if (open_language(&r) < 0)
         code = call_fail(c);
     else {
-        if (is_terminal && !c->is_quiet && ask(&r, "banner", "", 0, 0) < 0) tell_failure(&r);
+        if (is_terminal && !c->is_quiet && ask(&r, "banner", "", 0, 0) < 0)
+            tell_failure(&r);
         if (c->file && ask(&r, "open", c->file, strlen(c->file), 0) < 0) tell_failure(&r);
         fflush(stdout);
         r.has_failed = r.has_failed && !is_terminal;

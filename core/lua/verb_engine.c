@@ -1,9 +1,9 @@
 /*
- * verb_engine.c -- evla plugins, inspect, new, doctor: one script of the engine each, given what only
- * C can find out.
+ * verb_engine.c -- evla plugins, inspect, new, doctor: one script of the engine each, given
+ * what only C can find out.
  *
- * The scripts (scripts/evla/{plugins,inspect,new,doctor}.lua) get one table `call` and return the
- * exit code. Not here: what is printed.
+ * The scripts (scripts/evla/{plugins,inspect,new,doctor}.lua) get one table `call` and
+ * return the exit code. Not here: what is printed.
  */
 #include "../graph/model.h"
 #include "../graph/save.h"
@@ -42,7 +42,9 @@ static int l_exists(lua_State *L)
 {
     struct stat st;
     if (stat(luaL_checkstring(L, 1), &st) < 0) return 0;
-    lua_pushstring(L, S_ISREG(st.st_mode) ? "file" : S_ISDIR(st.st_mode) ? "folder" : "other");
+    lua_pushstring(L, S_ISREG(st.st_mode)   ? "file"
+                      : S_ISDIR(st.st_mode) ? "folder"
+                                            : "other");
     return 1;
 }
 
@@ -171,9 +173,9 @@ static int l_model(lua_State *L)
         arena_place mark = arena_mark(&s->cx->scratch);
         lua_createtable(L, 0, 3);
         set_text(L, "name", w->name);
-        set_text(L, "type", w->type.rank >= 0
-                                ? type_text(s->cx->reg, &s->cx->scratch, &w->type)
-                                : w->type_text);
+        set_text(L, "type",
+                 w->type.rank >= 0 ? type_text(s->cx->reg, &s->cx->scratch, &w->type)
+                                   : w->type_text);
         set_number(L, "bytes",
                    w->type.rank >= 0 ? (double)type_bytes(s->cx->reg, &w->type) : 0);
         lua_rawseti(L, -2, i + 1);
@@ -195,9 +197,9 @@ static int l_model(lua_State *L)
 
 static int push_call(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"exists", l_exists},   {"library", l_library},
-                                         {"disk", l_disk},       {"machine", l_machine},
-                                         {"model", l_model},     {"names", l_folder_names},
+    static const luaL_Reg functions[] = {{"exists", l_exists}, {"library", l_library},
+                                         {"disk", l_disk},     {"machine", l_machine},
+                                         {"model", l_model},   {"names", l_folder_names},
                                          {NULL, NULL}};
     const call *c = lua_touserdata(L, 1);
     char path[PATH_MAX];

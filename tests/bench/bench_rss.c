@@ -1,6 +1,6 @@
 /*
- * bench_rss.c -- what the engine itself costs: resident memory with the operators loaded, before
- * any weights. Prints the growth over the bare process and the whole.
+ * bench_rss.c -- what the engine itself costs: resident memory with the operators loaded,
+ * before any weights. Prints the growth over the bare process and the whole.
  */
 #include "evla/evla.h"
 #include <stdio.h>
@@ -25,7 +25,8 @@ int main(int argc, char **argv)
     evla_engine *e = NULL;
     if (evla_engine_new(&o, &e) < 0) return fprintf(stderr, "%s\n", evla_why(e)), 1;
     long after = status_kb("VmRSS:");
-    printf("{\"rss_bytes\":%ld,\"engine_bytes\":%ld}\n", after * 1024, (after - before) * 1024);
+    printf("{\"rss_bytes\":%ld,\"engine_bytes\":%ld}\n", after * 1024,
+           (after - before) * 1024);
     evla_engine_free(e);
     return 0;
 }

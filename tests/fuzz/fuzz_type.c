@@ -3,8 +3,8 @@
  *
  * A type that parses prints as text that parses to the same type; a refusal has a sentence.
  */
-#include "param.h"
 #include "near.h"
+#include "param.h"
 #include "registry.h"
 #include <math.h>
 #include <stdlib.h>
