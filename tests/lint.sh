@@ -11,8 +11,9 @@ if command -v clang-format >/dev/null; then
 else echo "format: skipped, clang-format is not installed"; fi
 for cc in gcc clang; do
     if command -v $cc >/dev/null; then
-        make -s -j"$(nproc)" CC=$cc B=build/lint-$cc OPT=-O1 all tests || fail=1
-        echo "$cc: no warnings in the build" 
+        if make -s -j"$(nproc)" CC=$cc B=build/lint-$cc OPT=-O1 all tests; then
+            echo "$cc: no warnings in the build"
+        else fail=1; fi
     else echo "$cc: skipped, not installed"; fi
 done
 if command -v cppcheck >/dev/null; then

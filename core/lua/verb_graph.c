@@ -196,7 +196,7 @@ static const char *fallback(looking *l, const plan *p, const plan_step *s)
         pick other;
         plan_options only = {.kernels = all[i]->name, .n_workers = p->n_workers};
         if (all[i] == s->item ||
-            strcmp(((const evla_kernel *)all[i]->table)->op, s->node.op))
+            strcmp(((const evla_kernel *)all[i]->table)->op, s->node.op) != 0)
             continue;
         int32_t st = choose_kernel(l->cx, &only, &s->node, 1, &other);
         ctx_clear(l->cx);
