@@ -40,7 +40,8 @@ class Terminal:
         if self.pid == 0:
             os.chdir(home)
             os.environ.update({"HOME": home, "TERM": "xterm", "LC_ALL": "C.UTF-8", **env})
-            os.environ.pop("XDG_STATE_HOME", None)
+            if "XDG_STATE_HOME" not in env:
+                os.environ.pop("XDG_STATE_HOME", None)
             os.execv(evla, [evla, "repl", *words])
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         self.seen = ""
@@ -157,6 +158,20 @@ def in_terminal(home):
             lambda: (t.type("\033[200~n = 0\r" + "n = n + 1\r" * 300 + "\033[201~"), time.sleep(0.3), t.line("", None), t.line("n", r"\n300\n")) and None)
     t.type("exit\r")
     ok(t.leave() == 0, "exit leaves, too")
+
+    state = os.path.join(home, "state")
+    t = Terminal(home, XDG_STATE_HOME=state)
+    t.until(r"evla> $")
+    t.line("'kept in a folder of its own'", r"folder of its own")
+    t.type("('a'):rep(40):find(('a-'):rep(40) .. 'b')\r")
+    time.sleep(0.3)
+    for _ in range(3):
+        t.type("\x03")
+        time.sleep(0.2)
+    attempt("a line that hides in a pattern is left by the third Ctrl-C", lambda: t.until(r"does not listen.*history", 5) and None)
+    ok(t.leave() == 130, "with 130")
+    with open(os.path.join(state, "evla", "history")) as f:
+        ok("rep(40)" in f.read(), "and that line is in the history of XDG_STATE_HOME")
 
 
 def raw(home):
