@@ -480,7 +480,6 @@ static void read_terminal(repl *r)
                 fputs("^C\n", stdout);
                 fflush(stdout);
                 drop_text(r);
-                el_wset(r->el, EL_REFRESH);
                 continue;
             }
             if (r->n_pieces) { /* Ctrl-D in the middle of a chunk gives it up */
