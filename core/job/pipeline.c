@@ -132,6 +132,14 @@ static int32_t describe(pipe_run *p)
     return 0;
 }
 
+/* Results stay below the job's folder. */
+static int leaves(const char *path)
+{
+    for (const char *p = path; p; p = strchr(p, '/'), p = p ? p + 1 : NULL)
+        if (!strncmp(p, "..", 2) && (p[2] == '/' || !p[2])) return 1;
+    return path[0] == '/';
+}
+
 /* The sink's first path parameter names what other jobs read. */
 static int32_t name_result(pipe_run *p)
 {
@@ -143,8 +151,13 @@ static int32_t name_result(pipe_run *p)
         if (q->type != EVLA_P_PATH) continue;
         const char *path = *(const char *const *)((const char *)sink->params + q->offset);
         if (!path) continue;
-        p->j->result.path =
-            path[0] == '/' ? path : arena_text(&p->cx->mem, "%s/%s", p->j->folder, path);
+        if (leaves(path))
+            return ctx_fail(
+                p->cx, EVLA_E_ARG,
+                "stage.%s: %s: want a name below the job's folder, got \"%.200s\"; "
+                "--out moves the folder",
+                sink->item->name, q->name, path);
+        p->j->result.path = arena_text(&p->cx->mem, "%s/%s", p->j->folder, path);
         return p->j->result.path ? 0 : ctx_fail(p->cx, EVLA_E_NOMEM, "%s", path);
     }
     return 0;

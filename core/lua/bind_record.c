@@ -31,6 +31,7 @@ static int throw_set(lua_State *L, script *s, set *r, const char *what)
     char why[sizeof r->cx.why];
     memcpy(why, r->cx.why, sizeof why);
     ctx_clear(&r->cx);
+    if (strstr(why, what)) return script_error(L, s, "%s", why); /* it says so itself */
     return script_error(L, s, "%s: %s", what, *why ? why : "it cannot be read");
 }
 
