@@ -57,4 +57,11 @@ with tempfile.TemporaryDirectory(prefix="evla-transformer-") as work:
             f = json.load(f)["figures"]
         tap.ok(f["arena_bytes"] <= 1.05 * f["lower_bound_bytes"],
                f"its arena, {f['arena_bytes']} bytes, is within 1.05x of the lower bound, {f['lower_bound_bytes']}")
+    last = ["run", "pipelines/transformer.lua", "--out", out, "--runs", "1", "--batch", "3", "--steps", "7", "--layers", "2", "--json"]
+    states = []
+    for kernels in ("", "", "ops"):
+        env = dict(os.environ, EVLA_KERNEL=kernels) if kernels else {k: v for k, v in os.environ.items() if k != "EVLA_KERNEL"}
+        done = subprocess.run([evla, *last], cwd=root, capture_output=True, text=True, env=env)
+        states.append({j["name"]: j["state"] for j in json.loads(done.stdout)["jobs"]}["run"])
+    tap.ok(states[1] == "skipped" and states[2] == "done", f"other kernels make the job run again, the same ones do not {states}")
 tap.done()

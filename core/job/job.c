@@ -9,6 +9,7 @@
 #include "types.h"
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -208,6 +209,22 @@ static void key_items(keying *k, const value *v)
         key_items(k, &v->pairs[i].v);
 }
 
+/* What the processor can do decides which code a library runs, and so the last bits; so
+ * does a choice of kernels. */
+static void key_machine(keying *k)
+{
+    char line[8192];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "flags", 5) || !strncmp(line, "Features", 8)) {
+            key_text(k, line);
+            break;
+        }
+    if (f) fclose(f);
+    const char *kernels = getenv("EVLA_KERNEL");
+    key_text(k, kernels ? kernels : "");
+}
+
 static int32_t make_key(job *j)
 {
     ctx *cx = j->in->cx;
@@ -222,6 +239,7 @@ static int32_t make_key(job *j)
     const char *options = value_print(&cx->scratch, &j->in->options, NULL);
     key_text(&k, options ? options : "");
     key_file(&k, "/proc/self/exe");
+    key_machine(&k);
     key_items(&k, &j->given);
     key_inputs(&k, j->type->params, j->type->n_params, j->params);
     if (j->type->has_graphs) /* any operator or kernel may be part of the result */
