@@ -27,7 +27,7 @@ static const verb verbs[] = {
     {"run", "FILE.lua [--OPTION VALUE]...", "declare, check and run a program", "evla run pipelines/coffee.lua --episodes 8", verb_run, 1},
     {"check", "FILE.lua [--OPTION VALUE]...", "declare and check it; nothing runs", "evla check pipelines/coffee.lua", verb_check, 1},
     {"repl", "[FILE.lua]", "the same objects, one line at a time", "evla repl", verb_repl, 0},
-    {"plugins", "[NAME]", "what is loaded, with parameters", "evla plugins hdf5", verb_plugins, 0},
+    {"plugins", "[NAME]", "what is loaded, with parameters", "evla plugins ops", verb_plugins, 0},
     {"ops", "FILE", "operator, chosen kernel and fallback of every node", "evla ops out/mlp/mlp/mlp.evla", verb_ops, 1},
     {"show", "FILE", "draw its graphs and their arenas as SVG", "evla show out/mlp/mlp/mlp.evla", verb_show, 1},
     {"inspect", "FILE", "what a dataset or model holds", "evla inspect out/coffee/demos/demos.hdf5", verb_inspect, 1},

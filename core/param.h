@@ -9,7 +9,7 @@
 
 typedef struct param_site {
     const char *where;      /* "coffee.lua:31", or NULL */
-    const char *what;       /* "stage.hdf5" */
+    const char *what;       /* "stage.rollout" */
     const symbols *symbols; /* for sizes in shapes; NULL: none are known */
     int32_t lenient; /* 1: unknown symbols count as 1 (a check before they are bound) */
     /* Finds what a VALUE parameter refers to: the job's result. NULL: refs hold evla_value.

@@ -2,7 +2,7 @@
  * bind.c -- what a script sees of the registry: one table per kind, one constructor per
  * item, choices with checked parameters.
  *
- * evla.stage.hdf5 { path = "x.hdf5" } is: kind table, item, call. Parameters are checked at
+ * evla.stage.rollout { episodes = 8 } is: kind table, item, call. Parameters are checked at
  * once, so that the sentence names the user's line.
  */
 #include "../near.h"
