@@ -223,7 +223,7 @@ typedef struct evla_plugin {
     uint32_t size;    /* sizeof(evla_plugin) */
     uint32_t built;   /* EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR of the header it was built with */
     uint32_t needs;   /* the oldest ABI it works with */
-    const char *id;   /* "evla.nf4"; the file is nf4.so */
+    const char *id;   /* "evla.brisk"; the file is brisk.so */
     const char *version;
     const char *license;
     const evla_item *items;
@@ -303,7 +303,7 @@ typedef struct evla_op {
 typedef struct evla_machine {
     uint32_t size;
     int32_t n_workers;
-    const char *name;     /* "portable", later "avx512", ... */
+    const char *name;     /* "portable", or what a plugin names */
     const char *features; /* blank-separated */
 } evla_machine;
 
