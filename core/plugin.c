@@ -40,13 +40,19 @@ static const slot required[] = {
     SLOT(EVLA_BODY, evla_body, close), SLOT(EVLA_BODY, evla_body, reset),
     SLOT(EVLA_BODY, evla_body, observe), SLOT(EVLA_BODY, evla_body, act),
     SLOT(EVLA_BODY, evla_body, save), SLOT(EVLA_BODY, evla_body, restore),
+    SLOT(EVLA_SCENE, evla_scene, describe), SLOT(EVLA_SCENE, evla_scene, open),
+    SLOT(EVLA_SCENE, evla_scene, close), SLOT(EVLA_SCENE, evla_scene, reset),
+    SLOT(EVLA_SCENE, evla_scene, observe), SLOT(EVLA_SCENE, evla_scene, judge),
+    SLOT(EVLA_SCENE, evla_scene, explain), SLOT(EVLA_SCENE, evla_scene, view),
+    SLOT(EVLA_SCENE, evla_scene, event), SLOT(EVLA_SCENE, evla_scene, replay),
     {EVLA_SERVICE, "size", 0, sizeof(uint32_t)},
 };
 #undef SLOT
 static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_OP, sizeof(evla_op)}, {EVLA_KERNEL, sizeof(evla_kernel)},
     {EVLA_DTYPE, sizeof(evla_dtype)}, {EVLA_STAGE, sizeof(evla_stage)},
-    {EVLA_BODY, sizeof(evla_body)}, {EVLA_SERVICE, sizeof(uint32_t)},
+    {EVLA_BODY, sizeof(evla_body)}, {EVLA_SCENE, sizeof(evla_scene)},
+    {EVLA_SERVICE, sizeof(uint32_t)},
 };
 // clang-format on
 

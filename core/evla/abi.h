@@ -199,6 +199,7 @@ struct evla_host {
 #define EVLA_DTYPE "evla.dtype/0"
 #define EVLA_STAGE "evla.stage/0"
 #define EVLA_BODY "evla.body/0"
+#define EVLA_SCENE "evla.scene/0"
 #define EVLA_SERVICE "evla.service/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
@@ -507,6 +508,98 @@ typedef struct evla_body {
     /* The teacher's action in the current state, from nothing but that state. NULL: no teacher. */
     int32_t (*expert)(const evla_host *h, void *self, float *action);
 } evla_body;
+
+/* ---- scenes: evla.scene ------------------------------------------------------------------- */
+
+/* What becomes of a proposed action. */
+// clang-format off
+enum {
+    EVLA_ALLOW   = 0, /* carried out as proposed */
+    EVLA_REPLACE = 1, /* a nearby action is carried out instead */
+    EVLA_VETO    = 2  /* nothing of it is carried out: the body brakes and holds */
+};
+// clang-format on
+
+/* What a scene wants and what it can say. Names are registered as text, blank-separated: number or
+ * bit i elsewhere is name i here. */
+typedef struct evla_scene_info {
+    uint32_t size;
+    int32_t n_wants;
+    const char *const *wants; /* n_wants channels of the body, by name */
+    const char *classes;      /* of nodes: "object fixture gripper" */
+    const char *relations;    /* between two nodes: "contact on held" */
+    const char *rules;        /* what verdicts refer to; at most 64 */
+    const char *facts;        /* bits of evla_verdict.facts; at most 64 */
+    uint64_t event_bytes;     /* of one event, see evla_scene.event */
+    int32_t max_nodes;
+    int32_t reserved;
+} evla_scene_info;
+
+/* A scene as tensors, for whoever draws or stores it. Valid until the next call. */
+typedef struct evla_scene_view {
+    uint32_t size;
+    int32_t n_nodes;
+    int32_t n_relations;
+    int32_t n_words;           /* 64-bit words of a row of `relation` */
+    const char *const *names;  /* [n_nodes] */
+    const float *pose;         /* [n_nodes,7] x y z in metres, quaternion w x y z, world frame */
+    const int32_t *node_class; /* [n_nodes] index into evla_scene_info.classes */
+    const uint64_t *relation;  /* [n_relations,n_words] bit i * n_nodes + j: from node i to node j */
+    double time;               /* of the observation it stands for */
+} evla_scene_view;
+
+/* What a policy would like to do in this tick. */
+typedef struct evla_proposal {
+    uint32_t size;
+    int32_t n_action;
+    const float *action; /* n_action floats, possibly not finite; NULL: none came in time */
+    double slow_age;     /* s since the observation behind the slowest result that the action used;
+                            0: it used this tick's only */
+} evla_proposal;
+
+/* The answer, with what it takes to say why. */
+typedef struct evla_verdict {
+    uint32_t size;
+    int32_t kind;        /* EVLA_ALLOW, ... */
+    int32_t rule;        /* the one that decided; -1: none */
+    int32_t node[2];     /* what it is about, numbers as in the view; -1: nothing */
+    int32_t reserved;
+    uint64_t facts;      /* all facts of this tick */
+    uint64_t rules;      /* bit per rule that had a say in this tick */
+    double found, bound; /* the quantity that decided and its bound, in the rule's unit */
+} evla_verdict;
+
+/* Builds a scene graph from what a body observes and judges actions by it. One instance is used by
+ * one thread at a time. reset, observe, judge, event and replay neither allocate, lock nor make
+ * system calls. Same calls, same bits: a log of events replays to the same verdicts. */
+typedef struct evla_scene {
+    uint32_t size;
+    uint32_t reserved;
+    /* Refuses a body that lacks a channel it wants, naming it. */
+    int32_t (*describe)(const evla_host *h, const void *params, const evla_body_info *body,
+                        evla_scene_info *out);
+    int32_t (*open)(const evla_host *h, const void *params, const evla_body_info *body,
+                    void **self);
+    void (*close)(const evla_host *h, void *self);
+    /* Forgets everything. instruction: the episode's sentence; the goal behind it is not told. */
+    int32_t (*reset)(const evla_host *h, void *self, const char *instruction);
+    /* This tick's samples in the order of `wants`, dense; NULL: that one did not come. Once per
+     * control tick, before judge. time: s since reset. */
+    int32_t (*observe)(const evla_host *h, void *self, const void *const *samples, double time);
+    /* Writes the action to carry out (n_action floats, always finite and within the body's range).
+     * Never fails because of what is proposed. */
+    int32_t (*judge)(const evla_host *h, void *self, const evla_proposal *p, float *action,
+                     evla_verdict *out);
+    /* One sentence that says why, at most bytes - 1 long. Not for the tick thread. */
+    int32_t (*explain)(const evla_host *h, void *self, const evla_verdict *v, char *text,
+                       uint64_t bytes);
+    int32_t (*view)(const evla_host *h, void *self, evla_scene_view *out);
+    /* The tick just judged, what was observed and proposed, as event_bytes bytes; and the same tick
+     * again in an instance that was reset with the same instruction and replayed all before. */
+    int32_t (*event)(const evla_host *h, void *self, void *out);
+    int32_t (*replay)(const evla_host *h, void *self, const void *event, float *action,
+                      evla_verdict *out);
+} evla_scene;
 
 /* ---- services: evla.service --------------------------------------------------------------- */
 
