@@ -77,7 +77,7 @@ class Runner:
         return repr(v) if isinstance(v, float) else str(v)
 
     def run(self, op, *inputs, tails=(), kernel=None, label=None, infer=False, **params):
-        """The output, or Refused. Python ints and floats are f32 scalars, None is absent."""
+        """The output (a list where there are several), or Refused. Python ints and floats are f32 scalars, None is absent."""
         self.line(f"node {op} {label or 'test/' + op + '.0'}")
         if kernel:
             self.line(f"kernel {kernel}")
@@ -102,6 +102,10 @@ class Runner:
             raise SystemExit(f"Bail out! op_runner died on {op}")
         if head[0] == "fail":
             raise Refused(int(head[1]), head[2].strip())
+        answers = [self.output(infer) for _ in range(int(head[1]))]
+        return answers[0] if len(answers) == 1 else answers
+
+    def output(self, infer):
         name, _, *shape = self.p.stdout.readline().decode().split()
         shape = [int(n) for n in shape]
         if infer:

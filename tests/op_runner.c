@@ -234,7 +234,7 @@ static int32_t infer(node_case *c, evla_node *n)
     const evla_op *op = c->op->table;
     *n = (evla_node){.size = sizeof *n,
                      .n_in = c->n_in,
-                     .n_out = 1,
+                     .n_out = 1 + !!strchr(op->outputs, ' '),
                      .n_tail = c->n_tail,
                      .op = c->op->name,
                      .label = c->label,
@@ -243,7 +243,7 @@ static int32_t infer(node_case *c, evla_node *n)
                      .tail = c->tail};
     static const void *const values[PORTS];
     n->value = values;
-    c->out[0] = (evla_type){.rank = -1};
+    c->out[0] = c->out[1] = (evla_type){.rank = -1};
     int32_t st = op->infer(&host.table, n, c->in, c->out);
     for (int32_t i = 0; st == 0 && i < c->n_in; i++)
         if (c->expect[i].rank >= 0 && memcmp(&c->in[i], &c->expect[i], sizeof c->in[i]))

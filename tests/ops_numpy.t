@@ -496,6 +496,74 @@ for name in ("max_pool2d", "avg_pool2d"):
             c.see(ops.run(name, x, kernel_size=k, padding=p, **more), want, bound, f"{shape}")
     c.done(f"{name}: strides and padding")
 
+# ---- eight-bit codes ----
+
+
+def codes(x, s):
+    """as ops.h says, in f32: numpy's f32 division rounds as C's, and rint to nearest even"""
+    v = x / s
+    return np.where(np.isnan(v), 0, np.clip(np.rint(v), -127, 127)).astype(np.int8)
+
+
+c = Close(tap)
+rows = np.concatenate([normal(40, 33), normal(5, 33, scale=1e30), normal(5, 33, scale=1e-44), np.zeros((2, 33), f4)])
+rows[3, 5], rows[4, 0], rows[6, 32] = np.nan, np.inf, -np.inf
+ties = np.arange(-260, 261).astype(f4) / 2  # with scale 1: halves go to the even neighbour
+for x in (rows, normal(9, 1), normal(7), normal(2, 3, 5), normal(0, 4), normal(3, 0), normal(2, 20000), -np.abs(normal(3, 16))):
+    most = np.abs(x).max(-1, keepdims=True, initial=0)
+    s = (np.where(np.isfinite(most), most, np.nan).astype(f4) / f4(127))
+    s = np.where(s == 0, f4(1), s).astype(f4)
+    q, got = ops.run("quantize", x)
+    c.exact(got, s, f"scale of {x.shape}")
+    c.exact(q, codes(x, s), f"codes of {x.shape}")
+    for scale in (f4(0.02), f4(1), f4(1e-3)):
+        q, got = ops.run("quantize", x, np.asarray(scale))
+        c.exact(got, np.asarray(scale), f"given scale, {x.shape}")
+        c.exact(q, codes(x, scale), f"codes of {x.shape} with a given scale")
+q, s = ops.run("quantize", ties, np.asarray(f4(1)))
+c.exact(q, codes(ties, f4(1)), "ties")
+c.done("quantize: per row and with a given scale, ties, NaN, Inf, zeros, subnormals")
+for shape in ((5, 40), (64,), (3, 2, 9)):
+    x = normal(*shape)
+    q, s = ops.run("quantize", x)
+    c = Close(tap)
+    c.see(ops.run("dequantize", q, s), x, s.astype(f8) / 2 * (1 + 128 * U), f"{shape}")
+    c.done(f"what quantize makes of {list(shape)}, dequantize brings back within half a step", "half a scale")
+
+c = Close(tap)
+for shape, scale in (((4, 6), (4, 1)), ((4, 6), ()), ((4, 6), (6,)), ((2, 3, 5), (2, 3, 1)), ((2, 3, 5), (3, 1)), ((0, 3), (1,)),
+                     ((20000,), ()), ((), ()), ((3, 9000), (3, 1))):
+    q, s = np.asarray(ints(-128, 128, *shape, dtype=np.int8)), np.asarray(normal(*scale))
+    c.exact(ops.run("dequantize", q, s), np.asarray(q.astype(f4) * s), f"{shape} {scale}")
+c.done("dequantize multiplies by a scale that broadcasts")
+
+c = Close(tap)
+for shape, out in (((1, 9), 7), ((5, 16), 64), ((17, 33), 65), ((3, 4, 8), 3), ((8,), 5), ((2, 1), 1), ((0, 4), 3), ((2, 0), 4),
+                   ((1, 5000), 6), ((33, 512), 130), ((1, 131071), 2)):
+    q, w, b = ints(-127, 128, *shape, dtype=np.int8), ints(-127, 128, out, shape[-1], dtype=np.int8), normal(out)
+    if shape[-1] == 131071:
+        q[:], w[:] = 127, 127  # the largest sum there is
+    total = q.astype(np.int64) @ w.astype(np.int64).T
+    ws = np.abs(normal(out, 1))
+    for qs, bias in itertools.product((np.abs(normal(*shape[:-1], 1)), np.asarray(f4(0.037))), (None, b, Weight(b))):
+        want = total.astype(np.int32).astype(f4) * (qs * ws[:, 0])
+        want = want + b if bias is not None else want
+        y = ops.run("quantized_linear", q, qs, w, ws, *([] if bias is None else [bias]))
+        c.exact(y, want.astype(f4), f"{shape} {out}")
+c.done("quantized_linear: exact sums, scaled and added to in f32 in the order of ops.h")
+c = Close(tap)
+for shape, out in (((9, 40), 70), ((13,), 6)):
+    q, w, b = ints(-127, 128, *shape, dtype=np.int8), ints(-127, 128, out, shape[-1], dtype=np.int8), normal(out)
+    qs, ws, full = np.abs(normal(*shape[:-1], 1)), np.abs(normal(out, 1)), normal(*shape[:-1], out)
+    for chain, bias in itertools.product(([("relu",)], [("gelu", -1, 0, {"approximate": "tanh"})], [("mul", 5, 1), ("silu",), ("add", 5, 0)]), (b, None)):
+        y = ops.run("quantized_linear", q, qs, w, ws, bias)
+        for t in chain:
+            operand = [full] if len(t) > 1 and t[1] >= 0 else []
+            pair = [y] + operand
+            y = ops.run(t[0], *(pair[::-1] if len(t) > 2 and t[2] else pair), **(t[3] if len(t) > 3 else {}))
+        c.exact(ops.run("quantized_linear", q, qs, w, ws, bias, full, tails=chain), y, f"{shape} {chain}")
+c.done("tails of quantized_linear have the bits of the operators alone")
+
 # ---- refusals: a code, the node's name and what was found ----
 
 E_ARG, E_SHAPE, E_DTYPE, E_RANGE, E_MISSING = -1, -2, -3, -5, -9
@@ -591,5 +659,20 @@ refuse(E_ARG, ["groups 2", "f32[1,3,5,5]"], "conv2d", z((1, 3, 5, 5), f4), z((4,
 refuse(E_SHAPE, ["7 x 7", "f32[1,3,5,5]"], "conv2d", z((1, 3, 5, 5), f4), z((4, 3, 7, 7), f4))
 refuse(E_ARG, ["stride"], "conv2d", z((1, 3, 5, 5), f4), z((4, 3, 3, 3), f4), stride=[0])
 refuse(E_ARG, ["padding"], "max_pool2d", z((1, 3, 5, 5), f4), kernel_size=[2], padding=[2])
+i1 = np.int8
+refuse(E_DTYPE, ["i32[2,3]", "f32"], "quantize", z((2, 3), np.int32))
+refuse(E_SHAPE, ["f32", "[...,D]"], "quantize", z((), f4))
+refuse(E_SHAPE, ["f32[2,1]", "scalar"], "quantize", z((2, 3), f4), z((2, 1), f4))
+refuse(E_DTYPE, ["f32[2,3]", "i8"], "dequantize", z((2, 3), f4), z((), f4))
+refuse(E_SHAPE, ["f32[3,1]", "i8[2,3]"], "dequantize", z((2, 3), i1), z((3, 1), f4))
+refuse(E_SHAPE, ["f32[4,2,3]", "i8[2,3]"], "dequantize", z((2, 3), i1), z((4, 2, 3), f4))
+refuse(E_DTYPE, ["q is f32[2,3]"], "quantized_linear", z((2, 3), f4), z((2, 1), f4), z((4, 3), i1), z((4, 1), f4))
+refuse(E_DTYPE, ["w is f32[4,3]"], "quantized_linear", z((2, 3), i1), z((2, 1), f4), z((4, 3), f4), z((4, 1), f4))
+refuse(E_SHAPE, ["w is i8[4,5]", "i8[2,3]"], "quantized_linear", z((2, 3), i1), z((2, 1), f4), z((4, 5), i1), z((4, 1), f4))
+refuse(E_SHAPE, ["qs is f32[2]", "f32[2,1]"], "quantized_linear", z((2, 3), i1), z(2, f4), z((4, 3), i1), z((4, 1), f4))
+refuse(E_SHAPE, ["ws is f32[4]", "f32[4,1]"], "quantized_linear", z((2, 3), i1), z((2, 1), f4), z((4, 3), i1), z(4, f4))
+refuse(E_SHAPE, ["f32[3]", "f32[4]"], "quantized_linear", z((2, 3), i1), z((2, 1), f4), z((4, 3), i1), z((4, 1), f4), z(3, f4))
+refuse(E_SHAPE, ["131072", "131071"], "quantized_linear", z((1, 131072), i1), z((), f4), z((1, 131072), i1), z((1, 1), f4))
+refuse(E_ARG, ["input w has no type"], "quantized_linear", z((2, 3), i1), z((), f4), Weight(z((4, 3), f4)), z((4, 1), f4))
 tap.ok(ops.finish() == 0, "the runner ends well")
 tap.done()

@@ -19,7 +19,7 @@
 #include "abi.h"
 
 // clang-format off
-enum { EVLA_OPS_VERSION = 1 }; /* counts up when operators or fields are added */
+enum { EVLA_OPS_VERSION = 2 }; /* counts up when operators or fields are added */
 
 /* ---- matrices --------------------------------------------------------------------------------
  *
@@ -215,6 +215,23 @@ typedef struct evla_pool2d_params {
     int32_t count_include_pad; /* avg_pool2d: 1: padding counts in the divisor */
     int32_t reserved;
 } evla_pool2d_params;
+
+/* ---- eight-bit codes ---------------------------------------------------------------------------
+ *
+ * Symmetric: a code stands for code * scale. Every f32 operation below is rounded by itself, to
+ * nearest even, in the order written (no FMA), so all kernels give the same bits. No parameters.
+ *
+ * q i8[...,D], s f32 = quantize(x f32[...,D], scale f32[]?)
+ *   q = clamp(nearest_even(x / s), -127, 127), and 0 where x / s is NaN.
+ *   Without scale, dynamic: s is f32[...,1], max|row| / 127, or 1 where that is 0 (rows of zeros). A
+ *   row that holds NaN or Inf has s = NaN and codes 0, so that what is made of it is NaN as well.
+ *   With scale, static: s is that same scalar; it should be finite and > 0.
+ * x f32[...] = dequantize(q i8[...], scale f32)      scale broadcasts to q; x = q * scale
+ * y f32[...,out] = quantized_linear(q i8[...,in], qs f32, w i8[out,in], ws f32[out,1], b f32[out]?)
+ *   y = (float)sum * (qs * ws) + b with sum = q w^T, an exact i32; qs is a scalar or [...,1].
+ *   in is at most EVLA_QUANTIZED_MAX, so that no sum leaves 32 bits. Tails as on linear.
+ * Source: Jacob et al. 2018, eq. 1 and section 2.2, with zero points of 0. */
+enum { EVLA_QUANTIZED_MAX = 131071 };
 // clang-format on
 
 #endif

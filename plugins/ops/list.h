@@ -18,7 +18,7 @@
     X(softmax) X(log_softmax) X(rms_norm) X(layer_norm) OPS_REDUCE(X) \
     X(reshape) X(transpose) X(broadcast) X(concat) X(slice) X(gather) X(embedding) X(scatter_add) \
     X(one_hot) X(fill) X(assign) X(attention) X(gru_cell) OPS_LOSS(X) X(cross_entropy) \
-    X(conv2d) X(max_pool2d) X(avg_pool2d)
+    X(conv2d) X(max_pool2d) X(avg_pool2d) X(quantize) X(dequantize) X(quantized_linear)
 // clang-format on
 
 #define X(id)                                                                              \

@@ -147,6 +147,9 @@ static const evla_item items[] = {
     WITH(conv2d, conv2d_params, evla_conv2d_params, "two-dimensional convolution of [N,C,H,W]"),
     WITH(max_pool2d, max_pool2d_params, evla_pool2d_params, "largest value under a window"),
     WITH(avg_pool2d, avg_pool2d_params, evla_pool2d_params, "mean value under a window"),
+    PLAIN(quantize, "eight-bit codes and their scale, per row or given"),
+    PLAIN(dequantize, "codes times their scale"),
+    PLAIN(quantized_linear, "linear on eight-bit codes, summed exactly"),
 };
 // clang-format on
 
