@@ -277,10 +277,32 @@ typedef struct evla_node {
 // clang-format off
 enum {
     EVLA_PURE    = 0, /* same inputs, same outputs */
-    EVLA_WRITES  = 1, /* writes its first input, a state; the output is its new version, in place */
+    EVLA_WRITES  = 1, /* writes its first n_writes inputs, states; output i is the new version of
+                         input i, in place */
     EVLA_ORDERED = 2  /* keeps its place among other ordered nodes */
 };
 // clang-format on
+
+/* What an operator is asked when gradients are built: given a node and the gradients that reach
+ * its outputs, the nodes that compute the gradients of its inputs. Values are numbers ("wires"). */
+typedef struct evla_grad evla_grad;
+struct evla_grad {
+    uint32_t size;
+    int32_t reserved;
+    void *self;              /* the core's */
+    const evla_node *node;   /* with types of inputs and outputs */
+    const int32_t *in;       /* n_in wires; -1 where absent */
+    const int32_t *out;      /* n_out wires; they may be read again */
+    const int32_t *d_out;    /* n_out wires; -1: no gradient reaches this output, it counts as 0 */
+    const int32_t *wanted;   /* n_in; 1: the gradient of this input is wanted */
+    int32_t *d_in;           /* n_in; the answers: wires of the inputs' types; left at -1: 0 */
+    /* Appends a node and infers its types. params is the operator's struct, copied; lists and texts
+     * inside it are not: they are constants, or from host->hold. in may hold -1 where an input is
+     * absent; out receives n_out wires. A node whose inputs are constants is computed at once. */
+    int32_t (*emit)(const evla_host *h, evla_grad *g, const char *op, const void *params,
+                    const int32_t *in, int32_t n_in, int32_t *out, int32_t n_out);
+    int32_t (*type)(const evla_host *h, const evla_grad *g, int32_t wire, evla_type *out);
+};
 
 /* An operator: what it means, not how it is computed. */
 typedef struct evla_op {
@@ -297,7 +319,11 @@ typedef struct evla_op {
     /* Floating-point operations of one run; NULL: none worth counting. */
     double (*cost)(const evla_node *n);
     int32_t elementwise; /* 1: out[i] depends on in[.][i] only (with broadcasting): may be a tail */
-    int32_t reserved;
+    int32_t n_writes;    /* EVLA_WRITES: how many inputs are written; 0 counts as 1 */
+    /* Emits the nodes of the derivative and fills g->d_in where wanted. NULL: not differentiable,
+     * refused by name when a gradient has to flow through. Integer and bool inputs are never
+     * wanted. Called when a gradient reaches at least one output. */
+    int32_t (*grad)(const evla_host *h, evla_grad *g);
 } evla_op;
 
 /* A machine that graphs are planned for. Instruction sets are names the core does not know. */
