@@ -45,6 +45,9 @@ static const slot required[] = {
     SLOT(EVLA_SCENE, evla_scene, observe), SLOT(EVLA_SCENE, evla_scene, judge),
     SLOT(EVLA_SCENE, evla_scene, explain), SLOT(EVLA_SCENE, evla_scene, view),
     SLOT(EVLA_SCENE, evla_scene, event), SLOT(EVLA_SCENE, evla_scene, replay),
+    SLOT(EVLA_QUANT, evla_quant, describe), SLOT(EVLA_QUANT, evla_quant, open),
+    SLOT(EVLA_QUANT, evla_quant, close), SLOT(EVLA_QUANT, evla_quant, observe),
+    SLOT(EVLA_QUANT, evla_quant, encode),
     {EVLA_SERVICE, "size", 0, sizeof(uint32_t)},
 };
 #undef SLOT
@@ -52,7 +55,7 @@ static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_OP, sizeof(evla_op)}, {EVLA_KERNEL, sizeof(evla_kernel)},
     {EVLA_DTYPE, sizeof(evla_dtype)}, {EVLA_STAGE, sizeof(evla_stage)},
     {EVLA_BODY, sizeof(evla_body)}, {EVLA_SCENE, sizeof(evla_scene)},
-    {EVLA_SERVICE, sizeof(uint32_t)},
+    {EVLA_QUANT, sizeof(evla_quant)}, {EVLA_SERVICE, sizeof(uint32_t)},
 };
 // clang-format on
 

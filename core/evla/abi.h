@@ -200,6 +200,7 @@ struct evla_host {
 #define EVLA_STAGE "evla.stage/0"
 #define EVLA_BODY "evla.body/0"
 #define EVLA_SCENE "evla.scene/0"
+#define EVLA_QUANT "evla.quant/0"
 #define EVLA_SERVICE "evla.service/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
@@ -626,6 +627,48 @@ typedef struct evla_scene {
     int32_t (*replay)(const evla_host *h, void *self, const void *event, float *action,
                       evla_verdict *out);
 } evla_scene;
+
+/* ---- quantisers: evla.quant --------------------------------------------------------------- */
+
+/* What becomes of one weight: planes of codes and what belongs to them, and the operators that read
+ * them. Each plane is a weight of the new model, called NAME.suffix.
+ *   a linear       y = linear(acts..., planes..., b?), where acts... are the outputs of
+ *                  activation(x, scale?), made once for all linears that read the same x; without
+ *                  an activation operator, x itself
+ *   a table's row  decode(rows of planes...), f32; every plane's first extent is then the table's */
+typedef struct evla_quant_layout {
+    uint32_t size;
+    int32_t n_planes;       /* 1 to EVLA_MAX_PLANES */
+    const char *suffix[4];  /* "codes", "scale" */
+    evla_type plane[4];
+    const char *linear;
+    const char *activation; /* NULL: none */
+    const char *decode;     /* NULL: tables stay as they are */
+    int32_t calibrates;     /* 1: observe must see what the linears read */
+    int32_t reserved;
+} evla_quant_layout;
+
+/* Chooses codes. One object per weight, used by one thread; several live side by side. */
+typedef struct evla_quant {
+    uint32_t size;
+    uint32_t reserved;
+    /* The layout of a weight f32[out,in]. EVLA_E_MISSING when it must stay as it is; what host->fail
+     * was told is then the reason that people see, and no mistake. */
+    int32_t (*describe)(const evla_host *h, const void *params, const evla_type *weight,
+                        evla_quant_layout *out);
+    int32_t (*open)(const evla_host *h, const void *params, const evla_type *weight, void **self);
+    /* Always called after open, also after failures. */
+    void (*close)(const evla_host *h, void *self);
+    /* Calibration: rows of what a linear with this weight reads, x[rows,in]. Their order and how they
+     * are cut into batches does not matter. EVLA_E_RANGE on NaN or Inf. */
+    int32_t (*observe)(const evla_host *h, void *self, const float *x, int64_t rows);
+    /* w[out,in] into the planes, dense, each written in full. *scale is the activations' static one,
+     * 0: none. EVLA_E_RANGE on NaN or Inf in w; EVLA_E_STATE when calibration saw nothing. */
+    int32_t (*encode)(const evla_host *h, void *self, const float *w, void *const *planes,
+                      float *scale);
+    /* Optional: a JSON object with figures for the scorecard, valid until close. */
+    const char *(*report)(const evla_host *h, void *self);
+} evla_quant;
 
 /* ---- services: evla.service --------------------------------------------------------------- */
 

@@ -1,0 +1,3 @@
+# nearbyintf becomes one instruction where there is one.
+int8_CFLAGS := -fno-math-errno -fno-trapping-math
+int8_LIBS   := -lm
