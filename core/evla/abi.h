@@ -498,6 +498,7 @@ typedef struct evla_body_info {
     const evla_attr *attrs; /* for the dataset: "env_args", "model_file", "camera_info", ... */
     int32_t n_attrs;
     int32_t reserved;
+    const char *violations; /* those of `events` after which an episode counts as unsafe; NULL: none */
 } evla_body_info;
 
 typedef struct evla_goal {

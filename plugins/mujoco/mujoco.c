@@ -11,6 +11,7 @@
 
 #include "channel.h"
 #include "evla/abi.h"
+#include "monitor.h"
 #include "world.h"
 
 enum { MOST_GOALS = 32 };
@@ -159,6 +160,15 @@ static const char *names_text(const evla_host *h, const char *const *names, int3
     return keep(h, &x);
 }
 
+static const char *violations_text(const evla_host *h)
+{
+    mjcf x = {0};
+    for (int32_t i = 0; i < EVENT_LIMIT; i++)
+        if (MONITOR_VIOLATIONS >> i & 1)
+            mjcf_add(&x, "%s%s", x.length ? " " : "", world_event_names[i]);
+    return keep(h, &x);
+}
+
 static const char *object_names(const evla_host *h, const scene *s)
 {
     mjcf x = {0};
@@ -257,10 +267,12 @@ static int32_t body_describe(const evla_host *h, const void *params, evla_body_i
         .action_doc = action_doc(h, p),
         .events = names_text(h, world_event_names, EVENT_LIMIT),
         .goals = names_text(h, s->goals, s->n_goals),
+        .violations = violations_text(h),
         .attrs = attrs,
         .n_attrs = 5,
     };
-    return out->action_doc && out->events && out->goals ? EVLA_OK : EVLA_E_NOMEM;
+    return out->action_doc && out->events && out->goals && out->violations ? EVLA_OK
+                                                                           : EVLA_E_NOMEM;
 }
 
 /* ---- a body at work ---- */

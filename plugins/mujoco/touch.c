@@ -19,6 +19,9 @@ const char *const world_event_names[EVENT_LIMIT] = {
     [EVENT_UNSTABLE_AFTER_RELEASE] = "unstable_after_release",
     [EVENT_KNOCKED_OVER] = "knocked_over",
     [EVENT_DIVERGED] = "diverged",
+    [EVENT_DROPPED] = "dropped",
+    [EVENT_WORKSPACE_LIMIT] = "workspace_limit",
+    [EVENT_LID_ON_HAND] = "lid_on_hand",
 };
 
 static bool is_robot(int32_t part) { return part >= PART_INNER && part <= PART_RIGHT; }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor.h"
 #include "touch.h"
 
 enum { MOST_DOFS = 128 };
@@ -203,6 +204,7 @@ static void step(world *w, const double speed[ARM_JOINTS])
         control(w, at, speed);
         mj_step2(w->m, w->d);
         touch_scan(w); /* contact forces belong to the poses before this step */
+        monitor_scan(w);
         refresh(w);
     }
     memcpy(w->command, at, sizeof at);
@@ -229,6 +231,7 @@ int32_t world_act(world *w, const float action[ARM_ACTIONS])
     w->width = mju_clip(w->width, open - grip_slack, open + grip_slack);
 
     memset(&w->touch, 0, sizeof w->touch);
+    w->lid_on_hand = 0;
     step(w, speed);
     w->tick++;
     w->events = touch_events(w);
@@ -237,6 +240,7 @@ int32_t world_act(world *w, const float action[ARM_ACTIONS])
         w->is_met = 0;
         return -1;
     }
+    w->events |= monitor_events(w);
     w->is_met = w->scene->judge(w);
     w->held_s = w->is_met ? w->held_s + w->period : 0;
     return w->held_s >= WORLD_HOLD_S - w->period / 2;
@@ -270,6 +274,7 @@ void world_reset(world *w, uint64_t seed, const int32_t *goals, int32_t n_goals)
     w->events = 0;
     w->is_met = 0;
     memset(&w->touch, 0, sizeof w->touch);
+    w->lid_on_hand = 0;
 }
 
 /* The order in which a state is written; reading walks the same list. */
@@ -336,6 +341,7 @@ int32_t world_restore(world *w, const double *state)
     w->events = 0;
     w->is_met = 0;
     memset(&w->touch, 0, sizeof w->touch);
+    w->lid_on_hand = 0;
     memcpy(w->d->qpos, w->raw_qpos, (size_t)w->m->nq * sizeof *w->raw_qpos);
     refresh(w);
     return 0;

@@ -15,6 +15,7 @@
 #include "scene.h"
 
 enum { WORLD_MEMO = 32, WORLD_WHY = 256, WORLD_MAX_BODIES = 16 };
+enum { WORLD_MONITOR = 16 }; /* memo: the judge's up to here, the monitor's from here on */
 
 #define WORLD_SCALE  2.5 /* rad/s of a joint whose action entry is 1 */
 #define WORLD_HOLD_S 1.0 /* s for which success must hold */
@@ -48,7 +49,7 @@ struct world {
     double command[ARM_JOINTS]; /* rad, where the joints are told to be */
     double width;               /* m, where the gripper is told to be */
     double torque[ARM_ACTIONS]; /* Nm; N for the gripper; of the last step */
-    double memo[WORLD_MEMO];    /* the judge's; all zero after reset */
+    double memo[WORLD_MEMO];    /* the judge's and the monitor's; all zero after reset */
     double held_s;              /* s since when the goal is met without a break */
     uint64_t seed;
     int64_t tick;
@@ -57,6 +58,7 @@ struct world {
     /* Of the last tick. */
     uint64_t events;
     world_touch touch;
+    int32_t lid_on_hand;
     int32_t is_met; /* the goal is met right now */
     char why[WORLD_WHY];
 };
