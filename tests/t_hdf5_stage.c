@@ -404,6 +404,17 @@ static void parallel(stage_host *s)
     host_clear(s);
     ok(fr->read(&s->h, f, 12, "actions", 0, 1, rows, sizeof rows) == EVLA_E_RANGE,
        "frames: a record past the end is refused: %s", s->why);
+    host_clear(s);
+    evla_attr attr = {0};
+    ok(fr->attr(&s->h, f, 7, "instruction", &attr) == 0 && attr.type == EVLA_ATTR_TEXT &&
+           !strcmp(attr.text, "pick up the mug, take 7"),
+       "frames: a record's attribute");
+    ok(fr->attr(&s->h, f, 7, "env_args", &attr) == 0 && attr.text[0],
+       "frames: an attribute of the whole file stands for every record");
+    ok(fr->attr(&s->h, f, 7, "weather", &attr) == EVLA_E_MISSING && !s->code,
+       "frames: a missing attribute is no failure");
+    ok(fr->attr(&s->h, f, 12, "seed", &attr) == EVLA_E_RANGE,
+       "frames: an attribute of a record past the end is refused: %s", s->why);
     fr->close(&s->h, f);
     int64_t n_train, n_valid;
     void *v = NULL;

@@ -723,6 +723,10 @@ typedef struct evla_frames_service {
      * what they take. [any thread] */
     int32_t (*read)(const evla_host *h, void *self, int64_t i, const char *field, int64_t first,
                     int64_t n, void *out, uint64_t out_bytes);
+    /* An attribute of record i ("instruction"), or of the whole file when the record has none of
+     * that name; its text is valid until close. EVLA_E_MISSING, without host->fail, when neither
+     * has one. [any thread] */
+    int32_t (*attr)(const evla_host *h, void *self, int64_t i, const char *name, evla_attr *out);
 } evla_frames_service;
 
 #endif

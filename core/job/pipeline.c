@@ -67,6 +67,7 @@ typedef struct pipe {
     arena hold; /* what stages keep while they are open */
     step steps[MOST_STAGES];
     int32_t n_steps, n_workers;
+    int is_described;
     int32_t in_order; /* first step that runs on the consuming thread */
     int64_t n;
     stream *stream;
@@ -129,7 +130,14 @@ static int32_t describe(pipe_run *p)
         if (!s->out.fields && i)
             s->out = p->steps[i - 1].out; /* a sink need not repeat it */
     }
+    p->is_described = 1;
     return 0;
+}
+
+const evla_schema *job_pipeline_schema(const job *j)
+{
+    const pipe_run *p = j->type == &job_pipeline ? j->checked : NULL;
+    return p && p->is_described ? &p->steps[p->n_steps - 1].out : NULL;
 }
 
 /* Results stay below the job's folder. */

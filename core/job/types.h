@@ -6,9 +6,17 @@
 #include "../graph/model.h"
 #include "job.h"
 
-extern const job_type job_pipeline, job_model, job_apply;
+extern const job_type job_pipeline, job_dataset, job_model, job_apply;
 
-#define JOB_TYPES &job_pipeline, &job_model, &job_apply
+#define JOB_TYPES &job_pipeline, &job_dataset, &job_model, &job_apply
+
+/* ---- pipeline.c, dataset.c: episodes ---- */
+
+/* What the records of a pipeline look like behind its last stage; NULL: no pipeline, or its
+ * check found a mistake. */
+const evla_schema *job_pipeline_schema(const job *j);
+/* The file of a job of type "dataset", which is there; NULL: another type. */
+const char *job_dataset_path(const job *j);
 
 /* ---- job_model.c: what other job types and the host need ---- */
 

@@ -67,6 +67,20 @@ static int32_t fr_read(const evla_host *h, void *self, int64_t i, const char *na
     return reader_rows(h, self, i, f, first, n, out);
 }
 
+static int32_t fr_attr(const evla_host *h, void *self, int64_t i, const char *name,
+                       evla_attr *out)
+{
+    const reader_demo *d;
+    int32_t n, st = reader_get(h, self, i, &d);
+    if (st) return st;
+    for (int32_t k = 0; k < d->n_attrs; k++)
+        if (!strcmp(d->attrs[k].name, name)) return *out = d->attrs[k], EVLA_OK;
+    const evla_attr *all = reader_attrs(self, &n);
+    for (int32_t k = 0; k < n; k++)
+        if (!strcmp(all[k].name, name)) return *out = all[k], EVLA_OK;
+    return EVLA_E_MISSING;
+}
+
 const evla_frames_service frames_service = {
     .size = sizeof frames_service,
     .open = fr_open,
@@ -74,4 +88,5 @@ const evla_frames_service frames_service = {
     .count = fr_count,
     .type = fr_type,
     .read = fr_read,
+    .attr = fr_attr,
 };
