@@ -98,7 +98,7 @@ static void test_episode(void)
         n_bad += n <= 0;
         most = n > most ? n : most;
     }
-    ok(n_bad == 0 && info.n_channels == 11 + 4, "all %d channel types can be read",
+    ok(n_bad == 0 && info.n_channels == 13 + 4, "all %d channel types can be read",
        info.n_channels);
     ok(strstr(attr_of(&info, "model_file"), "</mujoco>") &&
            strstr(attr_of(&info, "env_args"), "\"env_kwargs\"") &&

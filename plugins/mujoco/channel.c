@@ -22,6 +22,8 @@ enum {
     OBJECT_POSE,
     LID_ANGLE,
     GOAL,
+    SENSED_POSE,
+    SENSED_AGE,
     PLAIN, /* how many of the above */
     RGB = PLAIN,
     DEPTH,
@@ -48,6 +50,9 @@ static const struct {
                      "x y z and quaternion w x y z per row, rows named by object_names"},
     [LID_ANGLE] = {"obs/lid_angle", "f32[1]", "rad", "0 closed, 2.05 open"},
     [GOAL] = {"obs/goal", "f32[N]", "", "one at the goal's index, zero elsewhere"},
+    [SENSED_POSE] = {"obs/sensed_pose", "f32[N,7]", "m",
+                     "obs/object_pose as the sensor's newest reading tells it"},
+    [SENSED_AGE] = {"obs/sensed_age", "f32[1]", "s", "since that reading was taken"},
 };
 
 static const char *hold_text(const evla_host *h, const char *text)
@@ -146,7 +151,7 @@ int32_t channel_make(const evla_host *h, const scene *s, double control_hz,
         char type[32];
         if (k == LID_ANGLE && !s->hinge) continue;
         int32_t n = k == GOAL ? s->n_goals : n_described(s);
-        if (k == OBJECT_POSE)
+        if (k == OBJECT_POSE || k == SENSED_POSE)
             snprintf(type, sizeof type, "f32[%d,7]", n);
         else if (k == GOAL)
             snprintf(type, sizeof type, "f32[%d]", n);
@@ -236,7 +241,8 @@ static void object_poses(const world *w, float *out)
 }
 
 int32_t channel_sample(const evla_host *h, const channel_list *list, int32_t i,
-                       const world *w, eye *eyes, uint64_t now, void *out)
+                       const world *w, const sensor *sensed, eye *eyes, uint64_t now,
+                       void *out)
 {
     if (i < 0 || i >= list->n)
         return h->fail(h, EVLA_E_ARG, "mujoco: there is no such channel");
@@ -284,6 +290,12 @@ int32_t channel_sample(const evla_host *h, const channel_list *list, int32_t i,
     case GOAL:
         for (int32_t k = 0; k < w->scene->n_goals; k++)
             to[k] = k == w->goal;
+        break;
+    case SENSED_POSE:
+        sensor_read(sensed, w, to);
+        break;
+    case SENSED_AGE:
+        *to = (float)sensor_age(sensed, w);
         break;
     default:
         break;

@@ -9,9 +9,10 @@
 
 #include "evla/abi.h"
 #include "raster.h"
+#include "sensor.h"
 #include "world.h"
 
-enum { CHANNEL_CAMERAS = 8, CHANNEL_MOST = 16 + 3 * CHANNEL_CAMERAS };
+enum { CHANNEL_CAMERAS = 8, CHANNEL_MOST = 24 + 3 * CHANNEL_CAMERAS };
 
 /* One entry of the parameter `cameras`. */
 typedef struct camera_request {
@@ -49,6 +50,7 @@ int32_t channel_eye_make(const evla_host *h, const world *w, const camera_reques
 
 /* Writes the current sample of channel i. `now` changes whenever the world does. */
 int32_t channel_sample(const evla_host *h, const channel_list *list, int32_t i,
-                       const world *w, eye *eyes, uint64_t now, void *out);
+                       const world *w, const sensor *sensed, eye *eyes, uint64_t now,
+                       void *out);
 
 #endif

@@ -2,8 +2,9 @@
  * mujoco.c -- the plugin: a simulated robot arm on MuJoCo as an evla.body, with a choice of
  * scenes.
  *
- * Reads: typed parameters.  Not here: the simulation (world.c), channels and cameras
- * (channel.c), what happens in a scene (coffee*.c, reach.c).
+ * Reads: typed parameters.  Not here: the simulation (world.c), readings of poses
+ * (sensor.c), channels and cameras (channel.c), what happens in a scene (coffee*.c,
+ * reach.c).
  */
 #include <math.h>
 #include <stdio.h>
@@ -25,10 +26,12 @@ typedef struct mujoco_params {
     int64_t step_ns;
     evla_list cameras; /* camera_request */
     evla_list goals;   /* const char * */
+    sensor_params sensor;
 } mujoco_params;
 
 typedef struct mujoco_body {
     world *world;
+    sensor sensor;
     channel_list channels;
     eye eyes[CHANNEL_CAMERAS];
     int32_t goals[MOST_GOALS];
@@ -104,6 +107,13 @@ static const evla_param params_table[] = {
      .type = EVLA_P_LIST,
      .element = EVLA_P_STRING,
      .offset = offsetof(mujoco_params, goals)},
+    {.name = "sensor",
+     .doc = "how obs/sensed_pose differs from obs/object_pose",
+     .type = EVLA_P_STRUCT,
+     .fields = sensor_fields,
+     .n_fields = SENSOR_PARAMS,
+     .fields_size = sizeof(sensor_params),
+     .offset = offsetof(mujoco_params, sensor)},
 };
 
 /* ---- what there is ---- */
@@ -235,11 +245,12 @@ static int32_t body_describe(const evla_host *h, const void *params, evla_body_i
 {
     const mujoco_params *p = params;
     const scene *s = scenes[p->scene];
-    int32_t goals[MOST_GOALS], n_goals;
+    int32_t goals[MOST_GOALS], n_goals, n_sensor = 0;
     channel_list *list = h->hold(h, sizeof *list);
     evla_attr *attrs = h->hold(h, 5 * sizeof *attrs);
     int32_t st = check(h, p);
     if (st >= 0) st = find_goals(h, p, goals, &n_goals);
+    if (st >= 0) st = sensor_size(h, s, &p->sensor, p->rate, &n_sensor);
     if (st < 0) return st;
     if (!list || !attrs) return EVLA_E_NOMEM;
     st = channel_make(h, s, p->rate, p->cameras.items, p->cameras.n, list);
@@ -260,7 +271,7 @@ static int32_t body_describe(const evla_host *h, const void *params, evla_body_i
         .size = sizeof *out,
         .n_channels = list->n,
         .n_action = ARM_ACTIONS,
-        .n_state = world_state_size(s),
+        .n_state = world_state_size(s) + n_sensor,
         .max_ticks = (int64_t)(s->seconds * p->rate),
         .rate_hz = p->rate,
         .channels = list->channel,
@@ -295,6 +306,7 @@ static int32_t body_open(const evla_host *h, const void *params, void **self)
     if (st >= 0)
         st =
             channel_make(h, scenes[p->scene], p->rate, cameras, p->cameras.n, &b->channels);
+    if (st >= 0) st = sensor_open(h, scenes[p->scene], &p->sensor, p->rate, &b->sensor);
     if (st < 0) return st;
     b->world = world_open(scenes[p->scene], p->rate, (double)p->step_ns * 1e-9, why);
     if (!b->world) return h->fail(h, EVLA_E_STATE, why);
@@ -323,6 +335,7 @@ static int32_t body_reset(const evla_host *h, void *self, uint64_t seed, evla_go
     mujoco_body *b = self;
     (void)h;
     world_reset(b->world, seed, b->goals, b->n_goals);
+    sensor_reset(&b->sensor, b->world);
     tell_goal(b, goal);
     return EVLA_OK;
 }
@@ -330,7 +343,8 @@ static int32_t body_reset(const evla_host *h, void *self, uint64_t seed, evla_go
 static int32_t body_observe(const evla_host *h, void *self, int32_t channel, void *out)
 {
     mujoco_body *b = self;
-    return channel_sample(h, &b->channels, channel, b->world, b->eyes, b->now, out);
+    return channel_sample(h, &b->channels, channel, b->world, &b->sensor, b->eyes, b->now,
+                          out);
 }
 
 static int32_t body_act(const evla_host *h, void *self, const float *action, evla_tick *out)
@@ -341,6 +355,7 @@ static int32_t body_act(const evla_host *h, void *self, const float *action, evl
         if (!isfinite(action[i]))
             return h->fail(h, EVLA_E_RANGE, "mujoco: the action is not finite");
     int32_t end = world_act(w, action);
+    sensor_tick(&b->sensor, w);
     b->now++;
     *out = (evla_tick){
         .events = w->events,
@@ -354,8 +369,10 @@ static int32_t body_act(const evla_host *h, void *self, const float *action, evl
 
 static int32_t body_save(const evla_host *h, void *self, double *state)
 {
+    mujoco_body *b = self;
     (void)h;
-    world_save(((mujoco_body *)self)->world, state);
+    world_save(b->world, state);
+    sensor_save(&b->sensor, state + world_state_size(b->world->scene));
     return EVLA_OK;
 }
 
@@ -363,7 +380,8 @@ static int32_t body_restore(const evla_host *h, void *self, const double *state,
                             evla_goal *goal)
 {
     mujoco_body *b = self;
-    if (world_restore(b->world, state) < 0)
+    const double *sensed = state + world_state_size(b->world->scene);
+    if (sensor_restore(&b->sensor, sensed) < 0 || world_restore(b->world, state) < 0)
         return h->fail(h, EVLA_E_RANGE, "mujoco: this is no saved state of this scene");
     tell_goal(b, goal);
     return EVLA_OK;

@@ -6,7 +6,9 @@ mujoco_SIM         := $(addprefix plugins/mujoco/,rng.c mjcf.c camera.c arm.c wo
                       coffee_model.c coffee_judge.c coffee_expert.c reach.c)
 t_mujoco_world_SRC  := $(mujoco_SIM)
 t_mujoco_world_LIBS := -lmujoco
-t_mujoco_body_SRC   := $(mujoco_SIM) $(addprefix plugins/mujoco/,mujoco.c channel.c raster.c raster_mesh.c)
+t_mujoco_body_SRC   := $(mujoco_SIM) $(addprefix plugins/mujoco/,mujoco.c sensor.c channel.c raster.c raster_mesh.c)
 t_mujoco_body_LIBS  := -lmujoco
 t_monitor_SRC       := $(mujoco_SIM)
 t_monitor_LIBS      := -lmujoco
+t_mujoco_sensor_SRC  := $(mujoco_SIM) plugins/mujoco/sensor.c
+t_mujoco_sensor_LIBS := -lmujoco
