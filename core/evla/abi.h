@@ -664,7 +664,7 @@ typedef struct evla_quant {
      * are cut into batches does not matter. EVLA_E_RANGE on NaN or Inf. */
     int32_t (*observe)(const evla_host *h, void *self, const float *x, int64_t rows);
     /* w[out,in] into the planes, dense, each written in full. *scale is the activations' static one,
-     * 0: none. EVLA_E_RANGE on NaN or Inf in w; EVLA_E_STATE when calibration saw nothing. */
+     * 0: none; scale is NULL when no linear reads the weight. EVLA_E_RANGE on NaN or Inf in w; EVLA_E_STATE when calibration saw nothing. */
     int32_t (*encode)(const evla_host *h, void *self, const float *w, void *const *planes,
                       float *scale);
     /* Optional: a JSON object with figures for the scorecard, valid until close. */

@@ -155,8 +155,8 @@ static int32_t encode(const evla_host *h, void *self, const float *w, void *cons
         for (int64_t i = 0; i < q->in; i++)
             codes[r * q->in + i] = code_of(w[r * q->in + i], scales[r]);
     }
-    *scale = 0;
-    if (q->how->activations == PER_TOKEN) return EVLA_OK;
+    if (scale) *scale = 0;
+    if (!scale || q->how->activations == PER_TOKEN) return EVLA_OK;
     if (!q->seen)
         return h->fail(h, EVLA_E_STATE,
                        "int8: a static scale needs calibration, which saw no value");
@@ -168,7 +168,7 @@ static const char *report(const evla_host *h, void *self)
 {
     (void)h;
     quantiser *q = self;
-    if (q->how->activations == PER_TOKEN) return "{\"activations\":\"per_token\"}";
+    if (!(q->scale > 0)) return "{\"activations\":\"per_token\"}";
     snprintf(q->report, sizeof q->report,
              "{\"activations\":\"per_tensor\",\"largest\":%.9g,\"observed\":%lld,"
              "\"scale\":%.9g}",
