@@ -48,6 +48,8 @@ static const slot required[] = {
     SLOT(EVLA_QUANT, evla_quant, describe), SLOT(EVLA_QUANT, evla_quant, open),
     SLOT(EVLA_QUANT, evla_quant, close), SLOT(EVLA_QUANT, evla_quant, observe),
     SLOT(EVLA_QUANT, evla_quant, encode),
+    SLOT(EVLA_FORMAT, evla_format, endings), SLOT(EVLA_FORMAT, evla_format, probe),
+    SLOT(EVLA_FORMAT, evla_format, open), SLOT(EVLA_FORMAT, evla_format, close),
     {EVLA_SERVICE, "size", 0, sizeof(uint32_t)},
 };
 #undef SLOT
@@ -55,7 +57,8 @@ static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_OP, sizeof(evla_op)}, {EVLA_KERNEL, sizeof(evla_kernel)},
     {EVLA_DTYPE, sizeof(evla_dtype)}, {EVLA_STAGE, sizeof(evla_stage)},
     {EVLA_BODY, sizeof(evla_body)}, {EVLA_SCENE, sizeof(evla_scene)},
-    {EVLA_QUANT, sizeof(evla_quant)}, {EVLA_SERVICE, sizeof(uint32_t)},
+    {EVLA_QUANT, sizeof(evla_quant)}, {EVLA_FORMAT, sizeof(evla_format)},
+    {EVLA_SERVICE, sizeof(uint32_t)},
 };
 // clang-format on
 

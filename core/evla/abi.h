@@ -201,6 +201,7 @@ struct evla_host {
 #define EVLA_BODY "evla.body/0"
 #define EVLA_SCENE "evla.scene/0"
 #define EVLA_QUANT "evla.quant/0"
+#define EVLA_FORMAT "evla.format/0"
 #define EVLA_SERVICE "evla.service/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
@@ -670,6 +671,39 @@ typedef struct evla_quant {
     /* Optional: a JSON object with figures for the scorecard, valid until close. */
     const char *(*report)(const evla_host *h, void *self);
 } evla_quant;
+
+/* ---- model files: evla.format ------------------------------------------------------------- */
+
+/* What a model file holds, or is to hold. Tensors are dense plain rows of any registered number
+ * format, block formats included, have names of their own, and are only read. attrs is what else
+ * the file says, by key. */
+typedef struct evla_archive {
+    uint32_t size;
+    int32_t n_attrs;
+    int64_t n_tensors;
+    const evla_field *tensors;
+    const evla_attr *attrs;
+} evla_archive;
+
+/* Reads or writes files of named tensors. Nothing in a file is trusted: whatever does not hold what
+ * it claims is refused with a sentence that starts with its path. */
+typedef struct evla_format {
+    uint32_t size;
+    uint32_t reserved;
+    const char *endings; /* blank-separated: names of files that it writes, ".safetensors" */
+    const char *source;  /* where the format is defined */
+    /* Whose file is it? 0: not ours; 1: by its name; 2: by its first n bytes. Highest wins. */
+    int32_t (*probe)(const evla_host *h, const char *path, const void *head, uint64_t n,
+                     uint64_t file_bytes);
+    /* Maps the file, and others that it is split into. *out, its text and its tensors' bytes stay
+     * as they are until close; bytes lie in place, so at any alignment. */
+    int32_t (*open)(const evla_host *h, const char *path, void **self, evla_archive *out);
+    /* Always called after open, also after failures. Frees everything. */
+    void (*close)(const evla_host *h, void *self);
+    /* The same bytes for the same archive in any order. The file is there whole or not at all. NULL:
+     * only reads. */
+    int32_t (*write)(const evla_host *h, const char *path, const evla_archive *in);
+} evla_format;
 
 /* ---- services: evla.service --------------------------------------------------------------- */
 

@@ -260,6 +260,16 @@ int32_t bundle_read(ctx *cx, const char *path, const char *kind, const void *byt
     return st;
 }
 
+int bundle_claims(const char *path)
+{
+    char head[sizeof magic];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int is = fd >= 0 && read(fd, head, sizeof head) == (ssize_t)sizeof head &&
+             !memcmp(head, magic, sizeof magic);
+    if (fd >= 0) close(fd);
+    return is;
+}
+
 int32_t bundle_open(ctx *cx, const char *path, const char *kind, bundle *out)
 {
     struct stat info;

@@ -35,6 +35,8 @@ typedef struct bundle {
 /* Parts may come in any order; names may not stand twice. */
 int32_t bundle_write(ctx *cx, const char *path, const char *kind, const value *head,
                      const bundle_part *parts, int32_t n);
+/* 1 when a file starts as one of these; 0 also when it cannot be read. */
+int bundle_claims(const char *path);
 int32_t bundle_open(ctx *cx, const char *path, const char *kind, bundle *out);
 /* The same on bytes in memory, borrowed; `path` is for messages. */
 int32_t bundle_read(ctx *cx, const char *path, const char *kind, const void *bytes,

@@ -93,6 +93,13 @@ int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data,
     return code;
 }
 
+int path_leaves(const char *path)
+{
+    for (const char *p = path; p; p = strchr(p, '/'), p = p ? p + 1 : NULL)
+        if (!strncmp(p, "..", 2) && (p[2] == '/' || !p[2])) return 1;
+    return path[0] == '/';
+}
+
 int32_t folder_make(ctx *cx, const char *path)
 {
     char part[4096];

@@ -96,6 +96,8 @@ int32_t job_figure(job *j, const char *name, value v);
 int32_t file_replace(ctx *cx, const char *path, const void *data, size_t n);
 /* Reads a whole file into the arena; refuses more than `most` bytes. */
 int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data, size_t *n);
+/* 1 when a result of that name would not stay below its job's folder. */
+int path_leaves(const char *path);
 /* mkdir -p; rm -r of something below an out folder. */
 int32_t folder_make(ctx *cx, const char *path);
 int32_t folder_remove(ctx *cx, const char *path);

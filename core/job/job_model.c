@@ -8,9 +8,9 @@
  * (LeCun et al. 1998, section 4.6, with the fan-in last); of lower rank it starts as ones
  * when its name ends in ".w", the gain of a norm, else as zeros.
  */
-#include "../graph/bundle.h"
 #include "../graph/infer.h"
 #include "../graph/save.h"
+#include "../graph/weights.h"
 #include "types.h"
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +19,7 @@ typedef struct model_params {
     const char *file, *options, *weights;
     evla_list symbols; /* job_symbol */
     int64_t seed;
+    int32_t others; /* index */
 } model_params;
 
 // clang-format off
@@ -39,9 +40,13 @@ static const evla_param params[] = {
     {.name = "symbols", .doc = "extents to check the graphs with, { B = 32 }; others: the smallest",
      .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = job_symbol_fields, .n_fields = 2,
      .fields_size = sizeof(job_symbol), .offset = offsetof(model_params, symbols)},
-    {.name = "weights", .doc = "a .evla file whose weights are taken instead of new ones",
+    {.name = "weights", .doc = "a file whose tensors are taken by name instead of new weights: a "
+     "saved model, or of any format that is loaded; f32 also takes f16 and the like",
      .type = EVLA_P_PATH, .flags = EVLA_PF_OPTIONAL | EVLA_PF_INPUT,
      .offset = offsetof(model_params, weights)},
+    {.name = "others", .doc = "what tensors in that file are whose name no weight has: a mistake, "
+     "or left out", .type = EVLA_P_ENUM, .choices = "refuse|leave", .preset = "refuse",
+     .offset = offsetof(model_params, others)},
 };
 // clang-format on
 
@@ -147,32 +152,6 @@ static int32_t check_weights(ctx *cx, const model *m)
     return 0;
 }
 
-/* Takes the weights of a file; with only_check 1 nothing but their names and types is read.
- */
-static int32_t take_weights(ctx *cx, model *m, const char *path, int only_check)
-{
-    bundle b;
-    int32_t st = bundle_open(cx, path, "evla.model", &b);
-    if (st < 0) return st;
-    for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
-        const weight_info *w = &m->weights[i];
-        arena_place mark = arena_mark(&cx->scratch);
-        const char *name = arena_text(&cx->scratch, "w:%s", w->name);
-        const bundle_part *part = name ? bundle_find(&b, name) : NULL;
-        if (!part)
-            st = ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", path, w->name);
-        else if (!type_equal(&part->type, &w->type))
-            st = ctx_fail(cx, EVLA_E_SHAPE, "%s: weight %s: want %s, found %s", path,
-                          w->name, type_text(cx->reg, &cx->scratch, &w->type),
-                          type_text(cx->reg, &cx->scratch, &part->type));
-        else if (!only_check)
-            st = model_set_weight(cx, m, i, &part->type, part->data, 1);
-        arena_reset(&cx->scratch, mark);
-    }
-    bundle_close(&b);
-    return st;
-}
-
 /* ---- the job ---- */
 
 static int32_t check_graphs(ctx *cx, const job *j, model *m)
@@ -188,7 +167,8 @@ static int32_t check_graphs(ctx *cx, const job *j, model *m)
         arena_free(&mem);
     }
     if (st >= 0) st = check_weights(cx, m);
-    if (st >= 0 && given->weights) st = take_weights(cx, m, given->weights, 1);
+    if (st >= 0 && given->weights)
+        st = weights_take(cx, m, given->weights, given->others, 1);
     return st;
 }
 
@@ -231,7 +211,7 @@ static int32_t model_run(ctx *cx, job *j)
 {
     const model_work *w = j->checked;
     const model_params *given = j->params;
-    int32_t st = given->weights ? take_weights(cx, w->m, given->weights, 0)
+    int32_t st = given->weights ? weights_take(cx, w->m, given->weights, given->others, 0)
                                 : model_fill(cx, w->m, (uint64_t)given->seed);
     if (st >= 0) st = save_model(cx, w->m, j->result.path);
     return st < 0 ? st : add_figures(j, w->m);

@@ -140,14 +140,6 @@ const evla_schema *job_pipeline_schema(const job *j)
     return p && p->is_described ? &p->steps[p->n_steps - 1].out : NULL;
 }
 
-/* Results stay below the job's folder. */
-static int leaves(const char *path)
-{
-    for (const char *p = path; p; p = strchr(p, '/'), p = p ? p + 1 : NULL)
-        if (!strncmp(p, "..", 2) && (p[2] == '/' || !p[2])) return 1;
-    return path[0] == '/';
-}
-
 /* The sink's first path parameter names what other jobs read. */
 static int32_t name_result(pipe_run *p)
 {
@@ -159,7 +151,7 @@ static int32_t name_result(pipe_run *p)
         if (q->type != EVLA_P_PATH) continue;
         const char *path = *(const char *const *)((const char *)sink->params + q->offset);
         if (!path) continue;
-        if (leaves(path))
+        if (path_leaves(path))
             return ctx_fail(
                 p->cx, EVLA_E_ARG,
                 "stage.%s: %s: want a name below the job's folder, got \"%.200s\"; "

@@ -6,9 +6,9 @@
 #include "../graph/model.h"
 #include "job.h"
 
-extern const job_type job_pipeline, job_dataset, job_model, job_apply;
+extern const job_type job_pipeline, job_dataset, job_model, job_apply, job_export;
 
-#define JOB_TYPES &job_pipeline, &job_dataset, &job_model, &job_apply
+#define JOB_TYPES &job_pipeline, &job_dataset, &job_model, &job_apply, &job_export
 
 /* ---- pipeline.c, dataset.c: episodes ---- */
 

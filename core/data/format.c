@@ -1,0 +1,209 @@
+/*
+ * format.c -- model files that are not the engine's own. See format.h.
+ */
+#include "format.h"
+#include "../registry.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HEAD_BYTES = 4096, CHUNK_BYTES = 16384 };
+
+static const evla_format *table_of(const evla_item *item) { return item->table; }
+
+const char *format_names(ctx *cx, arena *a, int writers)
+{
+    int32_t n;
+    const evla_item *const *all = registry_kind(cx->reg, EVLA_FORMAT, &n);
+    const char *text = NULL;
+    for (int32_t i = 0; i < n; i++)
+        if (!writers || table_of(all[i])->write)
+            text = arena_text(a, "%s%s%s", text ? text : "", text ? ", " : "",
+                              writers ? table_of(all[i])->endings : all[i]->name);
+    return text ? text : "none";
+}
+
+/* ---- reading ---- */
+
+int32_t format_probe(ctx *cx, const char *path, const evla_item **out)
+{
+    _Alignas(16) unsigned char head[HEAD_BYTES];
+    struct stat info;
+    host h;
+    int32_t n, best = 0;
+    const evla_item *const *all = registry_kind(cx->reg, EVLA_FORMAT, &n);
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return ctx_fail(cx, errno == ENOENT ? EVLA_E_MISSING : EVLA_E_IO,
+                        "%s: cannot be opened: %s", path, strerror(errno));
+    ssize_t have = -1;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) have = read(fd, head, sizeof head);
+    close(fd);
+    if (have < 0) return ctx_fail(cx, EVLA_E_FORMAT, "%s: want a file to read", path);
+    host_init(&h, cx, NULL);
+    for (int32_t i = 0; i < n; i++) {
+        arena_place mark = arena_mark(&cx->scratch);
+        int32_t sure = table_of(all[i])->probe(&h.table, path, head, (uint64_t)have,
+                                               (uint64_t)info.st_size);
+        host_done(&h, mark);
+        if (sure > best) best = sure, *out = all[i];
+    }
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const evla_field *const *)a)->name,
+                  (*(const evla_field *const *)b)->name);
+}
+
+/* What the plugin hands out is whole and its names are different. */
+static int32_t check(ctx *cx, const char *path, format_file *f)
+{
+    const evla_archive *a = &f->holds;
+    size_t n = a->n_tensors < 0 ? 0 : (size_t)a->n_tensors;
+    f->sorted = arena_push(&f->mem, n + 1, sizeof *f->sorted);
+    if (!f->sorted) return ctx_fail(cx, EVLA_E_NOMEM, "%s: %zu tensors", path, n);
+    for (size_t i = 0; i < n; i++) {
+        const evla_field *t = f->sorted[i] = &a->tensors[i];
+        evla_type type = format_type(&t->value);
+        if (!t->name || t->value.rank < 0 || t->value.rank > EVLA_MAX_RANK ||
+            !dtype_get(cx->reg, t->value.dtype) || type_bytes(cx->reg, &type) < 0)
+            return ctx_fail(cx, EVLA_E_FORMAT,
+                            "%s: tensor %.100s has no type that the engine can hold", path,
+                            t->name ? t->name : "");
+    }
+    qsort(f->sorted, n, sizeof *f->sorted, by_name);
+    for (size_t i = 1; i < n; i++)
+        if (!strcmp(f->sorted[i - 1]->name, f->sorted[i]->name))
+            return ctx_fail(cx, EVLA_E_FORMAT, "%s: tensor %.100s stands twice", path,
+                            f->sorted[i]->name);
+    return 0;
+}
+
+int32_t format_open(ctx *cx, const evla_item *item, const char *path, format_file *out)
+{
+    *out = (format_file){.item = item, .mem = arena_beside(&cx->mem, 16 << 10)};
+    out->holds.size = sizeof out->holds;
+    host_init(&out->h, cx, &out->mem);
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = table_of(item)->open(&out->h.table, path, &out->self, &out->holds);
+    host_done(&out->h, mark);
+    if (st >= 0) st = check(cx, path, out);
+    if (st < 0) {
+        if (!cx->code)
+            ctx_fail(cx, st, "%s: refused by %s: %s", path, item->name, ctx_code_text(st));
+        format_close(out);
+    }
+    return st;
+}
+
+void format_close(format_file *f)
+{
+    ctx *cx = f->h.cx;
+    arena_place mark = arena_mark(&cx->scratch);
+    table_of(f->item)->close(&f->h.table, f->self);
+    host_done(&f->h, mark);
+    arena_free(&f->mem);
+    *f = (format_file){0};
+}
+
+const evla_field *format_find(const format_file *f, const char *name)
+{
+    evla_field key = {.name = name};
+    const evla_field *p = &key, *const * found;
+    if (f->holds.n_tensors < 1) return NULL;
+    found = bsearch(&p, f->sorted, (size_t)f->holds.n_tensors, sizeof *f->sorted, by_name);
+    return found ? *found : NULL;
+}
+
+/* ---- writing ---- */
+
+static int ends_in(const char *path, const char *endings)
+{
+    size_t n = strlen(path);
+    for (const char *e = endings; *e; e += strspn(e, " ")) {
+        size_t k = strcspn(e, " ");
+        if (k < n && !memcmp(path + n - k, e, k)) return 1;
+        e += k;
+    }
+    return 0;
+}
+
+int32_t format_writer(ctx *cx, const char *path, const evla_item **out)
+{
+    int32_t n;
+    const evla_item *const *all = registry_kind(cx->reg, EVLA_FORMAT, &n);
+    for (int32_t i = 0; i < n; i++)
+        if (table_of(all[i])->write && ends_in(path, table_of(all[i])->endings))
+            return *out = all[i], 0;
+    arena_place mark = arena_mark(&cx->scratch);
+    ctx_fail(cx, EVLA_E_ARG,
+             "no loaded format writes \"%.200s\"; want a name that ends in one of: %s",
+             path, format_names(cx, &cx->scratch, 1));
+    arena_reset(&cx->scratch, mark);
+    return EVLA_E_ARG;
+}
+
+int32_t format_write(ctx *cx, const evla_item *item, const char *path,
+                     const evla_archive *in)
+{
+    host h;
+    host_init(&h, cx, NULL);
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = table_of(item)->write(&h.table, path, in);
+    host_done(&h, mark);
+    if (st < 0 && !cx->code)
+        ctx_fail(cx, st, "%s: cannot be written: %s", path, ctx_code_text(st));
+    return st;
+}
+
+/* ---- numbers ---- */
+
+evla_type format_type(const evla_tensor *t)
+{
+    evla_type out = {.dtype = t->dtype, .rank = t->rank};
+    memcpy(out.shape, t->shape, sizeof out.shape);
+    return out;
+}
+
+int format_is_real(const registry *reg, int32_t dtype)
+{
+    const dtype_info *d = dtype_get(reg, dtype);
+    return dtype == EVLA_F32 || (d && d->table);
+}
+
+int32_t format_f32(ctx *cx, const evla_tensor *t, float *out)
+{
+    const dtype_info *d = dtype_get(cx->reg, t->dtype);
+    evla_type type = format_type(t);
+    int64_t n = type_count(&type), bytes = type_bytes(cx->reg, &type);
+    if (t->dtype == EVLA_F32 && bytes >= 0) {
+        if (bytes) memcpy(out, t->data[0], (size_t)bytes);
+        return 0;
+    }
+    if (!d || !d->table || bytes < 0)
+        return ctx_fail(cx, EVLA_E_DTYPE, "%s cannot be read as f32",
+                        dtype_name(cx->reg, t->dtype));
+    int64_t blocks = d->block_bytes < CHUNK_BYTES ? CHUNK_BYTES / d->block_bytes : 1;
+    int64_t each = blocks * d->block_elements;
+    arena_place mark = arena_mark(&cx->scratch);
+    host h;
+    host_init(&h, cx, NULL);
+    /* aligned, as decoders may want it */
+    void *codes =
+        arena_push_aligned(&cx->scratch, (size_t)blocks, (size_t)d->block_bytes, 64);
+    int32_t st = codes ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "decoding %s", d->name);
+    for (int64_t i = 0; st >= 0 && i < n; i += each) {
+        int64_t k = n - i < each ? n - i : each;
+        memcpy(codes, (const char *)t->data[0] + i / d->block_elements * d->block_bytes,
+               (size_t)(k / d->block_elements * d->block_bytes));
+        st = d->table->decode(&h.table, codes, k, out + i);
+    }
+    arena_reset(&cx->scratch, mark);
+    return st;
+}

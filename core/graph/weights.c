@@ -1,0 +1,226 @@
+/*
+ * weights.c -- a model's weights, from and to files. See weights.h.
+ */
+#include "weights.h"
+#include "../data/format.h"
+#include "../near.h"
+#include "../registry.h"
+#include "bundle.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_NAMED = 3 };
+
+/* A file of either sort: the engine's own, whose weights are parts "w:NAME", or another. */
+typedef struct source {
+    const char *path;
+    bundle b;
+    format_file f;
+    int is_ours;
+} source;
+
+static int32_t source_open(ctx *cx, const char *path, source *s)
+{
+    const evla_item *item;
+    *s = (source){.path = path, .is_ours = bundle_claims(path)};
+    if (s->is_ours) return bundle_open(cx, path, "evla.model", &s->b);
+    int32_t st = format_probe(cx, path, &item);
+    if (st < 0 || item) return st < 0 ? st : format_open(cx, item, path, &s->f);
+    arena_place mark = arena_mark(&cx->scratch);
+    st = ctx_fail(cx, EVLA_E_FORMAT,
+                  "%s: is no saved model and of no format that is loaded (%s)", path,
+                  format_names(cx, &cx->scratch, 0));
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+static void source_close(source *s)
+{
+    if (s->is_ours)
+        bundle_close(&s->b);
+    else
+        format_close(&s->f);
+}
+
+static int64_t source_count(const source *s)
+{
+    return s->is_ours ? s->b.n_parts : s->f.holds.n_tensors;
+}
+
+/* The name of entry i as a weight's; NULL: it is something else. */
+static const char *source_name(const source *s, int64_t i)
+{
+    if (!s->is_ours) return s->f.holds.tensors[i].name;
+    return !strncmp(s->b.parts[i].name, "w:", 2) ? s->b.parts[i].name + 2 : NULL;
+}
+
+static int source_find(ctx *cx, const source *s, const char *name, evla_tensor *out)
+{
+    if (!s->is_ours) {
+        const evla_field *f = format_find(&s->f, name);
+        if (f) *out = f->value;
+        return f != NULL;
+    }
+    const char *own = arena_text(&cx->scratch, "w:%s", name);
+    const bundle_part *part = own ? bundle_find(&s->b, own) : NULL;
+    if (part) *out = tensor_view(cx->reg, &part->type, (void *)(uintptr_t)part->data);
+    return part != NULL;
+}
+
+/* ---- names ---- */
+
+/* "a, b, c and 4 more" */
+typedef struct naming {
+    const char *text;
+    const char *first;
+    int64_t n;
+} naming;
+
+static void add_name(ctx *cx, naming *list, const char *name)
+{
+    if (!list->n++) list->first = name;
+    if (list->n > MOST_NAMED) return;
+    const char *text = arena_text(&cx->scratch, "%s%s%.60s", list->text ? list->text : "",
+                                  list->text ? ", " : "", name);
+    if (text) list->text = text;
+}
+
+static const char *text_of(ctx *cx, const naming *list)
+{
+    const char *text = list->text ? list->text : "";
+    if (list->n <= MOST_NAMED) return text;
+    text = arena_text(&cx->scratch, "%s and %lld more", text,
+                      (long long)(list->n - MOST_NAMED));
+    return text ? text : "";
+}
+
+/* The tensor that was probably meant by a weight's name, among those no weight has. */
+static const char *nearest(ctx *cx, const model *m, const source *s, const char *name)
+{
+    const char **names =
+        arena_push(&cx->scratch, (size_t)source_count(s) + 1, sizeof *names);
+    int32_t n = 0;
+    for (int64_t i = 0; names && i < source_count(s) && n < 4096; i++) {
+        const char *other = source_name(s, i);
+        if (other && model_weight(m, other) < 0) names[n++] = other;
+    }
+    return names ? near_miss(name, names, n) : NULL;
+}
+
+static int32_t check_names(ctx *cx, const model *m, const source *s, int leave_others)
+{
+    naming missing = {0}, others = {0};
+    evla_tensor t;
+    for (int32_t i = 0; i < m->n_weights; i++)
+        if (!source_find(cx, s, m->weights[i].name, &t))
+            add_name(cx, &missing, m->weights[i].name);
+    for (int64_t i = 0; i < source_count(s); i++) {
+        const char *name = source_name(s, i);
+        if (name && model_weight(m, name) < 0) add_name(cx, &others, name);
+    }
+    if (!missing.n && (!others.n || leave_others)) return 0;
+    const char *near = missing.n ? nearest(cx, m, s, missing.first) : NULL;
+    char lacks[400] = "", has[400] = "";
+    if (missing.n)
+        snprintf(lacks, sizeof lacks, "it holds no weight %s (%lld of %d)",
+                 text_of(cx, &missing), (long long)missing.n, m->n_weights);
+    if (others.n)
+        snprintf(has, sizeof has, "%s%s %s, which no weight is called (%lld of %lld)",
+                 missing.n ? ", but " : "it holds", missing.n ? "has" : "",
+                 text_of(cx, &others), (long long)others.n, (long long)source_count(s));
+    return ctx_fail(cx, EVLA_E_MISSING, "%s: %s%s%s%s%s%s", s->path, lacks, has,
+                    near ? "; is its " : "", near ? near : "", near ? " meant?" : "",
+                    missing.n || leave_others ? ""
+                                              : "; others = \"leave\" leaves them out");
+}
+
+/* ---- taking ---- */
+
+static int32_t check_type(ctx *cx, const source *s, const weight_info *w,
+                          const evla_tensor *t)
+{
+    evla_type found = format_type(t), same = found;
+    same.dtype = w->type.dtype;
+    if (type_equal(&same, &w->type) &&
+        (found.dtype == w->type.dtype ||
+         (w->type.dtype == EVLA_F32 && format_is_real(cx->reg, found.dtype))))
+        return 0;
+    return ctx_fail(cx, EVLA_E_SHAPE, "%s: weight %s: want %s, found %s", s->path, w->name,
+                    type_text(cx->reg, &cx->scratch, &w->type),
+                    type_text(cx->reg, &cx->scratch, &found));
+}
+
+/* Decoded straight into the model's memory. */
+static int32_t take_decoded(ctx *cx, model *m, int32_t slot, const evla_tensor *t)
+{
+    weight_info *w = &m->weights[slot];
+    int64_t bytes = type_bytes(cx->reg, &w->type);
+    float *own = w->is_own ? (float *)(uintptr_t)w->data
+                           : arena_push_aligned(&m->mem, (size_t)bytes, 1, 64);
+    if (!own)
+        return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %lld bytes", w->name,
+                        (long long)bytes);
+    int32_t st = format_f32(cx, t, own);
+    if (st < 0) return st;
+    w->data = own;
+    w->is_own = 1;
+    return 0;
+}
+
+static int32_t take_one(ctx *cx, model *m, int32_t slot, const source *s, int only_check)
+{
+    weight_info *w = &m->weights[slot];
+    evla_tensor t;
+    if (!source_find(cx, s, w->name, &t))
+        return ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", s->path, w->name);
+    int32_t st = check_type(cx, s, w, &t);
+    if (st < 0 || only_check) return st;
+    evla_type type = format_type(&t);
+    return t.dtype == w->type.dtype ? model_set_weight(cx, m, slot, &type, t.data[0], 1)
+                                    : take_decoded(cx, m, slot, &t);
+}
+
+int32_t weights_take(ctx *cx, model *m, const char *path, int leave_others, int only_check)
+{
+    source s;
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = source_open(cx, path, &s);
+    if (st < 0) return st;
+    st = check_names(cx, m, &s, leave_others);
+    for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
+        arena_place one = arena_mark(&cx->scratch);
+        st = take_one(cx, m, i, &s, only_check);
+        arena_reset(&cx->scratch, one);
+    }
+    source_close(&s);
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+/* ---- writing ---- */
+
+int32_t weights_write(ctx *cx, const evla_item *format, const model *m, const char *path,
+                      const evla_attr *attrs, int32_t n_attrs)
+{
+    arena_place mark = arena_mark(&cx->scratch);
+    evla_field *fields = arena_push(&cx->scratch, (size_t)m->n_weights + 1, sizeof *fields);
+    int32_t st =
+        fields ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "%s: %d weights", path, m->n_weights);
+    for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
+        const weight_info *w = &m->weights[i];
+        if (!w->data)
+            st = ctx_fail(cx, EVLA_E_STATE, "%s: the weight %s has no data to write", path,
+                          w->name);
+        else
+            fields[i] = (evla_field){
+                w->name, tensor_view(cx->reg, &w->type, (void *)(uintptr_t)w->data)};
+    }
+    evla_archive all = {.size = sizeof all,
+                        .n_attrs = n_attrs,
+                        .n_tensors = m->n_weights,
+                        .tensors = fields,
+                        .attrs = attrs};
+    if (st >= 0) st = format_write(cx, format, path, &all);
+    arena_reset(&cx->scratch, mark);
+    return st;
+}

@@ -1,0 +1,17 @@
+/*
+ * weights.h -- a model's weights, from a saved model or a file of any format that is
+ * loaded, and to one.
+ */
+#ifndef EVLA_GRAPH_WEIGHTS_H
+#define EVLA_GRAPH_WEIGHTS_H
+#include "model.h"
+
+/* Gives every weight the tensor of its name: each weight needs one, and each tensor a
+ * weight unless `leave_others`. Types must be equal, but an f32 weight also takes what a
+ * plugin decodes to f32. With only_check 1 nothing but names and types is read. */
+int32_t weights_take(ctx *cx, model *m, const char *path, int leave_others, int only_check);
+/* Writes all weights as they are. */
+int32_t weights_write(ctx *cx, const evla_item *format, const model *m, const char *path,
+                      const evla_attr *attrs, int32_t n_attrs);
+
+#endif
