@@ -242,7 +242,10 @@ static int32_t make_key(job *j)
     key_machine(&k);
     key_items(&k, &j->given);
     key_inputs(&k, j->type->params, j->type->n_params, j->params);
-    if (j->type->has_graphs) /* any operator or kernel may be part of the result */
+    int has_graphs = j->type->has_graphs;
+    for (int32_t i = 0; i < j->n_needs; i++) /* who is given a model may run it */
+        has_graphs |= !strcmp(j->needs[i]->type->result, "model");
+    if (has_graphs) /* any operator or kernel may be part of the result */
         for (int32_t i = 0; i < cx->reg->n_plugins; i++)
             if (cx->reg->plugins[i].handle) key_file(&k, cx->reg->plugins[i].path);
     sha256_final_hex(&k.sum, j->key);

@@ -6,37 +6,29 @@
  * are.
  */
 #include "../data/record.h"
-#include "../host.h"
 #include "../mem.h"
-#include "job.h"
+#include "drive.h"
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
-enum { MOST_CHANNELS = 64, FIXED = 5 }; /* actions, states, rewards, dones, events */
-
-typedef enum policy { POLICY_EXPERT, POLICY_RANDOM, POLICY_ZERO } policy;
+enum { MOST_CHANNELS = LOOP_MOST_CHANNELS, FIXED = 5, LABELS = 1 };
+/* fixed: actions, states, rewards, dones, events; behind the channels: expert_actions */
 
 typedef struct rollout_params {
-    evla_choice body;
-    int64_t episodes, seed;
-    double noise;
-    int32_t policy, reserved;
+    drive_params drive;
+    int64_t episodes;
+    int32_t label, reserved;
 } rollout_params;
 
 // clang-format off
 static const evla_param params[] = {
-    {.name = "body", .doc = "what acts", .type = EVLA_P_ITEM, .choices = EVLA_BODY,
-     .offset = offsetof(rollout_params, body)},
+    DRIVE_PARAMS("expert"),
     {.name = "episodes", .doc = "episodes attempted", .preset = "100", .type = EVLA_P_INT,
      .min = 0, .max = 1e9, .offset = offsetof(rollout_params, episodes)},
-    {.name = "seed", .doc = "start of all randomness", .preset = "1", .type = EVLA_P_INT,
-     .offset = offsetof(rollout_params, seed)},
-    {.name = "policy", .doc = "who chooses the actions: the body's teacher, chance, or nobody",
-     .preset = "expert", .type = EVLA_P_ENUM, .choices = "expert|random|zero",
-     .offset = offsetof(rollout_params, policy)},
-    {.name = "noise", .doc = "standard deviation of noise added to actions", .preset = "0.0",
-     .type = EVLA_P_FLOAT, .min = 0, .max = 2, .offset = offsetof(rollout_params, noise)},
+    {.name = "label", .doc = "adds the field expert_actions: the teacher's clean action at every "
+     "tick, whoever acts", .preset = "false", .type = EVLA_P_BOOL,
+     .offset = offsetof(rollout_params, label)},
 };
 // clang-format on
 
@@ -50,39 +42,21 @@ typedef struct track {
 } track;
 
 typedef struct layout {
-    evla_body_info info;
+    drive drive;
     track tracks[MOST_CHANNELS];
     int32_t n_fields;
-    evla_schema_field fields[FIXED + 2 * MOST_CHANNELS];
+    int32_t label_field; /* -1: none */
+    evla_schema_field fields[FIXED + 2 * MOST_CHANNELS + LABELS];
 } layout;
 
-/* An open body with the memory it holds. */
-typedef struct actor {
-    void *body;
-    arena hold;
-} actor;
-
 typedef struct rollout {
-    const evla_body *body;
-    const void *body_params;
     const rollout_params *given;
     layout at;
     const registry *reg;
     pthread_mutex_t lock;
-    actor **idle; /* open bodies nobody uses */
+    loop **idle; /* open bodies and pilots nobody uses */
     int32_t n_idle, n_workers;
 } rollout;
-
-/* SplitMix64 (Steele, Lea, Flood 2014): a hash of the seed and a counter. */
-static uint64_t mix(uint64_t seed, uint64_t i)
-{
-    uint64_t z = seed * 0x9e3779b97f4a7c15u + (i + 1) * 0xd1342543de82ef95u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static double unit(uint64_t bits) { return ((double)(bits >> 11) + 0.5) * 0x1p-53; }
 
 /* ---- the record's layout ---- */
 
@@ -95,23 +69,23 @@ static void add_field(layout *l, const char *name, const char *type, const char 
 /* Adds a channel's field; the first slow channel of a group also brings "<group>/step". */
 static int32_t add_channel(ctx *cx, arena *a, layout *l, int32_t i)
 {
-    const evla_channel *c = &l->info.channels[i];
+    const evla_channel *c = &l->drive.info.channels[i];
     track *t = &l->tracks[i];
     t->channel = c;
     t->step_field = -1;
     if (type_parse(cx, c->type, &(symbols){0}, &t->type) < 0) return cx->code;
     t->bytes = type_bytes(cx->reg, &t->type);
     if (t->bytes < 0 || t->type.rank >= EVLA_MAX_RANK || c->rate_hz < 0 ||
-        c->rate_hz > l->info.rate_hz * (1 + 1e-9))
+        c->rate_hz > l->drive.info.rate_hz * (1 + 1e-9))
         return ctx_fail(
             cx, EVLA_E_RANGE,
             "channel %s: %s at %g Hz; want whole blocks, a rank below %d and a rate of "
             "0 to %g Hz",
-            c->name, c->type, c->rate_hz, EVLA_MAX_RANK, l->info.rate_hz);
+            c->name, c->type, c->rate_hz, EVLA_MAX_RANK, l->drive.info.rate_hz);
     const char *bracket = strchr(c->type, '[');
     char symbol[16] = "T";
     if (c->rate_hz > 0) {
-        t->per_tick = c->rate_hz / l->info.rate_hz;
+        t->per_tick = c->rate_hz / l->drive.info.rate_hz;
         const char *slash = strrchr(c->name, '/');
         const char *step =
             arena_text(a, "%.*s/step", slash ? (int)(slash - c->name) : 0, c->name);
@@ -136,37 +110,23 @@ static int32_t add_channel(ctx *cx, arena *a, layout *l, int32_t i)
         c->type, symbol, bracket ? "," : "]", bracket ? bracket + 1 : "");
     if (!type) return ctx_fail(cx, EVLA_E_NOMEM, "channel %s", c->name);
     add_field(l, c->name, type, c->unit, c->doc,
-              c->rate_hz > 0 ? c->rate_hz : l->info.rate_hz);
+              c->rate_hz > 0 ? c->rate_hz : l->drive.info.rate_hz);
     return 0;
 }
 
-static int32_t lay_out(const evla_host *h, const rollout_params *p, layout *l)
+static int32_t lay_out(const evla_host *h, const rollout_params *p, int is_check, layout *l)
 {
     host *self = h->self;
     ctx *cx = self->cx;
     arena *a = self->hold;
-    const evla_body *body = p->body.item->table;
     memset(l, 0, sizeof *l);
-    l->info.size = sizeof l->info;
-    int32_t st = body->describe(h, p->body.params, &l->info);
-    if (st < 0) {
-        if (!cx->code) ctx_fail(cx, st, "%s", ctx_code_text(st));
-        ctx_prefix(cx, "body.%s", p->body.item->name);
-        return cx->code;
-    }
-    const evla_body_info *info = &l->info;
-    if (info->n_action < 1 || info->n_state < 0 || info->max_ticks < 1 ||
-        !(info->rate_hz > 0) || info->n_channels < 0 || info->n_channels > MOST_CHANNELS)
-        return ctx_fail(
-            cx, EVLA_E_PLUGIN,
-            "body.%s describes %d actions, %d states, %lld ticks, %g Hz and %d "
-            "channels; want at least 1 action, 1 tick, a rate and at most %d channels",
-            p->body.item->name, info->n_action, info->n_state, (long long)info->max_ticks,
-            info->rate_hz, info->n_channels, MOST_CHANNELS);
-    if (p->policy == POLICY_EXPERT && !body->expert)
-        return ctx_fail(cx, EVLA_E_ARG,
-                        "rollout: body.%s has no teacher; choose another policy",
-                        p->body.item->name);
+    int32_t st =
+        (is_check ? drive_check : drive_open)(cx, a, "stage.rollout", &p->drive, &l->drive);
+    if (st < 0) return st;
+    l->drive.spec.label = p->label;
+    l->drive.spec.all = 1;
+    if ((st = loop_check(cx, &l->drive.spec)) < 0) return st;
+    const evla_body_info *info = &l->drive.info;
     const char *actions = arena_text(a, "f32[T,%d]", info->n_action),
                *states = arena_text(a, "f64[T,%d]", info->n_state);
     if (!actions || !states) return ctx_fail(cx, EVLA_E_NOMEM, "rollout");
@@ -179,6 +139,12 @@ static int32_t lay_out(const evla_host *h, const rollout_params *p, layout *l)
               info->rate_hz);
     for (int32_t i = 0; st >= 0 && i < info->n_channels; i++)
         st = add_channel(cx, a, l, i);
+    l->label_field = -1;
+    if (st >= 0 && p->label) {
+        l->label_field = l->n_fields;
+        add_field(l, "expert_actions", actions, "",
+                  "the teacher's clean action at each tick", info->rate_hz);
+    }
     return st;
 }
 
@@ -189,9 +155,10 @@ static int32_t rollout_describe(const evla_host *h, const void *params_given,
     const rollout_params *p = params_given;
     layout *l = h->hold(h, sizeof *l);
     if (!l) return EVLA_E_NOMEM;
-    int32_t st = lay_out(h, p, l);
+    int32_t st = lay_out(h, p, 1, l);
+    drive_free(&l->drive); /* what was known is checked */
     if (st < 0) return st;
-    const evla_body_info *info = &l->info;
+    const evla_body_info *info = &l->drive.info;
     evla_attr *attrs = h->hold(h, ((size_t)info->n_attrs + 5) * sizeof *attrs);
     if (!attrs) return EVLA_E_NOMEM;
     int32_t n = 0;
@@ -206,8 +173,8 @@ static int32_t rollout_describe(const evla_host *h, const void *params_given,
                              .type = EVLA_ATTR_TEXT};
     attrs[n++] = (evla_attr){
         .name = "control_rate_hz", .number = info->rate_hz, .type = EVLA_ATTR_FLOAT};
-    attrs[n++] =
-        (evla_attr){.name = "body", .text = p->body.item->name, .type = EVLA_ATTR_TEXT};
+    attrs[n++] = (evla_attr){
+        .name = "body", .text = p->drive.body.item->name, .type = EVLA_ATTR_TEXT};
     out->n_fields = l->n_fields;
     out->fields = l->fields;
     out->n_attrs = n;
@@ -215,38 +182,30 @@ static int32_t rollout_describe(const evla_host *h, const void *params_given,
     return 0;
 }
 
-/* ---- bodies at hand ---- */
+/* ---- loops at hand ---- */
 
 static int32_t rollout_open(const evla_host *h, const void *params_given,
                             const evla_site *site, void **self)
 {
     rollout *r = h->hold(h, sizeof *r);
-    actor **idle = h->hold(h, (size_t)site->n_workers * sizeof *idle);
+    loop **idle = h->hold(h, (size_t)site->n_workers * sizeof *idle);
     if (!r || !idle) return EVLA_E_NOMEM;
     r->given = params_given;
-    r->body = r->given->body.item->table;
-    r->body_params = r->given->body.params;
     r->idle = idle;
     r->n_workers = site->n_workers;
-    int32_t st = lay_out(h, r->given, &r->at);
-    if (st < 0) return st;
+    int32_t st = lay_out(h, r->given, 0, &r->at);
+    if (st < 0) return drive_free(&r->at.drive), st;
     pthread_mutex_init(&r->lock, NULL);
     *self = r;
     return 0;
-}
-
-static void dismiss(const evla_host *h, const rollout *r, actor *a)
-{
-    r->body->close(h, a->body);
-    arena_free(&a->hold);
-    mem_free(a);
 }
 
 static void rollout_close(const evla_host *h, void *self)
 {
     rollout *r = self;
     while (r->n_idle)
-        dismiss(h, r, r->idle[--r->n_idle]);
+        loop_close(((host *)h->self)->cx, r->idle[--r->n_idle]);
+    drive_free(&r->at.drive);
     pthread_mutex_destroy(&r->lock);
 }
 
@@ -257,34 +216,23 @@ static int32_t rollout_count(const evla_host *h, void *self, int64_t *n)
     return 0;
 }
 
-/* A body and a host whose `hold` lives as long as that body. */
-static int32_t borrow(ctx *cx, rollout *r, actor **out, host *h)
+/* A body with a pilot of its own; weights are shared. */
+static int32_t borrow(ctx *cx, rollout *r, loop **out)
 {
-    actor *a = NULL;
+    *out = NULL;
     pthread_mutex_lock(&r->lock);
-    if (r->n_idle) a = r->idle[--r->n_idle];
+    if (r->n_idle) *out = r->idle[--r->n_idle];
     pthread_mutex_unlock(&r->lock);
-    int is_new = !a;
-    if (is_new && !(a = mem_alloc(sizeof *a))) return ctx_fail(cx, EVLA_E_NOMEM, "a body");
-    if (is_new) a->hold = arena_growing(64 << 10);
-    host_init(h, cx, &a->hold);
-    int32_t st = is_new ? r->body->open(&h->table, r->body_params, &a->body) : 0;
-    if (st < 0) {
-        arena_free(&a->hold);
-        mem_free(a);
-        return st;
-    }
-    *out = a;
-    return 0;
+    return *out ? 0 : loop_open(cx, &r->at.drive.spec, out);
 }
 
-static void give_back(const evla_host *h, rollout *r, actor *a)
+static void give_back(ctx *cx, rollout *r, loop *l)
 {
     pthread_mutex_lock(&r->lock);
     int is_kept = r->n_idle < r->n_workers;
-    if (is_kept) r->idle[r->n_idle++] = a;
+    if (is_kept) r->idle[r->n_idle++] = l;
     pthread_mutex_unlock(&r->lock);
-    if (!is_kept) dismiss(h, r, a);
+    if (!is_kept) loop_close(cx, l);
 }
 
 /* ---- one episode ---- */
@@ -295,15 +243,16 @@ static int32_t blank_record(ctx *cx, const rollout *r, uint64_t seed, const evla
                             evla_record **out)
 {
     const layout *l = &r->at;
-    evla_field fields[FIXED + 2 * MOST_CHANNELS];
+    evla_field fields[FIXED + 2 * MOST_CHANNELS + LABELS];
     for (int32_t i = 0; i < l->n_fields; i++) {
         evla_type t;
         const evla_schema_field *f = &l->fields[i];
         if (type_parse(cx, f->type, NULL, &t) < 0) return cx->code;
-        t.shape[0] = l->info.max_ticks;
+        t.shape[0] = l->drive.info.max_ticks;
         if (strncmp(strchr(f->type, '['), "[F", 2) == 0)
-            t.shape[0] =
-                (int64_t)ceil((double)l->info.max_ticks * f->rate_hz / l->info.rate_hz) + 1;
+            t.shape[0] = (int64_t)ceil((double)l->drive.info.max_ticks * f->rate_hz /
+                                       l->drive.info.rate_hz) +
+                         1;
         fields[i] = (evla_field){f->name, {.dtype = t.dtype, .rank = t.rank}};
         memcpy(fields[i].value.shape, t.shape, sizeof t.shape);
     }
@@ -322,114 +271,89 @@ static int32_t blank_record(ctx *cx, const rollout *r, uint64_t seed, const evla
 
 enum { ATTR_TICKS = 4, ATTR_SUCCESS, ATTR_TIMEOUT, ATTR_SECONDS };
 
-static int32_t observe(const evla_host *h, const rollout *r, void *body, evla_record *rec,
-                       int64_t tick, int64_t *frames)
+/* What the loop saw in this tick, into the record. */
+static void keep_samples(const layout *at, const loop *l, evla_record *rec)
 {
-    const layout *l = &r->at;
-    int32_t st = 0, field = FIXED;
-    for (int32_t i = 0; st >= 0 && i < l->info.n_channels; i++) {
-        const track *t = &l->tracks[i];
-        int64_t k = tick;
-        if (t->step_field >= 0) {
-            if (field == t->step_field) field++; /* this channel brought the step field */
-            k = frames[i];
-            if ((double)k > floor((double)tick * t->per_tick + 1e-9)) {
-                field++;
-                continue; /* the next frame is not due yet */
-            }
-            frames[i]++;
-            ((int64_t *)rec->fields[t->step_field].value.data[0])[k] = tick;
-        }
-        st = r->body->observe(h, body, i,
-                              (char *)rec->fields[field].value.data[0] + k * t->bytes);
-        field++;
+    for (int32_t i = 0, field = FIXED; i < at->drive.info.n_channels; i++, field++) {
+        const track *t = &at->tracks[i];
+        if (field == t->step_field) field++; /* this channel brought the step field */
+        if (!(l->fresh >> i & 1)) continue;
+        int64_t k = l->n_samples[i] - 1;
+        if (t->step_field >= 0)
+            ((int64_t *)rec->fields[t->step_field].value.data[0])[k] = l->tick;
+        memcpy((char *)rec->fields[field].value.data[0] + k * t->bytes, l->samples[i],
+               (size_t)t->bytes);
     }
+}
+
+static int32_t one_tick(ctx *cx, const layout *at, loop *l, evla_record *rec)
+{
+    const evla_body_info *info = &at->drive.info;
+    int64_t tick = l->tick;
+    size_t n = (size_t)info->n_action;
+    double *states = rec->fields[1].value.data[0];
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = loop_sense(l, loop_time_ns(info->rate_hz, tick));
+    if (st >= 0) st = l->body->save(&l->h.table, l->self, states + tick * info->n_state);
+    if (st >= 0) st = loop_decide(l);
+    if (st >= 0) {
+        keep_samples(at, l, rec);
+        memcpy((float *)rec->fields[0].value.data[0] + (size_t)tick * n, l->action,
+               n * sizeof *l->action);
+        if (at->label_field >= 0)
+            memcpy((float *)rec->fields[at->label_field].value.data[0] + (size_t)tick * n,
+                   l->label, n * sizeof *l->label);
+        st = loop_act(l);
+    }
+    ((float *)rec->fields[2].value.data[0])[tick] = (float)l->now.reward;
+    ((uint64_t *)rec->fields[4].value.data[0])[tick] = l->now.events;
+    arena_reset(&cx->scratch, mark);
+    if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
     return st;
 }
 
-static int32_t choose(const evla_host *h, const rollout *r, void *body, uint64_t seed,
-                      int64_t tick, float *action)
+static int32_t episode(ctx *cx, const rollout *r, loop *l, uint64_t seed, evla_record **out)
 {
-    int32_t n = r->at.info.n_action;
-    memset(action, 0, (size_t)n * sizeof *action);
-    if (r->given->policy == POLICY_EXPERT) {
-        int32_t st = r->body->expert(h, body, action);
-        if (st < 0) return st;
-    }
-    for (int32_t k = 0; k < n; k++) {
-        uint64_t at = (uint64_t)(tick * n + k) * 2;
-        double u = unit(mix(seed, at)), v = unit(mix(seed, at + 1));
-        if (r->given->policy == POLICY_RANDOM) action[k] = (float)(2 * u - 1);
-        if (r->given->noise > 0) /* Box and Muller 1958 */
-            action[k] +=
-                (float)(r->given->noise * sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
-        action[k] = action[k] < -1 ? -1 : action[k] > 1 ? 1 : action[k];
-    }
-    return 0;
-}
-
-static int32_t episode(const evla_host *h, const rollout *r, void *body, uint64_t seed,
-                       evla_record **out)
-{
-    const evla_body_info *info = &r->at.info;
-    ctx *cx = ((host *)h->self)->cx;
-    evla_goal goal = {.instruction = "", .name = ""};
-    int64_t frames[MOST_CHANNELS] = {0}, tick = 0;
-    evla_tick now = {0};
-    int32_t st = r->body->reset(h, body, seed, &goal);
-    if (st >= 0) st = blank_record(cx, r, seed, &goal, out);
+    const evla_body_info *info = &r->at.drive.info;
+    int32_t st = loop_reset(cx, l, seed, NULL, 0);
+    if (st >= 0) st = blank_record(cx, r, seed, &l->goal, out);
+    while (st >= 0 && !loop_is_over(l))
+        st = one_tick(cx, &r->at, l, *out);
     if (st < 0) return st;
     evla_record *rec = *out;
-    float *actions = rec->fields[0].value.data[0];
-    double *states = rec->fields[1].value.data[0];
-    for (; st >= 0 && tick < info->max_ticks && !now.done; tick++) {
-        arena_place mark = arena_mark(&cx->scratch);
-        float *action = actions + tick * info->n_action;
-        st = r->body->save(h, body, states + tick * info->n_state);
-        if (st >= 0) st = observe(h, r, body, rec, tick, frames);
-        if (st >= 0) st = choose(h, r, body, seed, tick, action);
-        if (st >= 0) st = r->body->act(h, body, action, &now);
-        ((float *)rec->fields[2].value.data[0])[tick] = (float)now.reward;
-        ((uint64_t *)rec->fields[4].value.data[0])[tick] = now.events;
-        arena_reset(&cx->scratch, mark);
-        if (ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
-    }
-    if (st < 0) return st;
-    ((uint8_t *)rec->fields[3].value.data[0])[tick - 1] = 1;
+    ((uint8_t *)rec->fields[3].value.data[0])[l->tick - 1] = 1;
     for (int32_t i = 0; i < rec->n_fields; i++)
-        record_trim(rec, i, tick);
+        record_trim(rec, i, l->tick);
     for (int32_t i = 0, field = FIXED; i < info->n_channels; i++, field++) {
         const track *t = &r->at.tracks[i];
         if (t->step_field < 0) continue;
         if (field == t->step_field) field++;
-        record_trim(rec, t->step_field, frames[i]);
-        record_trim(rec, field, frames[i]);
+        record_trim(rec, t->step_field, l->n_samples[i]);
+        record_trim(rec, field, l->n_samples[i]);
     }
-    record_attr_slot(rec, ATTR_TICKS)->integer = tick;
-    record_attr_slot(rec, ATTR_SUCCESS)->integer = now.success;
-    record_attr_slot(rec, ATTR_TIMEOUT)->integer = !now.done;
-    record_attr_slot(rec, ATTR_SECONDS)->number = (double)tick / info->rate_hz;
+    record_attr_slot(rec, ATTR_TICKS)->integer = l->tick;
+    record_attr_slot(rec, ATTR_SUCCESS)->integer = l->now.success;
+    record_attr_slot(rec, ATTR_TIMEOUT)->integer = !l->now.done;
+    record_attr_slot(rec, ATTR_SECONDS)->number = (double)l->tick / info->rate_hz;
     return 0;
 }
 
 static int32_t rollout_make(const evla_host *h, void *self, int64_t i, evla_record **out)
 {
     rollout *r = self;
-    actor *a = NULL;
-    host own;
+    loop *l = NULL;
     ctx *cx = ((host *)h->self)->cx;
     *out = NULL;
-    int32_t st = borrow(cx, r, &a, &own);
+    int32_t st = borrow(cx, r, &l);
     if (st >= 0) {
-        uint64_t seed = mix((uint64_t)r->given->seed, (uint64_t)i) >> 1; /* fits an i64 */
-        st = episode(&own.table, r, a->body, seed, out);
-        give_back(&own.table, r, a);
+        uint64_t seed = loop_episode_seed((uint64_t)r->given->drive.seed, i);
+        st = episode(cx, r, l, seed, out);
+        give_back(cx, r, l);
     }
     if (st >= 0) return 0;
     if (*out) record_drop(*out);
     *out = NULL;
     if (!cx->code) ctx_fail(cx, st, "%s", ctx_code_text(st));
-    if (st != EVLA_E_STOPPED) ctx_prefix(cx, "body.%s", r->given->body.item->name);
     return st;
 }
 

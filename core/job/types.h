@@ -28,6 +28,9 @@ void job_model_give(job *j, model *m);
 model *job_model_graphs(const job *j);
 /* 1 when the check of that job found a mistake, which has been told. */
 int job_model_failed(const job *j);
+/* The graphs behind the result of any job that makes a model, as far as they are known before
+ * it has run: its own, or those of the model it starts from. v: a job's result. */
+const model *job_model_behind(const evla_value *v);
 /* Extents for the symbols of a graph: what `given` says (a list of job_symbol, all of
  * them), then what the model's own job says, then the smallest a rule names or 1 when
  * `preset`. */

@@ -564,6 +564,41 @@ int32_t session_load(ctx *cx, session *s, const char *path)
 
 /* ---- figures ---- */
 
+session_needs session_size(const registry *reg, plan *const *plans, int32_t n_plans)
+{
+    enum { BLOCK = 32 << 10 }; /* what a growing arena may leave unused */
+    const model *m = plans[0]->model;
+    session_needs n = {.tables = sizeof(session) + BLOCK + sizeof(exec_worker) +
+                                 (uint64_t)(m->n_states + 1) * sizeof(held_state) +
+                                 (uint64_t)(m->n_weights + 1) * sizeof(void *)};
+    for (int32_t i = 0; i < n_plans; i++) {
+        const plan *p = plans[i];
+        const bound *b = p->graph;
+        n.arenas += round_up(p->arena_bytes);
+        n.tables += sizeof(bound_plan) +
+                    (uint64_t)(b->n_inputs + b->n_outputs + 4) * sizeof(evla_tensor) +
+                    (uint64_t)(p->n_steps + 1) * (sizeof(evla_args) + sizeof(profile_row));
+        for (int32_t t = 0; t < p->n_steps; t++)
+            n.tables += (uint64_t)(p->steps[t].node.n_in + p->steps[t].node.n_out) *
+                        sizeof(evla_tensor);
+    }
+    for (int32_t k = 0; k < m->n_states; k++)
+        for (int32_t i = 0; i < n_plans; i++) {
+            const plan *p = plans[i];
+            if (k >= p->n_states || p->state_types[k].rank < 0) continue;
+            uint64_t bytes = (uint64_t)type_bytes(reg, &p->state_types[k]);
+            n.states += round_up(bytes ? bytes : 1);
+            break;
+        }
+    return n;
+}
+
+uint64_t session_held(const session *s)
+{
+    return sizeof *s + s->bytes + s->mem.total +
+           (uint64_t)s->n_workers * sizeof *s->workers;
+}
+
 profile *session_profile(session *s, int32_t i) { return s->plans[i].x.times; }
 uint64_t session_bytes(const session *s) { return s->bytes; }
 int32_t session_workers(const session *s) { return s->n_workers; }

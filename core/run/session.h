@@ -60,6 +60,15 @@ int32_t session_load(ctx *cx, session *s, const char *path);
 
 /* ---- figures ---- */
 
+/* What a session over these plans will hold, known before it is opened; tables: what it
+ * needs to find things. */
+typedef struct session_needs {
+    uint64_t arenas, states, tables;
+} session_needs;
+session_needs session_size(const registry *reg, plan *const *plans, int32_t n_plans);
+/* What it holds: never more than that, with one worker. */
+uint64_t session_held(const session *s);
+
 profile *session_profile(session *s, int32_t i); /* NULL unless asked for */
 uint64_t session_bytes(const session *s);        /* arenas and states */
 int32_t session_workers(const session *s);
