@@ -30,14 +30,17 @@ HOST_SRC := $(wildcard core/lua/*.c core/main.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
 HOST_OBJ := $(HOST_SRC:%.c=$(B)/%.o)
 
-# A plugin is a folder. Its plugin.mk may set NAME_PKGS (pkg-config), NAME_LIBS, NAME_CFLAGS, and
+# A plugin is a folder. Its plugin.mk may set NAME_PKGS (pkg-config), NAME_LIBS, NAME_CFLAGS, NAME_ARCH, and
 # t_TEST_SRC, t_TEST_LIBS, t_TEST_CFLAGS for tests that look inside it.
 PLUGINS  := $(sort $(patsubst plugins/%/,%,$(dir $(wildcard plugins/*/*.c))))
 -include $(wildcard plugins/*/plugin.mk)
 # A plugin whose library is missing is not built; evla doctor says which package brings it.
 has       = $(if $($(1)_PKGS),$(shell pkg-config --exists $($(1)_PKGS) 2>/dev/null && echo yes),yes)
 has_head  = $(if $($(1)_HEADER),$(shell echo '\#include <$($(1)_HEADER)>' | $(CC) $($(1)_CFLAGS) -E -xc - >/dev/null 2>&1 && echo yes),yes)
-BUILT    := $(foreach p,$(PLUGINS),$(if $(and $(call has,$(p)),$(call has_head,$(p))),$(p)))
+# One for another machine is not built either (NAME_ARCH, as the compiler's triplet begins).
+ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+has_arch  = $(if $($(1)_ARCH),$(filter $($(1)_ARCH),$(ARCH)),yes)
+BUILT    := $(foreach p,$(PLUGINS),$(if $(and $(call has,$(p)),$(call has_head,$(p)),$(call has_arch,$(p))),$(p)))
 PLUGIN_SO := $(BUILT:%=$(B)/plugins/%.so)
 
 TEST_C   := $(sort $(patsubst tests/%.c,%,$(wildcard tests/t_*.c)))

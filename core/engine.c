@@ -3,6 +3,7 @@
  */
 #include "engine.h"
 #include "graph/save.h"
+#include "machine.h"
 #include "mem.h"
 #include "run/session.h"
 #include <stdio.h>
@@ -66,6 +67,9 @@ int32_t evla_engine_new(const evla_engine_options *o, evla_engine **out)
     for (int i = 0; st >= 0 && HAS(o, plugins) && o->plugins && o->plugins[i]; i++)
         st = load(e, o->plugins[i]);
     if (st >= 0) st = plugin_seal(&e->cx, &e->reg);
+    const char *machine =
+        HAS(o, machine) && o->machine ? o->machine : getenv("EVLA_MACHINE");
+    if (st >= 0) st = machine_find(&e->cx, &e->reg, machine);
     e->is_up = st >= 0;
     *out = e;
     return st;

@@ -5,6 +5,7 @@
  * Not here: what the verbs do (lua/verb_*.c, lua/repl.c).
  */
 #include "lua/verbs.h"
+#include "machine.h"
 #include "near.h"
 #include "param.h"
 #include "plugin.h"
@@ -216,12 +217,16 @@ static int32_t load_plugins(call *c, const words *w, int is_doctor)
     for (int32_t i = 0; st >= 0 && i < w->n_plugins; i++)
         st = is_folder(w->plugins[i]) ? plugin_load_folder(cx, c->reg, w->plugins[i])
                                       : plugin_load(cx, c->reg, w->plugins[i]);
-    if (st < 0 && is_doctor) { /* the patient need not be well */
-        c->refused = arena_copy(&cx->mem, cx->why);
-        ctx_clear(cx);
-        st = 0;
+    for (int found = 0; st >= 0 || is_doctor; found = 1) {
+        if (st < 0) { /* the patient need not be well */
+            if (!c->refused) c->refused = arena_copy(&cx->mem, cx->why);
+            ctx_clear(cx);
+        }
+        if (found) return 0;
+        st = plugin_seal(cx, c->reg);
+        if (st >= 0) st = machine_find(cx, c->reg, getenv("EVLA_MACHINE"));
     }
-    return st < 0 ? st : plugin_seal(cx, c->reg);
+    return st;
 }
 
 static const verb *find_verb(const char *name)

@@ -51,6 +51,7 @@ static const slot required[] = {
     SLOT(EVLA_FORMAT, evla_format, endings), SLOT(EVLA_FORMAT, evla_format, probe),
     SLOT(EVLA_FORMAT, evla_format, open), SLOT(EVLA_FORMAT, evla_format, close),
     {EVLA_SERVICE, "size", 0, sizeof(uint32_t)},
+    SLOT(EVLA_MACHINE, evla_machine_kind, detect),
 };
 #undef SLOT
 static const struct { const char *kind; size_t size; } table_size[] = {
@@ -59,6 +60,7 @@ static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_BODY, sizeof(evla_body)}, {EVLA_SCENE, sizeof(evla_scene)},
     {EVLA_QUANT, sizeof(evla_quant)}, {EVLA_FORMAT, sizeof(evla_format)},
     {EVLA_SERVICE, sizeof(uint32_t)},
+    {EVLA_MACHINE, sizeof(evla_machine_kind)},
 };
 // clang-format on
 

@@ -24,6 +24,8 @@ void registry_init(registry *reg)
                                                      .block_elements = 1,
                                                      .block_bytes = own_dtypes[i].bytes};
     reg->n_dtypes = EVLA_DTYPE_FIRST;
+    reg->machine = (evla_machine){
+        .size = sizeof reg->machine, .n_workers = 1, .name = "portable", .features = ""};
 }
 
 void registry_free(registry *reg)

@@ -24,6 +24,7 @@ struct registry {
     dtype_info dtypes[EVLA_DTYPE_FIRST + TENSOR_MAX_DTYPES];
     int32_t
         n_dtypes; /* ids in use: C's own below EVLA_DTYPE_FIRST, then the registered ones */
+    evla_machine machine; /* what graphs are planned for; see machine.h */
 };
 
 void registry_init(registry *reg);

@@ -153,6 +153,12 @@ def doctor():
     ok(r.returncode == 0 and "bad_magic.so: magic" in r.stdout, "a refused plugin does not stop it", r.all)
     r = run("plugins", env=dict(os.environ, EVLA_PLUGINS=few))
     ok(refused(r, 3, "bad_magic.so"), "while every other verb ends with 3", r.all)
+    r = run("doctor", env=dict(os.environ, EVLA_MACHINE="portable"))
+    ok(r.returncode == 0 and re.search(r"planned for +portable\n", r.stdout), "EVLA_MACHINE=portable is shown", r.all)
+    r = run("plugins", env=dict(os.environ, EVLA_MACHINE="steam"))
+    ok(refused(r, 2, 'EVLA_MACHINE: no machine is called "steam"; those loaded are portable'), "a machine that is none is refused", r.all)
+    r = run("doctor", env=dict(os.environ, EVLA_MACHINE="steam"))
+    ok(r.returncode == 0 and 'no machine is called "steam"' in r.stdout, "and the doctor tells so", r.all)
 
 
 os.environ.pop("EVLA_PLUGINS", None)

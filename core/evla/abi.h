@@ -203,6 +203,7 @@ struct evla_host {
 #define EVLA_QUANT "evla.quant/0"
 #define EVLA_FORMAT "evla.format/0"
 #define EVLA_SERVICE "evla.service/0"
+#define EVLA_MACHINE "evla.machine/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
 typedef struct evla_item {
@@ -335,6 +336,15 @@ typedef struct evla_machine {
     const char *name;     /* "portable", or what a plugin names */
     const char *features; /* blank-separated */
 } evla_machine;
+
+/* An item of kind evla.machine: a machine that this one may be. */
+typedef struct evla_machine_kind {
+    uint32_t size;
+    int32_t rank; /* of those that are there the highest is planned for; "portable" has 0 */
+    /* 0 when this machine is one: features filled in, constant text; name is the item's. Else
+     * EVLA_E_MISSING, after host->fail was told what it lacks ("the processor has no ..."). */
+    int32_t (*detect)(const evla_host *h, evla_machine *out);
+} evla_machine_kind;
 
 /* What a kernel answers when asked to compute a node. */
 typedef struct evla_offer {

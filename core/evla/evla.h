@@ -24,6 +24,7 @@ typedef struct evla_engine_options {
     const char *kernels;        /* only kernels of these plugins, "evla.ops"; NULL: $EVLA_KERNEL or any */
     void (*log)(void *to, int32_t level, const char *line); /* NULL: standard error */
     void *log_to;
+    const char *machine;        /* to plan for, "portable"; NULL: $EVLA_MACHINE or the best there is */
 } evla_engine_options;
 
 /* Also when this fails *out is an engine (unless memory is out), good for evla_why and

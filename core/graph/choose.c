@@ -28,9 +28,9 @@ int list_has(const char *list, const char *word)
     return list_has_n(list, word, strlen(word));
 }
 
-evla_machine choose_machine(const plan_options *o)
+evla_machine choose_machine(const registry *reg, const plan_options *o)
 {
-    evla_machine m = {.size = sizeof m, .name = "portable", .features = ""};
+    evla_machine m = reg->machine;
     if (o && o->machine) m = *o->machine;
     m.n_workers = o && o->n_workers > 0 ? o->n_workers : 1;
     return m;
@@ -93,7 +93,7 @@ static int32_t none_accepts(ctx *cx, const plan_options *o, const evla_node *n,
 int32_t choose_kernel(ctx *cx, const plan_options *o, const evla_node *n, int quiet,
                       pick *out)
 {
-    evla_machine machine = choose_machine(o);
+    evla_machine machine = choose_machine(cx->reg, o);
     int32_t n_items;
     const evla_item *const *items = registry_kind(cx->reg, EVLA_KERNEL, &n_items);
     char asked[300] = "";
@@ -129,7 +129,7 @@ int32_t choose_work(ctx *cx, arena *hold, const plan_options *o, const evla_node
                     const pick *k, evla_work *out)
 {
     const evla_kernel *table = k->item->table;
-    evla_machine machine = choose_machine(o);
+    evla_machine machine = choose_machine(cx->reg, o);
     host h;
     host_init(&h, cx, hold);
     arena_place mark = arena_mark(&cx->scratch);

@@ -8,7 +8,7 @@
 
 /* How a graph is turned into a plan. All zero is the default. */
 typedef struct plan_options {
-    const evla_machine *machine; /* NULL: "portable" without features */
+    const evla_machine *machine; /* NULL: the registry's */
     int32_t n_workers;           /* most workers a session may use; 0: 1 */
     const char *kernels; /* only kernels of these: plugins' ids or the end of kernels'
                             names, separated by blanks or commas ("ops"); NULL: any */
@@ -28,7 +28,7 @@ typedef struct pick {
 /* 1 when a word stands in a list separated by blanks, commas or bars. */
 int list_has(const char *list, const char *word);
 /* The machine that options stand for. */
-evla_machine choose_machine(const plan_options *o);
+evla_machine choose_machine(const registry *reg, const plan_options *o);
 /* EVLA_E_MISSING when no kernel accepts; the sentence then lists those asked. With quiet 1
  * nothing is told. Any other failure comes from a kernel. */
 int32_t choose_kernel(ctx *cx, const plan_options *o, const evla_node *n, int quiet,

@@ -417,7 +417,7 @@ int32_t plan_new(ctx *cx, model *m, const plan_options *o, plan **out)
     if (!p) return ctx_fail(cx, EVLA_E_NOMEM, "plan of model %s", m->name);
     *p = (plan){.mem = arena_beside(&cx->mem, 16 << 10), .model = m, .reg = cx->reg};
     atomic_init(&p->refs, 1);
-    p->n_workers = choose_machine(o).n_workers;
+    p->n_workers = choose_machine(cx->reg, o).n_workers;
     p->inputs_consumed = o->inputs_consumed;
     model_keep(m);
     *out = p;

@@ -210,7 +210,7 @@ static void key_items(keying *k, const value *v)
 }
 
 /* What the processor can do decides which code a library runs, and so the last bits; so
- * does a choice of kernels. */
+ * do the machine planned for and a choice of kernels. */
 static void key_machine(keying *k)
 {
     char line[8192];
@@ -221,6 +221,9 @@ static void key_machine(keying *k)
             break;
         }
     if (f) fclose(f);
+    const evla_machine *m = &k->j->in->cx->reg->machine;
+    key_text(k, m->name);
+    key_text(k, m->features);
     const char *kernels = getenv("EVLA_KERNEL");
     key_text(k, kernels ? kernels : "");
 }

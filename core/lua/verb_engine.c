@@ -67,12 +67,12 @@ static int l_disk(lua_State *L)
     return 2;
 }
 
-/* machine() -> { kernel, arch, libc, processors, realtime } */
+/* machine() -> { kernel, arch, libc, processors, realtime, planned, features } */
 static int l_machine(lua_State *L)
 {
     struct utsname u;
     struct sched_param one = {.sched_priority = 1}, zero = {0};
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 7);
     if (uname(&u) == 0) {
         lua_pushfstring(L, "%s %s", u.sysname, u.release);
         lua_setfield(L, -2, "kernel");
@@ -85,6 +85,9 @@ static int l_machine(lua_State *L)
     if (may) sched_setscheduler(0, SCHED_OTHER, &zero);
     lua_pushboolean(L, may);
     lua_setfield(L, -2, "realtime");
+    const registry *reg = script_of(L)->cx->reg;
+    set_text(L, "planned", reg->machine.name);
+    set_text(L, "features", reg->machine.features);
     return 1;
 }
 

@@ -234,6 +234,8 @@ static void print_table(looking *l, const seen *g)
                s->flops * 1e-6, (double)s->bytes / 1024, l->has_lines ? "  " : "",
                l->has_lines && s->where ? s->where : "");
     }
+    const evla_machine *m = &l->cx->reg->machine;
+    printf("  machine %s%s%s\n", m->name, *m->features ? ": " : "", m->features);
     printf(
         "  %d nodes, %.3f MFLOP; arena %llu bytes, lower bound %llu, states %llu, weights "
         "%llu; folded %d, dead %d, fused %d\n",
@@ -277,6 +279,8 @@ static value json_of(looking *l, const seen *g)
         extents[i] = (value_pair){g->at.name[i], value_int(g->at.extent[i])};
     const value_pair whole[] = {
         {"graph", value_text(g->g->name)},
+        {"machine", value_text(l->cx->reg->machine.name)},
+        {"features", value_text(l->cx->reg->machine.features)},
         {"symbols", pairs_of(l, extents, g->at.n)},
         {"nodes", nodes},
         {"arena_bytes", value_int((int64_t)p->arena_bytes)},

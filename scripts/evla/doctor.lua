@@ -11,6 +11,7 @@ end
 
 -- What a plugin is for, the Debian packages that build it, and libraries of which it needs one when it runs.
 local known = {
+  ["cpu-x86"] = { what = "fast operators for x86-64", arch = "x86_64" },
   half = { what = "16-bit floats" },
   hdf5 = { what = "datasets in HDF5", packages = "libhdf5-dev libdeflate-dev",
     libraries = { "libhdf5_serial.so.103", "libhdf5.so.103", "libhdf5_serial.so", "libhdf5.so" } },
@@ -63,7 +64,7 @@ local disk_free, disk_total = call.disk(folder_that_is_there(call.out))
 
 report.machine = { cpu = cpu:match("model name%s*:%s*([^\n]*)") or m.arch, arch = m.arch, processors = math.tointeger(m.processors),
   vectors = json.array(vectors), kernel = m.kernel, libc = m.libc, memory_bytes = total, memory_free_bytes = free,
-  disk_free_bytes = disk_free, realtime = m.realtime }
+  disk_free_bytes = disk_free, realtime = m.realtime, planned = m.planned, features = m.features }
 if free < 512 << 20 then advise("memory is short: %s are free; a simulation with cameras wants about 500 MiB", pretty.bytes(free)) end
 if disk_free and disk_free < 1 << 30 then
   advise("the disk is nearly full: %s are left below %s; --out puts results elsewhere", pretty.bytes(disk_free), call.out)
@@ -89,6 +90,8 @@ for _, name in ipairs(order) do
   local row = { name = name, version = p and p.version, what = k.what, fine = p ~= nil }
   if not p then
     if call.exists(("%s/%s.so"):format(call.plugins, name)) then row.note = "built, but not loaded"
+    elseif k.arch and k.arch ~= m.arch then
+      row.note = ("not built: it is for %s, this is %s; the portable operators do its work"):format(k.arch, m.arch)
     elseif k.packages then
       row.note = "not built; it needs " .. k.packages
       missing[#missing + 1] = k.packages
@@ -131,6 +134,7 @@ rows_out { { "program", call.program }, { "plugins", call.plugins }, { "scripts"
 print("\n" .. bold("this machine"))
 rows_out {
   { "processor", ("%s, %d of them%s"):format(report.machine.cpu, m.processors, #vectors > 0 and ", " .. table.concat(vectors, " ") or "") },
+  { "planned for", m.planned .. (m.features ~= "" and (" (%s)"):format(m.features) or "") },
   { "system", ("%s %s, %s"):format(m.kernel, m.arch, m.libc) },
   { "memory", ("%s free of %s"):format(pretty.bytes(free), pretty.bytes(total)) },
   { "disk", disk_free and ("%s free of %s"):format(pretty.bytes(disk_free), pretty.bytes(disk_total)) or "unknown" },

@@ -1,0 +1,12 @@
+/*
+ * list.h -- the items of this plugin, for the table in cpu-x86.c.
+ */
+#ifndef CPU_X86_LIST_H
+#define CPU_X86_LIST_H
+#include "evla/ops.h"
+
+extern const evla_machine_kind avx2_machine, avx2_vnni_machine, avx512_machine,
+    vnni_machine;
+extern const evla_kernel linear_avx2, linear_avx512, matmul_avx2, matmul_avx512;
+
+#endif

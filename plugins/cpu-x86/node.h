@@ -1,0 +1,33 @@
+/*
+ * node.h -- what kernels ask about a node: shapes, features, element-wise tails.
+ */
+#ifndef CPU_X86_NODE_H
+#define CPU_X86_NODE_H
+#include "x86.h"
+
+int64_t node_span(const int64_t *shape, int32_t from, int32_t to); /* product of extents */
+int64_t node_count(const evla_type *t);
+int64_t node_last(const evla_type *t);           /* last extent, 1 for rank 0 */
+int64_t node_rows(const evla_type *t);           /* product of the others */
+int node_present(const evla_node *n, int32_t i); /* input i is there */
+int node_all_f32(const evla_node *n);
+/* The type broadcasts to the output's shape. */
+int node_meets(const evla_type *t, const evla_type *out);
+/* Elements from the start of a broadcast input to what meets matrix or row `index` of out,
+ * whose last `inner` axes are the matrix or row. */
+int64_t node_offset(const evla_type *t, const evla_type *out, int32_t inner, int64_t index);
+/* The machine has the feature. */
+int node_has(const evla_machine *m, const char *feature);
+
+#define NODE_TAIL_OPS                                                                      \
+    "relu gelu silu sigmoid tanh add sub mul div maximum minimum exp neg abs square sqrt " \
+    "rsqrt"
+enum { NODE_TAIL_MAX = 8 };
+/* The node's tails can be applied; input i is a tail's operand. */
+int node_takes_tails(const x86_isa *isa, const evla_node *n);
+int node_is_operand(const evla_node *n, int32_t i);
+/* Applies them to n elements from column col on of a row of the output. */
+void node_apply_tails(const x86_isa *isa, const evla_args *a, int64_t row, int64_t col,
+                      float *y, int64_t n);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * with_avx2.c -- all that uses AVX2 and FMA.
+ */
+#include "x86.h"
+#define LANES 8
+#include "lanes.h"
+enum { ROWS = 6, THIN = 4 };
+#define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define SLIMS(X)  X(1) X(2) X(3) X(4)
+#include "element_inner.h"
+#include "matrix_inner.h"
+
+const x86_isa x86_avx2 = {.feature = "avx2",
+                          .score = 20,
+                          .thin = THIN,
+                          .rows = ROWS,
+                          .cols = COLS,
+                          .thick = thick,
+                          .slim = slim,
+                          .unary = unary,
+                          .binary = binary};

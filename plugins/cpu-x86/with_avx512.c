@@ -1,0 +1,21 @@
+/*
+ * with_avx512.c -- all that uses AVX-512 (F, BW, DQ, VL).
+ */
+#include "x86.h"
+#define LANES 16
+#include "lanes.h"
+enum { ROWS = 14, THIN = 8 };
+#define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define SLIMS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#include "element_inner.h"
+#include "matrix_inner.h"
+
+const x86_isa x86_avx512 = {.feature = "avx512",
+                            .score = 30,
+                            .thin = THIN,
+                            .rows = ROWS,
+                            .cols = COLS,
+                            .thick = thick,
+                            .slim = slim,
+                            .unary = unary,
+                            .binary = binary};

@@ -1,0 +1,53 @@
+/*
+ * x86.h -- what the files of this plugin share: one table of functions per instruction set.
+ *
+ * Sums over K (numerics id "f32.fma256"): K is cut into blocks of 256; a block's sum starts
+ * from 0 and takes its terms in ascending k, each by one fused multiply-add; the blocks'
+ * sums add up in ascending order. Lanes of a vector are different columns, never different
+ * k. So a result depends on K alone: not on M, the tile, the thread, or how wide the
+ * vectors are.
+ */
+#ifndef CPU_X86_H
+#define CPU_X86_H
+#include "evla/ops.h"
+
+#define X86_NUMERICS "f32.fma256"
+enum { X86_DEPTH = 256 /* terms of a block */, X86_WIDTH = 128 /* columns of a tile */ };
+
+/* y[m,n] = sum over k of a[m,k] b[k,n]. Steps count floats; one of each pair is 1. */
+typedef struct x86_product {
+    const float *a, *b;
+    float *y;
+    int64_t m, n, k;
+    int64_t a_row, a_k; /* from one m to the next, from one k to the next */
+    int64_t b_k, b_col;
+    int64_t y_row;
+} x86_product;
+
+/* y[i] = f(x[i]); y may be x. */
+typedef void x86_unary(const void *params, const float *x, float *y, int64_t n);
+/* y[i] = f(a[i * a_step], b[i * b_step]), steps 0 or 1; y may be a or b. */
+typedef void x86_binary(const float *a, int64_t a_step, const float *b, int64_t b_step,
+                        float *y, int64_t n);
+
+typedef struct x86_isa {
+    const char *feature; /* what the machine must have */
+    int32_t score;
+    int32_t thin;       /* most rows of a product that is not worth packing */
+    int32_t rows, cols; /* of the microkernel */
+    /* Rows [r0, r1) and columns [c0, c1), at most X86_WIDTH of them, by packed panels;
+     * scratch holds x86_scratch() bytes, 64-byte aligned. */
+    void (*thick)(const x86_product *p, float *scratch, int64_t r0, int64_t r1, int64_t c0,
+                  int64_t c1);
+    /* All rows, at most `thin`, of columns [c0, c1), straight from memory. */
+    void (*slim)(const x86_product *p, int64_t c0, int64_t c1);
+    x86_unary *(*unary)(const char *op);   /* NULL: has none */
+    x86_binary *(*binary)(const char *op); /* likewise */
+} x86_isa;
+
+extern const x86_isa x86_avx2, x86_avx512;
+
+/* Bytes of scratch for thick tiles of a product with this k and n. */
+uint64_t x86_scratch(const x86_isa *isa, int64_t k, int64_t n);
+
+#endif
