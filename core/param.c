@@ -561,6 +561,8 @@ const char *param_type_text(arena *a, const evla_param *p)
         s = arena_text(a, "job that makes %s", p->choices ? p->choices : "a value");
     else if (p->type == EVLA_P_LIST && p->element == EVLA_P_ITEM)
         s = arena_text(a, "list of %s", kind_short(a, p->choices));
+    else if (p->type == EVLA_P_LIST && p->element == EVLA_P_VALUE)
+        s = arena_text(a, "list of jobs that make %s", p->choices ? p->choices : "values");
     else if (p->type == EVLA_P_LIST && p->element > 0 && p->element <= EVLA_P_SHAPE)
         s = arena_text(a, "list of %s", plain[p->element]);
     else

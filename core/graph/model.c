@@ -151,13 +151,14 @@ int32_t model_fill_one(ctx *cx, const char *name, const char *init, const evla_t
         is_normal = init[0] == 'n';
         scale = strtod(strchr(init, ':') + 1, &end);
         if (*end || !(scale >= 0) || !isfinite(scale)) scale = -1;
-    } else if (!strcmp(init, "ones"))
+    } else if (!strcmp(init, "ones") || !strncmp(init, "std:", 4))
         is_ones = 1;
-    else if (strcmp(init, "zeros") != 0)
+    else if (strcmp(init, "zeros") != 0 && strncmp(init, "mean:", 5) != 0)
         scale = -1;
     if (scale < 0)
         return ctx_fail(cx, EVLA_E_ARG,
-                        "%s: init \"%.40s\": want zeros, ones, uniform:0.1 or normal:0.02",
+                        "%s: init \"%.40s\": want zeros, ones, uniform:0.1, normal:0.02, "
+                        "mean:FIELD or std:FIELD",
                         name, init);
     if (bytes < 0) return ctx_fail(cx, EVLA_E_SHAPE, "%s: its type has no size", name);
     memset(data, 0, (size_t)bytes);

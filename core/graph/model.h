@@ -125,7 +125,8 @@ int32_t model_set_weight(ctx *cx, model *m, int32_t slot, const evla_type *type,
                          const void *data, int copy);
 /* Gives every weight that is typed and has no data its first values, from hash(seed, name,
  * i): init is "zeros", "ones", "uniform:A", "normal:S" or NULL: uniform within 1/sqrt(last
- * extent) for rank >= 2, else zeros. The same bits on every machine. */
+ * extent) for rank >= 2, else zeros. "mean:FIELD" starts as zeros, "std:FIELD" as ones,
+ * until training fills them from its data. The same bits on every machine. */
 int32_t model_fill(ctx *cx, model *m, uint64_t seed);
 /* One tensor by the same rule (states start as zeros when init is NULL). */
 int32_t model_fill_one(ctx *cx, const char *name, const char *init, const evla_type *type,

@@ -69,8 +69,9 @@ static int can_convert(const registry *reg, int32_t from, int32_t to)
 #define OWN_FORMATS(X)                                                                     \
     X(F32, float)                                                                          \
     X(F64, double)                                                                         \
-    X(I8, int8_t) X(I16, int16_t) X(I32, int32_t) X(I64, int64_t) X(U8, uint8_t)           \
-        X(U16, uint16_t) X(U32, uint32_t) X(U64, uint64_t) X(BOOL, uint8_t)
+    X(I8, int8_t)                                                                          \
+    X(I16, int16_t) X(I32, int32_t) X(I64, int64_t) X(U8, uint8_t) X(U16, uint16_t)        \
+        X(U32, uint32_t) X(U64, uint64_t) X(BOOL, uint8_t)
 
 /* n numbers, at most CHUNK when a plugin decodes them. */
 static int32_t to_f64(const evla_host *h, const registry *reg, int32_t from,
