@@ -104,7 +104,10 @@ static const char *nearest(ctx *cx, const model *m, const source *s, const char 
         const char *other = source_name(s, i);
         if (other && model_weight(m, other) < 0) names[n++] = other;
     }
-    return names ? near_miss(name, names, n) : NULL;
+    const char *near = names ? near_miss(name, names, n) : NULL;
+    for (int32_t i = 0; !near && i < n; i++) /* "blk.1.w" for "blk.1.weight" */
+        if (!strncmp(names[i], name, strlen(name))) near = names[i];
+    return near;
 }
 
 static int32_t check_names(ctx *cx, const model *m, const source *s, int leave_others)

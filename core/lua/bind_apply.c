@@ -2,7 +2,7 @@
  * bind_apply.c -- evla.model "name" { ... } and evla.apply "name" { ... }.
  *
  * A model's table holds the options of its model file beside the job's own words: name,
- * seed, symbols, weights. The graphs are built at once, so that mistakes name the user's
+ * others, seed, symbols, weights. The graphs are built at once, so that mistakes name the user's
  * line.
  */
 #include "../job/types.h"
@@ -10,31 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const own[] = {"name", "seed", "symbols", "weights"};
+static const char *const own[] = {"name", "others", "seed", "symbols", "weights"};
 
 int bind_apply_takes(const char *name)
 {
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!strcmp(own[i], name)) return 1;
     return 0;
-}
-
-/* Turns symbols = { B = 32 } into the list of structs that jobs take. */
-static void list_symbols(lua_State *L, script *s, value *given)
-{
-    value *v = (value *)value_get(given, "symbols");
-    if (!v || v->kind != VALUE_TABLE || v->n_items || !v->n_pairs) return;
-    value list = {.kind = VALUE_TABLE};
-    list.as.items = arena_push(&s->cx->mem, (size_t)v->n_pairs, sizeof(value));
-    value_pair *pairs = arena_push(&s->cx->mem, 2 * (size_t)v->n_pairs, sizeof *pairs);
-    if (!list.as.items || !pairs) script_error(L, s, "out of memory");
-    for (int32_t i = 0; i < v->n_pairs; i++, pairs += 2) {
-        pairs[0] = (value_pair){"extent", v->pairs[i].v};
-        pairs[1] = (value_pair){"name", value_text(v->pairs[i].name)};
-        list.as.items[list.n_items++] =
-            (value){.kind = VALUE_TABLE, .pairs = pairs, .n_pairs = 2};
-    }
-    *v = list;
 }
 
 /* models/NAME.lua beside the script, the engine's, NAME.lua beside the script unless that
@@ -120,7 +102,6 @@ static int declare_model(lua_State *L, const char *name, int at)
     given.pairs[given.n_pairs++] = (value_pair){"file", value_text(shown)};
     given.pairs[given.n_pairs++] = (value_pair){"options", value_text(text)};
     value_sort(&given);
-    list_symbols(L, s, &given);
     job *j = bind_declare(L, s, &job_model, job_name, &given, where);
     job_model_give(j, m);
     luaL_getsubtable(L, LUA_REGISTRYINDEX,
@@ -140,7 +121,6 @@ static int declare_apply(lua_State *L, const char *name, int at)
         script_error(L, s, "apply \"%s\": want a table of parameters, got %s", name,
                      luaL_typename(L, at));
     tree_read(L, s, at, arena_text(&s->cx->mem, "apply \"%s\"", name), &given);
-    list_symbols(L, s, &given);
     bind_push_job(L, bind_declare(L, s, &job_apply, name, &given, where));
     return 1;
 }

@@ -92,6 +92,27 @@ static void gather_items(lua_State *L, script *s, const job_type *t, value *give
     if (k < t->n_params) place_source(L, s, (value *)value_get(given, t->params[k].name));
 }
 
+/* { B = 32 } for a list of structs of a name and one thing more: { { name = "B", extent =
+ * 32 } }. */
+static void list_pairs(lua_State *L, script *s, const evla_param *p, value *v)
+{
+    if (p->type != EVLA_P_STRUCTS || p->n_fields != 2 || strcmp(p->fields[0].name, "name"))
+        return;
+    if (!v || v->kind != VALUE_TABLE || v->n_items || !v->n_pairs) return;
+    value list = {.kind = VALUE_TABLE};
+    list.as.items = arena_push(&s->cx->mem, (size_t)v->n_pairs, sizeof(value));
+    value_pair *pairs = arena_push(&s->cx->mem, 2 * (size_t)v->n_pairs, sizeof *pairs);
+    if (!list.as.items || !pairs) script_error(L, s, "out of memory");
+    for (int32_t i = 0; i < v->n_pairs; i++, pairs += 2) {
+        pairs[0] = (value_pair){p->fields[1].name, v->pairs[i].v};
+        pairs[1] = (value_pair){"name", value_text(v->pairs[i].name)};
+        value row = {.kind = VALUE_TABLE, .pairs = pairs, .n_pairs = 2};
+        value_sort(&row);
+        list.as.items[list.n_items++] = row;
+    }
+    *v = list;
+}
+
 /* In the REPL a line typed again replaces the job of that name. */
 static void forget(program *p, const char *name)
 {
@@ -109,6 +130,8 @@ job *bind_declare(lua_State *L, script *s, const job_type *t, const char *name,
 {
     const char *what = arena_text(&s->cx->mem, "%s \"%s\"", t->name, name);
     gather_items(L, s, t, given);
+    for (int32_t i = 0; i < t->n_params; i++)
+        list_pairs(L, s, &t->params[i], (value *)value_get(given, t->params[i].name));
     bind_input_paths(L, s, t->params, t->n_params, given, what ? what : t->name);
     ctx_clear(s->cx);
     if (s->setup.is_repl) forget(s->prog, name);

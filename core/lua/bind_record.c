@@ -47,13 +47,22 @@ static view *push_view(lua_State *L, int keeper)
     return v;
 }
 
+void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t)
+{
+    view *v = push_view(L, keeper);
+    v->t = *t;
+}
+
 /* One row of numbers as f64, whatever the format. n values from p. */
 static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, double *out)
 {
 #define CASE(id, type)                                                                     \
     case id:                                                                               \
-        for (int64_t i = 0; i < n; i++)                                                    \
-            out[i] = (double)((const type *)p)[i];                                         \
+        for (int64_t i = 0; i < n; i++) { /* of a mapped file: at any alignment */         \
+            type x;                                                                        \
+            memcpy(&x, (const char *)p + i * (int64_t)sizeof x, sizeof x);                 \
+            out[i] = (double)x;                                                            \
+        }                                                                                  \
         return 1
     switch (dtype) {
         CASE(EVLA_F32, float);
@@ -75,11 +84,14 @@ static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, doub
     host_init(&h, s->cx, NULL);
     enum { CHUNK = 512 };
     float f[CHUNK];
+    _Alignas(16) unsigned char codes[4 * CHUNK];
     int64_t step = CHUNK / d->block_elements * d->block_elements;
     if (!step) return 0;
     for (int64_t i = 0; i < n; i += step) {
         int64_t k = n - i < step ? n - i : step;
         const char *at = (const char *)p + i / d->block_elements * d->block_bytes;
+        size_t bytes = (size_t)(k / d->block_elements * d->block_bytes);
+        if ((uintptr_t)at % 16 && bytes <= sizeof codes) at = memcpy(codes, at, bytes);
         if (d->table->decode(&h.table, at, k, f) < 0) return 0;
         for (int64_t m = 0; m < k; m++)
             out[i + m] = (double)f[m];
@@ -108,12 +120,13 @@ static int l_tensor_index(lua_State *L)
         const char *p = (const char *)t->data[0] + (i - 1) * t->stride[0];
         if (t->rank == 1) {
             double x = 0;
+            int64_t whole = 0;
             if (!read_numbers(s, t->dtype, p, 1, &x)) return 0;
+            if (t->dtype == EVLA_I64) memcpy(&whole, p, sizeof whole);
             if (t->dtype == EVLA_I64 ||
                 (t->dtype != EVLA_F32 && t->dtype != EVLA_F64 &&
                  t->dtype < EVLA_DTYPE_FIRST && floor(x) == x && fabs(x) < 9e15))
-                lua_pushinteger(L, t->dtype == EVLA_I64 ? *(const int64_t *)(const void *)p
-                                                        : (lua_Integer)x);
+                lua_pushinteger(L, t->dtype == EVLA_I64 ? whole : (lua_Integer)x);
             else
                 lua_pushnumber(L, x);
             return 1;
@@ -266,7 +279,7 @@ static int l_record_gc(lua_State *L)
     return 0;
 }
 
-static void push_attrs(lua_State *L, const evla_attr *attrs, int32_t n)
+void bind_push_attrs(lua_State *L, const evla_attr *attrs, int32_t n)
 {
     lua_createtable(L, 0, n);
     for (int32_t i = 0; i < n; i++) {
@@ -290,7 +303,7 @@ static int l_record_index(lua_State *L)
         view *v = push_view(L, 1);
         v->t = f->value;
     } else if (!strcmp(name, "attrs"))
-        push_attrs(L, r->attrs, r->n_attrs);
+        bind_push_attrs(L, r->attrs, r->n_attrs);
     else if (!strcmp(name, "names")) {
         lua_createtable(L, r->n_fields, 0);
         for (int32_t i = 0; i < r->n_fields; i++) {
@@ -390,7 +403,7 @@ static int l_set_index(lua_State *L)
             lua_rawseti(L, -2, i + 1);
         }
     } else if (!strcmp(name, "attrs"))
-        push_attrs(L, r->schema.attrs, r->schema.n_attrs);
+        bind_push_attrs(L, r->schema.attrs, r->schema.n_attrs);
     else if (!strcmp(name, "record"))
         lua_pushcfunction(L, l_set_record);
     else

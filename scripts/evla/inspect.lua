@@ -4,6 +4,7 @@ local evla = require "evla"
 local json = require "evla.json"
 local pretty = require "evla.pretty"
 local path = call.file
+local size_of_file
 local READ_SECONDS, STATS_EPISODES, FRAMES = 4, 8, 8
 
 local function bold(s) return call.colour and "\27[1m" .. s .. "\27[0m" or s end
@@ -255,6 +256,60 @@ local function model()
   return 0
 end
 
+-- ---- model files of other tools ----
+
+-- A text of metadata on one line.
+local function one_line(s)
+  s = s:gsub("[%c]+", " ")
+  local cut = utf8.offset(s, 101) -- nil: at most 100 characters, or no UTF-8
+  return cut and #s >= cut and s:sub(1, cut - 1) .. " ..." or s
+end
+
+local function archive()
+  local a = evla.tensors(path)
+  local list, numbers, unread, from = json.array {}, 0, 0, os.clock()
+  for i, name in ipairs(a.names) do
+    local t, n = a[name], 1
+    for _, extent in ipairs(t.shape) do n = n * extent end
+    numbers = numbers + n
+    list[i] = { name = name, type = tostring(t), n = n }
+    if call.options.all or os.clock() - from < READ_SECONDS then
+      local st = t:stats()
+      list[i].min, list[i].mean, list[i].max, list[i].not_finite = st.min, st.mean, st.max, st.n - st.finite
+    else
+      unread = unread + 1
+    end
+  end
+  if call.json then
+    print(json.encode({ file = path, kind = "weights", format = a.format, bytes = size_of_file, parameters = numbers, tensors = list,
+      attrs = a.attrs }, true))
+    return 0
+  end
+  print(("%s: %s, %d tensor%s, %d numbers, %s"):format(bold(path), a.format, #list, #list == 1 and "" or "s", numbers,
+    pretty.bytes(size_of_file)))
+  local keys = {}
+  for key in pairs(a.attrs) do keys[#keys + 1] = key end
+  table.sort(keys)
+  if #keys > 0 then
+    heading("metadata")
+    local rows = {}
+    for i, key in ipairs(keys) do rows[i] = { key, one_line(tostring(a.attrs[key])) } end
+    rows_out(rows)
+  end
+  if #list == 0 then return 0 end
+  heading("tensors" .. (unread > 0 and (" (the range of %d was not read, --all reads all)"):format(unread) or ""))
+  local rows, shown = { { "name", "type", "min", "mean", "max", "" } }, call.options.all and #list or math.min(#list, 400)
+  for i = 1, shown do
+    local t = list[i]
+    local function number(v) return v and ("%.4g"):format(v) or "" end
+    rows[#rows + 1] = { t.name, t.type, number(t.min), number(t.mean), number(t.max),
+      (t.not_finite or 0) > 0 and ("%d not finite"):format(t.not_finite) or "" }
+  end
+  rows_out(rows)
+  if shown < #list then print(("  ... and %d more (--all lists them)"):format(#list - shown)) end
+  return 0
+end
+
 -- ---- what is it? ----
 
 local found = call.exists(path)
@@ -281,11 +336,26 @@ else
   until at > size
 end
 f:close()
+size_of_file = size
+if not look then
+  local fine, found = pcall(evla.tensors, path)
+  if not fine then -- the sentence starts with the whole path
+    found = plain(found)
+    if found:sub(1, #call.here + 1) == call.here .. "/" then found = found:sub(#call.here + 2) end
+    return fail(3, found)
+  end
+  if found then look = archive end
+end
 if not look then
   local kind = head:find("^\137PNG") and "a PNG picture" or head:find("^PK\3\4") and "a zip archive" or head:find("^GGUF") and "a GGUF model"
     or head:find("^%s*[{%[]") and "JSON" or size == 0 and "empty" or head:find("^[%g%s]*$") and "text" or "neither"
-  return fail(3, ("%s: %s; inspect knows datasets (.hdf5) and models (.evla)"):format(path,
-    kind == "neither" and "it is of no kind that evla knows" or "it is " .. kind))
+  local formats = {}
+  for _, p in ipairs(evla.plugins()) do
+    for _, it in ipairs(p.items) do if it.kind == "format" then formats[#formats + 1] = it.name end end
+  end
+  return fail(3, ("%s: %s; inspect knows datasets (.hdf5)%s models (.evla)%s"):format(path,
+    kind == "neither" and "it is of no kind that evla knows" or "it is " .. kind, #formats > 0 and "," or " and",
+    #formats > 0 and " and weights in " .. table.concat(formats, ", ") or ""))
 end
 if look == dataset and not rawget(evla.stage, "hdf5") then
   return fail(3, path .. ": it is a dataset, and the plugin that reads it is not built; evla doctor says what brings it")
