@@ -19,6 +19,7 @@ local known = {
   mujoco = { what = "the simulated arm", packages = "libmujoco-dev" },
   ops = { what = "the standard operators" },
   replay = { what = "keeps what happens again bit for bit" },
+  safetensors = { what = "weights as PyTorch models are published" },
   sanity = { what = "throws out what went wrong" },
   template = { what = "the plugin to copy" },
 }

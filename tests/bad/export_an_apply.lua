@@ -1,0 +1,6 @@
+-- expect: 2 "export_an_apply.lua:6: export "out": model: want a job that makes model, got a job"
+-- needs: ops
+-- needs: safetensors
+local evla = require "evla"
+local m = evla.model "mlp" {}
+return evla.program { evla.export "out" { model = evla.apply "run" { model = m }, path = "p.safetensors" } }
