@@ -223,9 +223,33 @@ static size_t type_size(const evla_param *p, int32_t type)
 static int32_t fill_one(const fill *f, const evla_param *p, int32_t type, const value *v,
                         void *to);
 
+/* An entry of a list of tables may leave out names: { "head.*", keep = true } fills the
+ * fields in their order. */
+static int32_t name_values(const fill *f, const evla_param *p, const value *v, value *out)
+{
+    int32_t n = v->n_items;
+    *out = *v;
+    if (v->kind != VALUE_TABLE || !n || n > (int32_t)p->n_fields) return 0;
+    out->pairs =
+        arena_push(&f->cx->scratch, (size_t)n + (size_t)v->n_pairs, sizeof *out->pairs);
+    if (!out->pairs) return ctx_fail(f->cx, EVLA_E_NOMEM, "%s", p->name);
+    for (int32_t i = 0; i < n; i++)
+        out->pairs[i] = (value_pair){p->fields[i].name, v->as.items[i]};
+    if (v->n_pairs) memcpy(out->pairs + n, v->pairs, (size_t)v->n_pairs * sizeof *v->pairs);
+    out->n_pairs += n;
+    out->n_items = 0;
+    out->as.items = NULL;
+    const char *twice = value_sort(out);
+    return twice ? fault(f, EVLA_E_ARG, p->name,
+                         "%s is given twice, by its place and by name", twice)
+                 : 0;
+}
+
 static int32_t fill_list(const fill *f, const evla_param *p, int32_t type, const value *v,
                          evla_list *to)
 {
+    value one = {.kind = VALUE_TABLE, .n_items = 1, .as.items = (value *)(uintptr_t)v};
+    if (v->kind == VALUE_REF) v = &one; /* data = demos means data = { demos } */
     if (v->kind != VALUE_TABLE || v->n_pairs)
         return wrong(f, p, v, type == EVLA_P_STRUCT ? "a list of tables" : "a list");
     size_t each = type_size(p, type);
@@ -236,8 +260,12 @@ static int32_t fill_list(const fill *f, const evla_param *p, int32_t type, const
         evla_param element = *p;
         element.name = arena_text(&f->cx->scratch, "%s[%d]", p->name, i + 1);
         if (!element.name) element.name = p->name;
-        int32_t st =
-            fill_one(&inner, &element, type, &v->as.items[i], items + (size_t)i * each);
+        value entry = v->as.items[i];
+        int32_t st = type == EVLA_P_STRUCT
+                         ? name_values(&inner, &element, &v->as.items[i], &entry)
+                         : 0;
+        if (st >= 0)
+            st = fill_one(&inner, &element, type, &entry, items + (size_t)i * each);
         if (st < 0) return st;
     }
     *to = (evla_list){items, v->n_items};

@@ -163,6 +163,14 @@ static void values(void)
     ok(!strcmp(c[0].name, "front") && c[0].size.dim[0] == 96 && c[0].rate == 30 &&
            c[1].size.dim[1] == 16 && c[1].rate == 5,
        "each with its presets");
+    value mixed = json("{\"cameras\":[{\"rate\":5}]}"),
+          places[2] = {value_text("front"), json("[8,16]")};
+    value *entry = &((value *)(uintptr_t)value_get(&mixed, "cameras"))->as.items[0];
+    entry->as.items = places;
+    entry->n_items = 2;
+    ok(fill_value(&mixed, &a) == 0 && (c = a.cameras.items) && !strcmp(c->name, "front") &&
+           c->size.dim[1] == 16 && c->rate == 5,
+       "values without a name fill the fields of such a table in order");
     ok(fill_text("{\"gain\":{\"d\":3}}", &a) == 0 && a.gain.p == 2 && a.gain.d == 3,
        "a table inside may name some fields");
     value null = json("{\"count\":null}");
@@ -263,6 +271,22 @@ static void wrong_types(void)
             "x.lua:3: stage.all: cameras[1]: want a table, got 3");
     refused("{\"cameras\":{\"a\":1}}", EVLA_E_ARG,
             "x.lua:3: stage.all: cameras: want a list of tables, got a table");
+    refused("{\"cameras\":[[\"a\",[8,8],30,4]]}", EVLA_E_ARG,
+            "x.lua:3: stage.all: cameras[1].parameters: want names with values, such as { "
+            "name = ... "
+            "}, got a value without a name");
+    refused("{\"cameras\":[[7]]}", EVLA_E_ARG,
+            "x.lua:3: stage.all: cameras[1].name: want a text, got 7");
+    value twice = json("{\"cameras\":[{\"name\":\"a\"}]}"), front = value_text("front");
+    value *entry = &((value *)(uintptr_t)value_get(&twice, "cameras"))->as.items[0];
+    entry->as.items = &front;
+    entry->n_items = 1;
+    all a;
+    fill_value(&twice, &a);
+    ok(says(
+           &cx, EVLA_E_ARG,
+           "x.lua:3: stage.all: cameras[1]: name is given twice, by its place and by name"),
+       "a field given twice is refused");
     refused("{\"gain\":2}", EVLA_E_ARG, "x.lua:3: stage.all: gain: want a table, got 2");
     refused("{\"data\":\"demos\"}", EVLA_E_ARG,
             "x.lua:3: stage.all: data: want a job that makes episodes, got \"demos\"");

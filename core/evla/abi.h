@@ -106,9 +106,9 @@ enum {
     EVLA_P_DURATION = 8,  /* int64_t nanoseconds, written "10ms", "1.5s" or a number of seconds */
     EVLA_P_RATE     = 9,  /* double hertz, written 100 or "100Hz" */
     EVLA_P_SHAPE    = 10, /* evla_shape, written {96, 96}; in a graph also symbols: {"B", "2*D"} */
-    EVLA_P_LIST     = 11, /* evla_list of the element type named by `element` */
+    EVLA_P_LIST     = 11, /* evla_list of the element type named by `element`; one job or item may stand alone */
     EVLA_P_STRUCT   = 12, /* nested struct described by `fields`, inline */
-    EVLA_P_STRUCTS  = 13, /* evla_list of such structs */
+    EVLA_P_STRUCTS  = 13, /* evla_list of such structs; values without a name fill their fields in order */
     EVLA_P_ITEM     = 14, /* evla_choice: an item of the kind named by choices, with its parameters */
     EVLA_P_VALUE    = 15  /* const evla_value *: the result of a job of the type named by choices */
 };

@@ -309,11 +309,12 @@ static int32_t coded_rows(copying *c, const quantize_layer *l, const node *n, in
     for (int32_t i = 0; st >= 0 && i < l->layout.n_planes; i++) {
         graph_arg pair[2] = {{NULL, -1}, {NULL, ids}};
         st = plane_of(c, l, i, &pair[0].wire);
-        if (st >= 0) st = add(c, "gather", pair, 2, NULL, n->where, &args[i].wire, NULL);
+        if (st >= 0)
+            st = add(c, "gather", pair, 2, NULL, n ? n->where : NULL, &args[i].wire, NULL);
     }
     return st < 0 ? st
-                  : add(c, l->layout.decode, args, l->layout.n_planes, NULL, n->where, out,
-                        NULL);
+                  : add(c, l->layout.decode, args, l->layout.n_planes, NULL,
+                        n ? n->where : NULL, out, NULL);
 }
 
 /* ---- a graph ---- */
@@ -504,36 +505,50 @@ int32_t quantize_probe(ctx *cx, const model *m, const char *graph_name,
     return end(&c, st, mark, out);
 }
 
+/* One of the two graphs of a pair. */
+static int32_t pair_graph(copying *c, const quantize_layer *l, const char *bias, int coded)
+{
+    ctx *cx = c->cx;
+    char type[40] = "i32[B]";
+    int32_t x, y, b = -1;
+    graph_arg args[3] = {{0}};
+    const weight_info *w = &c->from->weights[l->slot];
+    if (l->n_linears)
+        snprintf(type, sizeof type, "f32[B,%lld]", (long long)w->type.shape[1]);
+    c->n_made = 0;
+    int32_t st = graph_new(cx, c->to, coded ? "codes" : "f32", NULL, &c->out);
+    if (st >= 0) st = graph_input(cx, c->out, "x", type, NULL, &x);
+    if (st >= 0 && bias) {
+        const weight_info *from = &c->from->weights[model_weight(c->from, bias)];
+        st = weight_with(c, bias, &from->type, from->data, NULL, &b);
+    }
+    if (st >= 0 && coded)
+        st = l->n_linears ? coded_linear(c, l, NULL, x, b, &y)
+                          : coded_rows(c, l, NULL, x, &y);
+    else if (st >= 0) {
+        int32_t at;
+        st = weight_with(c, w->name, &w->type, w->data, NULL, &at);
+        args[0].wire = l->n_linears ? x : at;
+        args[1].wire = l->n_linears ? at : x;
+        args[2].wire = b;
+        if (st >= 0)
+            st = add(c, l->n_linears ? "linear" : "gather", args, b < 0 ? 2 : 3, NULL, NULL,
+                     &y, NULL);
+    }
+    return st < 0 ? st : graph_output(cx, c->out, "y", y, NULL);
+}
+
 int32_t quantize_pair(ctx *cx, const model *m, const quantize_layer *l, const char *bias,
                       model **out)
 {
     copying c;
-    char type[40];
-    const weight_info *w = &m->weights[l->slot];
     arena_place mark = arena_mark(&cx->scratch);
     int32_t st = begin(cx, m, l, 1, &c);
     if (st < 0) return arena_reset(&cx->scratch, mark), st;
-    snprintf(type, sizeof type, "f32[B,%lld]", (long long)w->type.shape[1]);
-    for (int coded = 0; st >= 0 && coded < 2; coded++) {
-        int32_t x, y, b = -1;
-        graph_arg args[3] = {{0}};
-        c.n_made = 0;
-        c.made = arena_push(&cx->scratch, 1, sizeof *c.made);
-        st = c.made ? graph_new(cx, c.to, coded ? "codes" : "f32", NULL, &c.out)
-                    : ctx_fail(cx, EVLA_E_NOMEM, "weight %s", l->name);
-        if (st >= 0) st = graph_input(cx, c.out, "x", type, NULL, &x);
-        if (st >= 0 && bias) {
-            const weight_info *from = &m->weights[model_weight(m, bias)];
-            st = weight_with(&c, bias, &from->type, from->data, NULL, &b);
-        }
-        if (st >= 0 && coded) st = coded_linear(&c, l, NULL, x, b, &y);
-        if (st >= 0 && !coded) {
-            st = weight_with(&c, w->name, &w->type, w->data, NULL, &args[1].wire);
-            args[0].wire = x, args[2].wire = b;
-            if (st >= 0) st = add(&c, "linear", args, bias ? 3 : 2, NULL, NULL, &y, NULL);
-        }
-        if (st >= 0) st = graph_output(cx, c.out, "y", y, NULL);
-    }
+    c.made = arena_push(&cx->scratch, 1, sizeof *c.made);
+    if (!c.made) st = ctx_fail(cx, EVLA_E_NOMEM, "weight %s", l->name);
+    for (int coded = 0; st >= 0 && coded < 2; coded++)
+        st = pair_graph(&c, l, bias, coded);
     return end(&c, st, mark, out);
 }
 

@@ -57,8 +57,9 @@ int32_t quantize_apply(ctx *cx, const model *m, const quantize_layer *layers, in
  * graph has none. */
 int32_t quantize_probe(ctx *cx, const model *m, const char *graph_name,
                        const quantize_layer *layers, int32_t n, model **out);
-/* A model of two graphs for one layer, "f32" and "codes": input x f32[B,in], output y, as a
- * linear with bias `b` (NULL: none). The layer must have codes. */
+/* A model of two graphs for one layer, "f32" and "codes", with input x and output y: a
+ * linear of x f32[B,in] with bias `bias` (NULL: none), or, when no linear reads the weight,
+ * its rows x i32[B]. The layer must have codes. */
 int32_t quantize_pair(ctx *cx, const model *m, const quantize_layer *l, const char *bias,
                       model **out);
 /* The bias that linears of this layer add; NULL when there is none, or not the same. */

@@ -6,9 +6,11 @@
 #include "../graph/model.h"
 #include "job.h"
 
-extern const job_type job_pipeline, job_dataset, job_model, job_apply, job_export;
+extern const job_type job_pipeline, job_dataset, job_model, job_apply, job_export,
+    job_recipe;
 
-#define JOB_TYPES &job_pipeline, &job_dataset, &job_model, &job_apply, &job_export
+#define JOB_TYPES                                                                          \
+    &job_pipeline, &job_dataset, &job_model, &job_apply, &job_export, &job_recipe
 
 /* ---- pipeline.c, dataset.c: episodes ---- */
 
@@ -28,8 +30,8 @@ void job_model_give(job *j, model *m);
 model *job_model_graphs(const job *j);
 /* 1 when the check of that job found a mistake, which has been told. */
 int job_model_failed(const job *j);
-/* The graphs behind the result of any job that makes a model, as far as they are known before
- * it has run: its own, or those of the model it starts from. v: a job's result. */
+/* The graphs behind the result of any job that makes a model, as far as they are known
+ * before it has run: its own, or those of the model it starts from. v: a job's result. */
 const model *job_model_behind(const evla_value *v);
 /* Extents for the symbols of a graph: what `given` says (a list of job_symbol, all of
  * them), then what the model's own job says, then the smallest a rule names or 1 when

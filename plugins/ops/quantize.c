@@ -280,12 +280,20 @@ static int32_t quantized_linear_plan(const evla_host *h, const evla_machine *m,
                                  types_ceil(types_last(&n->out[0]), COLS));
 }
 
+/* In lanes, so that a compiler may use vectors; the sum is exact in any order. */
 static int32_t sum_of_products(const int8_t *restrict q, const int8_t *restrict w,
                                int64_t n)
 {
-    int32_t sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (int32_t)q[i] * (int32_t)w[i];
+    enum { LANES = 16 };
+    int32_t lane[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += (int16_t)(q[i + l] * w[i + l]);
+    for (; i < n; i++)
+        sum += q[i] * w[i];
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
     return sum;
 }
 

@@ -22,6 +22,12 @@ function summary.of(program, jobs, extra)
         end
       end
     end
+    if j.type == "recipe" and f.bytes_f32 then
+      out.quant = {
+        bytes_f32 = f.bytes_f32, bytes_int8 = f.bytes_int8, metric = f.metric,
+        metric_f32 = f.metric_f32, metric_int8 = f.metric_int8, speedup = f.speedup,
+      }
+    end
   end
   for k, v in pairs(extra or {}) do out[k] = v end
   return out
@@ -62,6 +68,11 @@ function summary.details(s)
           add("  %-7s %s", name, o.type)
         end
       end
+    elseif j.type == "recipe" and f.bytes_f32 then
+      add("%s: %.1f kB of weights, %.2fx smaller than f32, in %s", j.name, f.bytes_int8 / 1e3, f.ratio, short(j.result))
+      add("  weights %d of %d in codes, %d put back", f.weights_in_codes, f.weights, f.weights_put_back)
+      add("  %-7s %.6g, f32 %.6g, allowed %.6g", f.metric, f.metric_int8, f.metric_f32, f.metric_allowed)
+      add("  step    %.1f us, f32 %.1f us (%.2fx)", f.step_int8_us, f.step_f32_us, f.speedup)
     end
   end
   return out
