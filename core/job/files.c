@@ -56,6 +56,18 @@ int32_t file_replace(ctx *cx, const char *path, const void *data, size_t n)
     return st;
 }
 
+int32_t file_append(ctx *cx, int fd, const char *name, const char *text)
+{
+    for (size_t n = strlen(text); n;) {
+        ssize_t k = write(fd, text, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return io_fail(cx, name, "write it");
+        text += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
 int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data, size_t *n)
 {
     struct stat st;

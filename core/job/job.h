@@ -94,6 +94,8 @@ void job_report_progress(job *j, int64_t done, int64_t total, const char *text);
 int32_t job_figure(job *j, const char *name, value v);
 /* Writes a file under a temporary name, syncs and renames it. */
 int32_t file_replace(ctx *cx, const char *path, const void *data, size_t n);
+/* Writes text to an open file, all of it. name: for messages. */
+int32_t file_append(ctx *cx, int fd, const char *name, const char *text);
 /* Reads a whole file into the arena; refuses more than `most` bytes. */
 int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data, size_t *n);
 /* 1 when a result of that name would not stay below its job's folder. */

@@ -202,20 +202,6 @@ static char *journal_line(ctx *cx, const evla_record *r, int64_t i, const char *
     return line;
 }
 
-static int32_t append(ctx *cx, int fd, const char *name, const char *line)
-{
-    for (size_t n = strlen(line); n;) {
-        ssize_t k = write(fd, line, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0)
-            return ctx_fail(cx, EVLA_E_IO, "%s: cannot write it: %s", name,
-                            strerror(errno));
-        line += k;
-        n -= (size_t)k;
-    }
-    return 0;
-}
-
 static int32_t count_reason(pipe_run *p, const char *name)
 {
     int32_t i = 0;
@@ -271,8 +257,8 @@ static int32_t read_journal(pipe_run *p)
             p->rejected++, count_reason(p, why->as.text);
         p->resumed++;
         char *line = arena_copy_n(&cx->scratch, text + at, length + 1);
-        if (!line || append(cx, p->journal, path, line) < 0 ||
-            (!is_kept && append(cx, p->failures, fails, line) < 0))
+        if (!line || file_append(cx, p->journal, path, line) < 0 ||
+            (!is_kept && file_append(cx, p->failures, fails, line) < 0))
             return cx->code ? cx->code : ctx_fail(cx, EVLA_E_NOMEM, "%s", path);
         arena_reset(&cx->scratch, mark);
         at += length + 1;
@@ -386,11 +372,11 @@ static int32_t settle(pipe_run *p, int64_t i, outcome *o)
         if (st < 0) return st;
     }
     if (!o->line) return ctx_fail(cx, EVLA_E_NOMEM, "record %lld", (long long)i);
-    if (append(cx, p->journal, "records.jsonl", o->line) < 0) return cx->code;
+    if (file_append(cx, p->journal, "records.jsonl", o->line) < 0) return cx->code;
     if (*o->reason) {
         p->rejected++;
         count_reason(p, o->reason);
-        return append(cx, p->failures, "failures.jsonl", o->line);
+        return file_append(cx, p->failures, "failures.jsonl", o->line);
     }
     p->kept++;
     return 0;

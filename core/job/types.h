@@ -7,10 +7,11 @@
 #include "job.h"
 
 extern const job_type job_pipeline, job_dataset, job_model, job_apply, job_export,
-    job_recipe;
+    job_recipe, job_rollout;
 
 #define JOB_TYPES                                                                          \
-    &job_pipeline, &job_dataset, &job_model, &job_apply, &job_export, &job_recipe
+    &job_pipeline, &job_dataset, &job_model, &job_apply, &job_export, &job_recipe,         \
+        &job_rollout
 
 /* ---- pipeline.c, dataset.c: episodes ---- */
 

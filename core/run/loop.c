@@ -79,13 +79,8 @@ int32_t loop_check(ctx *cx, const loop_spec *s)
                         : s->label               ? " that could label what it visits"
                                                  : " to mix in");
     if (!s->guard.item) return 0;
-    arena hold = arena_growing(4 << 10);
-    evla_scene_info info;
-    host h;
-    host_init(&h, cx, &hold);
-    int32_t st = describe_guard(&h, s, &info);
-    arena_free(&hold);
-    return st;
+    uint64_t bytes;
+    return loop_needs(cx, s, &bytes);
 }
 
 /* ---- opening ---- */
@@ -138,19 +133,45 @@ static int32_t open_guard(ctx *cx, loop *l)
     return st < 0 ? blame(cx, "scene", &l->of.guard, st) : 0;
 }
 
-int32_t loop_open(ctx *cx, const loop_spec *s, loop **out)
+/* All but body and pilot. */
+static int32_t open_rest(ctx *cx, const loop_spec *s, loop **out)
 {
     loop *l = mem_alloc(sizeof *l);
     if (!l) return ctx_fail(cx, EVLA_E_NOMEM, "a loop");
-    *l = (loop){.of = *s, .body = s->body.item->table, .hold = arena_growing(64 << 10)};
+    *l = (loop){.of = *s,
+                .body = s->body.item->table,
+                .hold = arena_growing(16 << 10),
+                .body_hold = arena_growing(64 << 10)};
+    *out = l;
     host_init(&l->h, cx, &l->hold);
     int32_t st = s->guard.item ? open_guard(cx, l) : 0;
-    if (s->driver == LOOP_MODEL) l->wanted |= s->policy->channels;
-    if (s->all) l->wanted = ~(uint64_t)0;
-    if (st >= 0) st = place_samples(cx, l);
+    if (s->driver == LOOP_MODEL && s->policy) l->wanted |= s->policy->channels;
+    l->wanted |= s->all ? ~(uint64_t)0 : s->also;
+    return st < 0 ? st : place_samples(cx, l);
+}
+
+uint64_t loop_held(const loop *l)
+{
+    return sizeof *l + l->hold.total + pilot_held(l->pilot);
+}
+
+int32_t loop_needs(ctx *cx, const loop_spec *s, uint64_t *bytes)
+{
+    loop *l = NULL;
+    int32_t st = open_rest(cx, s, &l);
+    if (st >= 0) *bytes = loop_held(l);
+    loop_close(cx, l);
+    return st;
+}
+
+int32_t loop_open(ctx *cx, const loop_spec *s, loop **out)
+{
+    loop *l = NULL;
+    int32_t st = open_rest(cx, s, &l);
     if (st >= 0 && s->driver == LOOP_MODEL)
         st = pilot_open(cx, s->policy, s->beside, &l->pilot);
     if (st >= 0) {
+        host_init(&l->h, cx, &l->body_hold);
         st = l->body->open(&l->h.table, s->body.params, &l->self);
         if (st < 0) blame(cx, "body", &s->body, st);
     }
@@ -164,11 +185,12 @@ int32_t loop_open(ctx *cx, const loop_spec *s, loop **out)
 void loop_close(ctx *cx, loop *l)
 {
     if (!l) return;
-    host_init(&l->h, cx, &l->hold);
+    host_init(&l->h, cx, &l->body_hold);
     pilot_close(l->pilot);
     if (l->guard_self) l->guard->close(&l->h.table, l->guard_self);
     if (l->self) l->body->close(&l->h.table, l->self);
     arena_free(&l->hold);
+    arena_free(&l->body_hold);
     mem_free(l);
 }
 
@@ -206,7 +228,7 @@ static int32_t sense_all(loop *l, int64_t now_ns)
 int32_t loop_reset(ctx *cx, loop *l, uint64_t seed, const char *instruction, int64_t now_ns)
 {
     size_t n = (size_t)l->of.info->n_channels;
-    host_init(&l->h, cx, &l->hold);
+    host_init(&l->h, cx, &l->body_hold);
     l->seed = seed;
     l->tick = 0;
     l->now_ns = now_ns;

@@ -29,10 +29,11 @@ typedef struct loop_spec {
     double noise; /* standard deviation added to actions */
     double mix;   /* probability that the teacher drives a segment instead */
     int64_t segment_ns;
-    double late; /* probability that a tick's observations do not come */
-    int label;   /* 1: ask the teacher at every tick */
-    int all;     /* 1: sense every channel; 0: those that policy and guard read */
-    int beside;  /* see pilot_open */
+    double late;   /* probability that a tick's observations do not come */
+    int label;     /* 1: ask the teacher at every tick */
+    int all;       /* 1: sense every channel; 0: those that policy and guard read */
+    uint64_t also; /* bit i: sense channel i, too */
+    int beside;    /* see pilot_open */
 } loop_spec;
 
 typedef struct loop {
@@ -41,8 +42,9 @@ typedef struct loop {
     const evla_scene *guard; /* NULL: none */
     evla_scene_info guard_info;
     void *self, *guard_self;
-    pilot *pilot; /* NULL: no model acts */
-    arena hold;
+    pilot *pilot;    /* NULL: no model acts */
+    arena hold;      /* of samples and guard */
+    arena body_hold; /* of the body */
     host h;
     /* of the episode */
     uint64_t seed;
@@ -84,8 +86,12 @@ int32_t loop_describe(ctx *cx, arena *hold, const evla_choice *body, evla_body_i
  * channels it does not have. */
 int32_t loop_check(ctx *cx, const loop_spec *s);
 
+/* Bytes that samples and guard will hold, known before a loop is opened. */
+int32_t loop_needs(ctx *cx, const loop_spec *s, uint64_t *bytes);
 int32_t loop_open(ctx *cx, const loop_spec *s, loop **out);
 void loop_close(ctx *cx, loop *l);
+/* Bytes it holds, but for the body and the policy's plans and weights. */
+uint64_t loop_held(const loop *l);
 /* A new episode. instruction: what policy and guard are told instead of the body's own
  * sentence; NULL: that one. cx serves until the next reset. now_ns: 0 on a virtual
  * clock. */

@@ -134,6 +134,10 @@ static int32_t start_thread(ctx *cx, flyer *f)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&how);
     pthread_attr_setstacksize(&how, STACK_BYTES);
+    /* whatever the priority of the tick thread, which may be the one that starts it */
+    pthread_attr_setinheritsched(&how, PTHREAD_EXPLICIT_SCHED);
+    pthread_attr_setschedpolicy(&how, SCHED_OTHER);
+    pthread_attr_setschedparam(&how, &(struct sched_param){0});
     int failed = pthread_create(&f->thread, &how, fly_beside, f);
     pthread_attr_destroy(&how);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -226,8 +230,9 @@ void pilot_close(pilot *p)
 
 uint64_t pilot_held(const pilot *p)
 {
-    uint64_t n = p->block_bytes;
-    for (int32_t i = 0; i < p->n; i++)
+    uint64_t n = sizeof *p;
+    if (p) n += p->block_bytes;
+    for (int32_t i = 0; p && i < p->n; i++)
         n += session_held(p->flyers[i].s);
     return n;
 }

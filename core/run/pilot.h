@@ -42,7 +42,7 @@ int32_t pilot_tick(ctx *cx, pilot *p, const pilot_view *v, pilot_answer *out);
 int32_t pilot_trouble(ctx *cx, pilot *p);
 /* How often a graph beside the ticks had not answered when it was asked again. */
 int64_t pilot_late(const pilot *p);
-/* Bytes it holds, with the mailboxes. */
+/* Bytes it holds, with the mailboxes; NULL: those it holds whatever the policy. */
 uint64_t pilot_held(const pilot *p);
 
 #endif

@@ -334,36 +334,37 @@ static uint64_t weights_bytes(const policy *p)
     return sum;
 }
 
-policy_memory policy_needs(const policy *p, int32_t n_pilots)
+policy_memory policy_needs(const policy *p)
 {
     policy_memory m = {.weights = weights_bytes(p), .plans = p->mem.total};
-    uint64_t n = (uint64_t)n_pilots;
     for (int32_t k = 0; k < p->n_graphs; k++) {
         const policy_graph *g = &p->graphs[k];
         m.plans += g->plan->mem.total;
         session_needs s = session_size(p->reg, &g->plan, 1);
-        m.arenas += n * s.arenas;
-        m.states += n * s.states;
-        m.tables += n * s.tables;
-        m.mailboxes += n * (mailbox_bytes(g->n_slots, g->message_bytes) + g->request_bytes);
+        m.arenas += s.arenas;
+        m.states += s.states;
+        m.tables += s.tables;
+        m.mailboxes += mailbox_bytes(g->n_slots, g->message_bytes);
         if (g->line.latency_ns)
-            m.mailboxes += n * mailbox_bytes(MAILBOX_LEAST, g->request_bytes);
+            m.mailboxes += mailbox_bytes(MAILBOX_LEAST, g->request_bytes);
     }
-    m.mailboxes += n * p->instruction_bytes;
+    m.mailboxes += p->instruction_bytes + 1;
     m.total = m.plans + m.arenas + m.states + m.tables + m.mailboxes + m.weights;
     return m;
 }
 
-int32_t policy_promise(ctx *cx, const policy *p, int32_t n_pilots, uint64_t bytes)
+int32_t policy_promise(ctx *cx, const policy *p, uint64_t loop_bytes, uint64_t bytes)
 {
-    policy_memory m = policy_needs(p, n_pilots);
-    if (!bytes || m.total <= bytes) return 0;
-    return ctx_fail(cx, EVLA_E_NOMEM,
-                    "memory: %llu bytes are promised, but %d at a time need %llu: weights "
-                    "%llu, plans %llu, arenas %llu, states %llu, tables %llu, mailboxes "
-                    "%llu",
-                    (unsigned long long)bytes, n_pilots, (unsigned long long)m.total,
-                    (unsigned long long)m.weights, (unsigned long long)m.plans,
-                    (unsigned long long)m.arenas, (unsigned long long)m.states,
-                    (unsigned long long)m.tables, (unsigned long long)m.mailboxes);
+    policy_memory m = policy_needs(p);
+    if (!bytes || m.total + loop_bytes <= bytes) return 0;
+    return ctx_fail(
+        cx, EVLA_E_NOMEM,
+        "memory: %llu bytes are promised, but the loop needs %llu: weights %llu, "
+        "plans %llu, arenas %llu, states %llu, tables %llu, mailboxes %llu, "
+        "samples and guard %llu",
+        (unsigned long long)bytes, (unsigned long long)(m.total + loop_bytes),
+        (unsigned long long)m.weights, (unsigned long long)m.plans,
+        (unsigned long long)m.arenas, (unsigned long long)m.states,
+        (unsigned long long)m.tables, (unsigned long long)m.mailboxes,
+        (unsigned long long)loop_bytes);
 }

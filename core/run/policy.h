@@ -70,13 +70,14 @@ int32_t policy_new(ctx *cx, const model *m, const evla_body_info *body,
                    const policy_line *lines, int32_t n_lines, policy **out);
 void policy_free(policy *p);
 
-/* What n_pilots of it hold, by part; weights count once. */
+/* What one pilot of it holds, by part. */
 typedef struct policy_memory {
     uint64_t plans, arenas, states, tables, mailboxes, weights, total;
 } policy_memory;
-policy_memory policy_needs(const policy *p, int32_t n_pilots);
-/* Refuses a promise that is not kept, naming the parts. 0: no promise. */
-int32_t policy_promise(ctx *cx, const policy *p, int32_t n_pilots, uint64_t bytes);
+policy_memory policy_needs(const policy *p);
+/* Refuses a promise that is not kept, naming the parts. loop_bytes: what is not the
+ * policy's (loop_needs). 0 bytes: no promise. */
+int32_t policy_promise(ctx *cx, const policy *p, uint64_t loop_bytes, uint64_t bytes);
 
 /* 1 when something with this rate is due at a tick: at the first one at or after k / rate.
  */

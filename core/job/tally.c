@@ -1,0 +1,232 @@
+/*
+ * tally.c -- rows of episodes and what they come to. See tally.h.
+ */
+#include "tally.h"
+#include "proportion.h"
+#include <string.h>
+
+enum { MOST_NAMES = 64 };
+
+/* ---- making a row ---- */
+
+static value table_of(arena *a, const value_pair *pairs, int32_t n)
+{
+    value v = {.kind = VALUE_TABLE, .n_pairs = n};
+    v.pairs = arena_push(a, (size_t)n + 1, sizeof *pairs);
+    if (!v.pairs) return (value){0};
+    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
+    value_sort(&v);
+    return v;
+}
+
+static value value_bool(int yes) { return (value){.kind = VALUE_BOOL, .as.i = yes != 0}; }
+
+/* Name i of a blank-separated list, "?" when there is none. */
+static const char *name_at(arena *a, const char *list, int32_t i)
+{
+    for (; list && *list; i--) {
+        list += strspn(list, " ");
+        size_t n = strcspn(list, " ");
+        if (!i && n) return arena_copy_n(a, list, n);
+        list += n;
+    }
+    return "?";
+}
+
+/* The names of the bits that are set. */
+static value names_of(arena *a, const char *list, uint64_t bits)
+{
+    value v = {.kind = VALUE_TABLE};
+    v.as.items = arena_push(a, 65, sizeof(value));
+    for (int32_t i = 0; v.as.items && i < 64; i++)
+        if (bits >> i & 1) v.as.items[v.n_items++] = value_text(name_at(a, list, i));
+    return v;
+}
+
+static value spans_of(arena *a, loop *l, const watch *w)
+{
+    value list = {.kind = VALUE_TABLE};
+    list.as.items = arena_push(a, (size_t)w->n_spans + 1, sizeof(value));
+    for (int32_t i = 0; list.as.items && i < w->n_spans; i++) {
+        const watch_span *s = &w->spans[i];
+        char why[512] = "";
+        arena_place mark = arena_mark(&l->h.cx->scratch);
+        if (l->guard->explain(&l->h.table, l->guard_self, &s->verdict, why, sizeof why) < 0)
+            ctx_clear(l->h.cx);
+        if (a != &l->h.cx->scratch) arena_reset(&l->h.cx->scratch, mark);
+        const value_pair pairs[] = {
+            {"tick", value_int(s->tick)},
+            {"ticks", value_int(s->n_ticks)},
+            {"kind", value_text(s->verdict.kind == EVLA_VETO ? "veto" : "replace")},
+            {"rule", value_text(name_at(a, l->guard_info.rules, s->verdict.rule))},
+            {"facts", names_of(a, l->guard_info.facts, s->verdict.facts)},
+            {"why", value_text(arena_copy(a, why))},
+        };
+        list.as.items[list.n_items++] = table_of(a, pairs, sizeof pairs / sizeof *pairs);
+    }
+    return list;
+}
+
+static value rules_of(arena *a, const loop *l, const watch *w)
+{
+    value_pair pairs[64];
+    int32_t n = 0;
+    for (int32_t i = 0; l->guard && i < 64; i++)
+        if (w->ticks_of_rule[i])
+            pairs[n++] = (value_pair){name_at(a, l->guard_info.rules, i),
+                                      value_int(w->ticks_of_rule[i])};
+    return table_of(a, pairs, n);
+}
+
+const char *tally_row(arena *a, loop *l, const watch *w, int64_t index)
+{
+    const evla_body_info *info = l->of.info;
+    const value_pair pairs[] = {
+        {"index", value_int(index)},
+        {"seed", value_int((int64_t)l->seed)},
+        {"goal", value_text(l->goal.name)},
+        {"instruction", value_text(l->instruction)},
+        {"success", value_bool(l->now.success)},
+        {"timeout", value_bool(!l->now.done)},
+        {"ticks", value_int(l->tick)},
+        {"seconds", value_float((double)l->tick / info->rate_hz)},
+        {"events", names_of(a, info->events, w->events)},
+        {"violations", names_of(a, info->events, w->events & w->bad)},
+        {"first_violation", value_int(w->first_violation)},
+        {"replaced_ticks", value_int(w->n_replaced)},
+        {"vetoed_ticks", value_int(w->n_vetoed)},
+        {"rules", rules_of(a, l, w)},
+        {"interventions", spans_of(a, l, w)},
+        {"interventions_lost", value_int(w->n_lost)},
+        {"not_finite", value_int(l->n_not_finite)},
+    };
+    value row = table_of(a, pairs, sizeof pairs / sizeof *pairs);
+    return row.kind == VALUE_TABLE ? value_print(a, &row, NULL) : NULL;
+}
+
+/* ---- adding up ---- */
+
+void tally_init(tally *t) { *t = (tally){.mem = arena_growing(4 << 10)}; }
+
+void tally_free(tally *t) { arena_free(&t->mem); }
+
+static tally_count *count_of(tally *t, tally_count *list, int32_t *n, const char *name)
+{
+    for (int32_t i = 0; i < *n; i++)
+        if (!strcmp(list[i].name, name)) return &list[i];
+    if (*n == MOST_NAMES) return &list[MOST_NAMES - 1]; /* the last one gathers the rest */
+    const char *copy = arena_copy(&t->mem, name);
+    if (!copy) return NULL;
+    list[*n] = (tally_count){.name = copy};
+    return &list[(*n)++];
+}
+
+static int64_t whole(const value *row, const char *name)
+{
+    const value *v = value_get(row, name);
+    return v && (v->kind == VALUE_INT || v->kind == VALUE_BOOL) ? v->as.i : 0;
+}
+
+static const value *list_in(const value *row, const char *name)
+{
+    static const value none = {.kind = VALUE_TABLE};
+    const value *v = value_get(row, name);
+    return v && v->kind == VALUE_TABLE ? v : &none;
+}
+
+int32_t tally_add(ctx *cx, tally *t, const value *row)
+{
+    const value *goal = value_get(row, "goal"), *success = value_get(row, "success");
+    if (!goal || goal->kind != VALUE_TEXT || !success || success->kind != VALUE_BOOL)
+        return ctx_fail(cx, EVLA_E_FORMAT, "a row of an episode without goal or success");
+    int64_t ticks = whole(row, "ticks"), vetoed = whole(row, "vetoed_ticks"),
+            replaced = whole(row, "replaced_ticks");
+    const value *rules = list_in(row, "rules"), *events = list_in(row, "events");
+    tally_count *of_goal = count_of(t, t->goals, &t->n_goals, goal->as.text);
+    if (!of_goal) return ctx_fail(cx, EVLA_E_NOMEM, "a tally");
+    of_goal->n++;
+    of_goal->k += success->as.i;
+    t->attempted++;
+    t->successes += success->as.i;
+    if (success->as.i) t->success_ticks += ticks;
+    t->timeouts += whole(row, "timeout");
+    t->ticks += ticks;
+    t->violations += list_in(row, "violations")->n_items > 0;
+    t->vetoed_ticks += vetoed;
+    t->replaced_ticks += replaced;
+    t->intervened += vetoed + replaced > 0;
+    t->not_finite += whole(row, "not_finite") > 0;
+    for (int32_t i = 0; i < rules->n_pairs; i++) {
+        tally_count *c = count_of(t, t->rules, &t->n_rules, rules->pairs[i].name);
+        if (c) c->n += rules->pairs[i].v.as.i;
+    }
+    for (int32_t i = 0; i < events->n_items; i++) {
+        if (events->as.items[i].kind != VALUE_TEXT) continue;
+        tally_count *c = count_of(t, t->events, &t->n_events, events->as.items[i].as.text);
+        if (c) c->n++;
+    }
+    return 0;
+}
+
+/* ---- figures ---- */
+
+static value bounds(arena *a, int64_t k, int64_t n)
+{
+    proportion p = proportion_of(k, n, 0.95);
+    const value_pair pairs[] = {{"lo", value_float(p.lo)}, {"hi", value_float(p.hi)}};
+    return table_of(a, pairs, 2);
+}
+
+static value goals_of(arena *a, const tally *t)
+{
+    value_pair rows[MOST_NAMES];
+    for (int32_t i = 0; i < t->n_goals; i++) {
+        const tally_count *c = &t->goals[i];
+        const value_pair pairs[] = {
+            {"attempted", value_int(c->n)},
+            {"successes", value_int(c->k)},
+            {"success_rate", value_float((double)c->k / (double)c->n)},
+            {"ci95", bounds(a, c->k, c->n)},
+        };
+        rows[i] = (value_pair){c->name, table_of(a, pairs, 4)};
+    }
+    return table_of(a, rows, t->n_goals);
+}
+
+static value counts_of(arena *a, const tally_count *list, int32_t n)
+{
+    value_pair rows[MOST_NAMES];
+    for (int32_t i = 0; i < n; i++)
+        rows[i] = (value_pair){list[i].name, value_int(list[i].n)};
+    return table_of(a, rows, n);
+}
+
+int32_t tally_figures(job *j, const tally *t)
+{
+    arena *a = &j->in->cx->scratch;
+    double n = t->attempted ? (double)t->attempted : 1;
+    const value_pair rows[] = {
+        {"attempted", value_int(t->attempted)},
+        {"successes", value_int(t->successes)},
+        {"success_rate", value_float((double)t->successes / n)},
+        {"ci95", bounds(a, t->successes, t->attempted)},
+        {"timeouts", value_int(t->timeouts)},
+        {"per_goal", goals_of(a, t)},
+        {"violation_episodes", value_int(t->violations)},
+        {"violation_rate", value_float((double)t->violations / n)},
+        {"upper95", value_float(proportion_upper(t->violations, t->attempted, 0.95))},
+        {"events", counts_of(a, t->events, t->n_events)},
+        {"interventions", counts_of(a, t->rules, t->n_rules)},
+        {"intervention_ticks", value_int(t->vetoed_ticks + t->replaced_ticks)},
+        {"intervention_episodes", value_int(t->intervened)},
+        {"vetoed_ticks", value_int(t->vetoed_ticks)},
+        {"not_finite_episodes", value_int(t->not_finite)},
+        {"ticks", value_int(t->ticks)},
+        {"success_ticks_mean",
+         value_float(t->successes ? (double)t->success_ticks / (double)t->successes : 0)},
+    };
+    int32_t st = 0;
+    for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
+        st = job_figure(j, rows[i].name, rows[i].v);
+    return st;
+}
