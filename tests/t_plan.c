@@ -121,7 +121,7 @@ static void test_dead(void)
     ok(!p &&
            says(
                &k.cx, EVLA_E_ARG,
-               "no rewrite is called \"daed\"; want some of fold, dead, fuse; did you mean "
+               "no rewrite is called \"daed\"; want some of fold, dead, fuse, recompute; did you mean "
                "\"dead\"?"),
        "an unknown rewrite is refused by name");
 }

@@ -42,6 +42,7 @@ typedef struct evla_matmul_params {
  * y bool = less|equal(a N, b N)                                         broadcast; NaN gives 0
  * y T = where(cond bool, a T, b T)                                      broadcast; cond ? a : b
  * y R = neg|abs|exp|log|sqrt|rsqrt|square|sin|cos|erf(x R)              radians; rsqrt = 1/sqrt(x)
+ * y R = sign(x R)                          -1, 0 or 1; NaN and zeros pass
  * y R = relu|silu|sigmoid|tanh(x R)        max(x,0), x/(1+e^-x), 1/(1+e^-x); maximum, minimum and
  *                                          relu pass NaN on
  * y R = gelu(x R)     none: x/2 (1 + erf(x/sqrt 2)); tanh: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
@@ -111,6 +112,12 @@ typedef struct evla_slice_params {
     int64_t start; /* negative: from the end */
     int64_t stop;  /* exclusive; negative: from the end; 0: to the end */
 } evla_slice_params;
+
+/* y T = pad(x T)            zeros before and after x along one axis */
+typedef struct evla_pad_params {
+    int64_t axis;
+    int64_t before, after; /* how many, >= 0 */
+} evla_pad_params;
 
 /* y T[before,ids...,after] = gather(x T[before,rows,after], ids i32|i64)      ids in [0, rows)
  * Source: ONNX Gather, without its negative indices. */
@@ -190,6 +197,42 @@ typedef struct evla_cross_entropy_params {
     int32_t reduction;
     int32_t reserved;
 } evla_cross_entropy_params;
+
+/* ---- derivatives -------------------------------------------------------------------------------
+ *
+ * What the grad slots emit where primitives would be slow; dy is the gradient of y, dx of x. x and y
+ * are the forward node's, parameters too. Shapes are equal unless shown.
+ *
+ * dx R = relu_grad|sigmoid_grad|tanh_grad(dy R, y R)      y > 0 ? dy : 0, dy y (1-y), dy (1-y^2)
+ * dx R = silu_grad|gelu_grad|clamp_grad(dy R, x R)        clamp: dy where min <= x <= max, else 0
+ * dx R[...,D] = softmax_grad(dy, y)                       y (dy - sum(dy y))
+ * dx R[...,D] = log_softmax_grad(dy, y)                   dy - e^y sum(dy)
+ * (dx R[...,D], dw[D]) = rms_norm_grad(dy, x, w?)
+ * (dx R[...,D], dw[D], db[D]) = layer_norm_grad(dy, x, w?)
+ *                                                         dw, db as if w were ones where it is absent
+ * (dq, dk, dv) = attention_grad(dy R[...,Tq,heads*Dv], q, k, v, mask?)
+ *                                                         weights are computed again from q and k
+ * (dgi R[...,3H], dgh R[...,3H], dh R[...,H]) = gru_gates_grad(dy R[...,H], gi R[...,3H], gh R[...,3H],
+ *                                                              h R[...,H])
+ *                                                         gi = W_i x + b_i, gh = W_h h + b_h; dh without
+ *                                                         what flows through gh. No parameters.
+ * dlogits R[...,C] = cross_entropy_grad(dy R, logits R[...,C], target i32|i64[...])
+ *                                                         dy rank 0, or as target without reduction */
+
+/* ---- optimisers ---------------------------------------------------------------------------------
+ *
+ * y R[] = sum_squares(xs R...)                            over all elements of 1 to 16 tensors
+ * y R = accumulate(state R, x R)                          EVLA_WRITES: state + x
+ * y T = clear(state T)                                    EVLA_WRITES: 0
+ * (w, m, v) R = adamw(w R, m R, v R, g R, lr R[], t i64[], scale R[]?)      EVLA_WRITES all three
+ * With g' = g scale:  m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2,
+ * w = (1 - lr weight_decay) w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
+ * t counts updates from 1. Source: Loshchilov and Hutter 2019, algorithm 2; Kingma and Ba 2015. */
+typedef struct evla_adamw_params {
+    double beta1, beta2; /* [0, 1) */
+    double eps;          /* in the unit of g */
+    double weight_decay; /* per unit of lr */
+} evla_adamw_params;
 
 /* ---- images ------------------------------------------------------------------------------------
  *

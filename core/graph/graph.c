@@ -431,21 +431,30 @@ static int32_t place_args(ctx *cx, const graph *g, node *nd, const graph_arg *ar
     return 0;
 }
 
-/* A node that writes: its first input is the newest version of a state. */
-static int32_t check_write(ctx *cx, graph *g, const node *nd)
+/* A node that writes: its first inputs are the newest versions of states. */
+static int32_t check_write(ctx *cx, graph *g, const node *nd, int32_t k)
 {
-    const wire *w = &g->wires[nd->in[0]];
-    if (nd->in[0] < 0 || w->kind != WIRE_STATE)
+    static const char *const place[] = {"first", "second", "third", "fourth"};
+    if (k >= nd->n_in || nd->in[k] < 0)
+        return fault(cx, EVLA_E_PLUGIN, nd->where,
+                     "%s: operator %s writes more inputs than it has", nd->label,
+                     nd->op->name);
+    const wire *w = &g->wires[nd->in[k]];
+    if (w->kind != WIRE_STATE)
         return fault(cx, EVLA_E_ARG, nd->where,
-                     "%s: writes its first input, which must be a state; %s is %s %s",
-                     nd->label, w->name, w->kind == WIRE_INPUT ? "an" : "a",
-                     kind_name(w->kind));
-    for (int32_t i = 0; i < g->n_nodes; i++)
-        if (op_of(g->nodes[i].op)->effect == EVLA_WRITES && g->nodes[i].in[0] == nd->in[0])
-            return fault(cx, EVLA_E_STATE, nd->where,
-                         "%s: this version of the state %s was already written by %s; "
-                         "write what that returned",
-                         nd->label, g->of->states[w->slot].name, g->nodes[i].label);
+                     "%s: writes its %s input, which must be a state; %s is %s %s",
+                     nd->label, k < 4 ? place[k] : "next", w->name,
+                     w->kind == WIRE_INPUT ? "an" : "a", kind_name(w->kind));
+    for (int32_t i = 0; i <= g->n_nodes; i++) {
+        const node *by = i < g->n_nodes ? &g->nodes[i] : nd;
+        int32_t n = i < g->n_nodes ? op_writes(op_of(by->op)) : k;
+        for (int32_t j = 0; j < n; j++)
+            if (by->in[j] == nd->in[k])
+                return fault(cx, EVLA_E_STATE, nd->where,
+                             "%s: this version of the state %s was already written by %s; "
+                             "write what that returned",
+                             nd->label, g->of->states[w->slot].name, by->label);
+    }
     state_info *s = &g->of->states[w->slot];
     if (s->writer && s->writer != g)
         return fault(cx, EVLA_E_STATE, nd->where,
@@ -470,11 +479,12 @@ int32_t graph_add(ctx *cx, graph *g, const char *op, const graph_arg *args, int3
     if (!nd.label || !good) return no_room(cx, g);
     int32_t st = place_args(cx, g, &nd, args, n_args);
     if (st < 0) return st;
-    int writes = op_of(nd.op)->effect == EVLA_WRITES;
-    if (writes && (st = check_write(cx, g, &nd)) < 0) return st;
+    int32_t writes = op_writes(op_of(nd.op));
+    for (int32_t i = 0; i < writes; i++)
+        if ((st = check_write(cx, g, &nd, i)) < 0) return st;
     op_port ports[EVLA_MAX_PORTS];
     nd.n_out = op_ports(op_of(nd.op)->outputs, ports);
-    if (nd.n_out < 1)
+    if (nd.n_out < 1 || nd.n_out < writes)
         return fault(cx, EVLA_E_PLUGIN, where,
                      "operator %s: its outputs \"%.80s\" cannot "
                      "be read",
@@ -492,9 +502,9 @@ int32_t graph_add(ctx *cx, graph *g, const char *op, const graph_arg *args, int3
 
     for (int32_t i = 0; i < nd.n_out; i++) {
         wire w = {.kind = WIRE_RESULT, .slot = -1, .node = g->n_nodes, .port = i};
-        if (writes && i == 0) {
+        if (i < writes) {
             w.kind = WIRE_STATE;
-            w.slot = g->wires[nd.in[0]].slot;
+            w.slot = g->wires[nd.in[i]].slot;
         }
         w.where = nd.where;
         w.name = nd.n_out == 1
@@ -506,7 +516,8 @@ int32_t graph_add(ctx *cx, graph *g, const char *op, const graph_arg *args, int3
     }
     if (!room(m, &g->nodes, g->n_nodes, &g->cap_nodes, sizeof nd)) return no_room(cx, g);
     g->nodes[g->n_nodes++] = nd;
-    if (writes) m->states[g->wires[nd.in[0]].slot].writer = g;
+    for (int32_t i = 0; i < writes; i++)
+        m->states[g->wires[nd.in[i]].slot].writer = g;
     *out = nd.out[0];
     return 0;
 }

@@ -205,12 +205,12 @@ static int32_t take_outputs(ctx *cx, bound *b, const bound_node *n, const evla_t
                             "%s: infer of %s left output %s without a whole type", n->label,
                             n->op->name, w->name);
         w->type = out[i];
-        if (w->kind == WIRE_STATE && !type_equal(&out[i], &b->wires[n->in[0]].type)) {
+        if (w->kind == WIRE_STATE && !type_equal(&out[i], &b->wires[n->in[i]].type)) {
             arena_place mark = arena_mark(&cx->scratch);
             ctx_fail(cx, EVLA_E_SHAPE, "%s: writes %s into the state %s, which is %s",
                      n->label, type_text(cx->reg, &cx->scratch, &out[i]),
-                     b->wires[n->in[0]].name,
-                     type_text(cx->reg, &cx->scratch, &b->wires[n->in[0]].type));
+                     b->wires[n->in[i]].name,
+                     type_text(cx->reg, &cx->scratch, &b->wires[n->in[i]].type));
             arena_reset(&cx->scratch, mark);
             return EVLA_E_SHAPE;
         }
@@ -260,24 +260,15 @@ static int32_t fold(ctx *cx, arena *a, const plan_options *o, bound *b, bound_no
     return st;
 }
 
-static int32_t infer_one(ctx *cx, arena *a, const plan_options *o, const node *from,
-                         bound *b, bound_node *n)
+/* Types of a node whose inputs are known; folds it when it can. */
+static int32_t infer_types(ctx *cx, arena *a, const plan_options *o, bound *b,
+                           bound_node *n)
 {
-    *n = (bound_node){.op = from->op,
-                      .label = from->label,
-                      .where = from->where,
-                      .n_in = from->n_in,
-                      .n_out = from->n_out};
-    memcpy(n->in, from->in, sizeof n->in);
-    memcpy(n->out, from->out, sizeof n->out);
-    param_site site = {.where = n->where, .what = n->label, .symbols = &b->planned};
-    int32_t st = param_fill_item(cx, a, &site, n->op, &from->given, &n->params);
-    if (st < 0) return st;
-
     arena_place mark = arena_mark(&cx->scratch);
     evla_node seen;
     evla_type in[EVLA_MAX_PORTS], out[EVLA_MAX_PORTS];
-    if ((st = infer_node(cx, &cx->scratch, b, n, &seen)) >= 0) {
+    int32_t st = infer_node(cx, &cx->scratch, b, n, &seen);
+    if (st >= 0) {
         for (int32_t i = 0; i < EVLA_MAX_PORTS; i++)
             out[i] = (evla_type){.rank = -1};
         memcpy(in, seen.in, (size_t)n->n_in * sizeof *in);
@@ -300,6 +291,98 @@ static int32_t infer_one(ctx *cx, arena *a, const plan_options *o, const node *f
     return st;
 }
 
+static int32_t infer_one(ctx *cx, arena *a, const plan_options *o, const node *from,
+                         bound *b, bound_node *n)
+{
+    *n = (bound_node){.op = from->op,
+                      .label = from->label,
+                      .where = from->where,
+                      .n_in = from->n_in,
+                      .n_out = from->n_out};
+    memcpy(n->in, from->in, sizeof n->in);
+    memcpy(n->out, from->out, sizeof n->out);
+    param_site site = {.where = n->where, .what = n->label, .symbols = &b->planned};
+    int32_t st = param_fill_item(cx, a, &site, n->op, &from->given, &n->params);
+    return st < 0 ? st : infer_types(cx, a, o, b, n);
+}
+
+/* ---- growing ---- */
+
+static int room(arena *a, void *list, int32_t n, int32_t *cap, size_t each)
+{
+    void **p = list;
+    if (n < *cap) return 1;
+    int32_t wide = n < 8 ? 16 : n * 2;
+    void *more = arena_push(a, (size_t)wide, each);
+    if (!more) return 0;
+    if (n) memcpy(more, *p, (size_t)n * each);
+    *p = more;
+    *cap = wide;
+    return 1;
+}
+
+static int32_t full(ctx *cx, const bound *b)
+{
+    return ctx_fail(cx, EVLA_E_NOMEM, "graph %s: %d wires, %d nodes", b->from->name,
+                    b->n_wires, b->n_nodes);
+}
+
+int32_t infer_add_wire(ctx *cx, arena *a, bound *b, const bound_wire *w, int32_t *out)
+{
+    if (!room(a, &b->wires, b->n_wires, &b->cap_wires, sizeof *b->wires))
+        return full(cx, b);
+    b->wires[ *out = b->n_wires++] = *w;
+    return 0;
+}
+
+int32_t infer_add_input(ctx *cx, arena *a, bound *b, const char *name,
+                        const evla_type *type, int32_t *out)
+{
+    bound_wire w = {
+        .type = *type, .kind = WIRE_INPUT, .slot = b->n_inputs, .name = name, .node = -1};
+    int32_t st = infer_add_wire(cx, a, b, &w, out);
+    if (st < 0) return st;
+    if (!room(a, &b->inputs, b->n_inputs, &b->cap_inputs, sizeof *b->inputs))
+        return full(cx, b);
+    b->inputs[b->n_inputs++] = *out;
+    return 0;
+}
+
+int32_t infer_add_output(ctx *cx, arena *a, bound *b, const char *name, int32_t w)
+{
+    if (!room(a, &b->outputs, b->n_outputs, &b->cap_outputs, sizeof *b->outputs))
+        return full(cx, b);
+    b->outputs[b->n_outputs++] = (output_info){name, w};
+    return 0;
+}
+
+int32_t infer_add_node(ctx *cx, arena *a, const plan_options *o, bound *b, bound_node *n)
+{
+    op_port ports[EVLA_MAX_PORTS];
+    int32_t st, writes = op_writes(op_of(n->op));
+    n->n_out = op_ports(op_of(n->op)->outputs, ports);
+    if (n->n_out < 1 || n->n_out < writes || n->n_in < writes)
+        return ctx_fail(cx, EVLA_E_PLUGIN, "%s: the ports of %s cannot be read", n->label,
+                        n->op->name);
+    if (!room(a, &b->nodes, b->n_nodes, &b->cap_nodes, sizeof *b->nodes))
+        return full(cx, b);
+    for (int32_t i = 0; i < n->n_out; i++) {
+        const bound_wire *from = i < writes ? &b->wires[n->in[i]] : NULL;
+        bound_wire w = {.type = {.rank = -1},
+                        .kind = from ? WIRE_STATE : WIRE_RESULT,
+                        .slot = from ? from->slot : -1,
+                        .name = n->n_out == 1 ? n->label
+                                              : arena_text(a, "%s.%.*s", n->label,
+                                                           ports[i].n, ports[i].name),
+                        .node = b->n_nodes,
+                        .port = i};
+        if (!w.name) return full(cx, b);
+        if ((st = infer_add_wire(cx, a, b, &w, &n->out[i])) < 0) return st;
+    }
+    b->nodes[b->n_nodes] = *n;
+    return infer_types(cx, a, o, b, &b->nodes[b->n_nodes++]);
+}
+
 int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
                    const plan_options *o, bound **out)
 {
@@ -311,7 +394,11 @@ int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
                  .n_wires = g->n_wires,
                  .n_nodes = g->n_nodes,
                  .n_outputs = g->n_outputs,
-                 .n_inputs = g->n_inputs};
+                 .n_inputs = g->n_inputs,
+                 .cap_wires = g->n_wires,
+                 .cap_nodes = g->n_nodes,
+                 .cap_outputs = g->n_outputs,
+                 .cap_inputs = g->n_inputs};
     b->wires = arena_push(a, (size_t)g->n_wires + 1, sizeof *b->wires);
     b->nodes = arena_push(a, (size_t)g->n_nodes + 1, sizeof *b->nodes);
     b->outputs = arena_push(a, (size_t)g->n_outputs + 1, sizeof *b->outputs);

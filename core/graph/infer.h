@@ -46,6 +46,7 @@ typedef struct bound {
     output_info *outputs;
     int32_t *inputs; /* wires, by slot of the graph; -1: nobody uses it */
     int32_t n_wires, n_nodes, n_outputs, n_inputs;
+    int32_t cap_wires, cap_nodes, cap_outputs, cap_inputs;
     int32_t n_folded, n_dead, n_fused; /* what rewrites did */
 } bound;
 
@@ -55,6 +56,15 @@ int32_t infer_symbols(ctx *cx, const graph *g, const evla_type *inputs, symbols 
  * none. */
 int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
                    const plan_options *o, bound **out);
+/* For rewrites that add: lists may move, so indices stay and pointers do not. */
+int32_t infer_add_wire(ctx *cx, arena *a, bound *b, const bound_wire *w, int32_t *out);
+/* name is borrowed. */
+int32_t infer_add_input(ctx *cx, arena *a, bound *b, const char *name,
+                        const evla_type *type, int32_t *out);
+int32_t infer_add_output(ctx *cx, arena *a, bound *b, const char *name, int32_t w);
+/* Appends a node whose op, params, label, where and inputs are set; makes its output wires,
+ * infers their types and folds it when its inputs are constants. n->out tells the wires. */
+int32_t infer_add_node(ctx *cx, arena *a, const plan_options *o, bound *b, bound_node *n);
 /* The evla_node that plugins see of a bound node; arrays are pushed on `a`. */
 int32_t infer_node(ctx *cx, arena *a, const bound *b, const bound_node *n, evla_node *out);
 

@@ -31,6 +31,7 @@ void model_drop(model *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
     if (m->map) munmap(m->map, m->map_bytes);
+    model_drop(m->base);
     arena_free(&m->mem);
     mem_free(m);
 }

@@ -107,7 +107,8 @@ struct model {
     int32_t n_graphs, n_weights, n_states;
     int32_t cap_graphs, cap_weights, cap_states;
     atomic_int refs;
-    void *map; /* the mapped file that weights' data points into, or NULL */
+    model *base; /* kept for its texts and weights: this one was derived from it; or NULL */
+    void *map;   /* the mapped file that weights' data points into, or NULL */
     size_t map_bytes;
 };
 

@@ -2,7 +2,15 @@
  * op.c -- what an operator's table says about its inputs and outputs. See op.h.
  */
 #include "op.h"
+#include <stddef.h>
 #include <string.h>
+
+int32_t op_writes(const evla_op *op)
+{
+    if (op->effect != EVLA_WRITES) return 0;
+    int has = op->size >= offsetof(evla_op, n_writes) + sizeof op->n_writes;
+    return has && op->n_writes > 1 ? op->n_writes : 1;
+}
 
 int32_t op_ports(const char *text, op_port ports[EVLA_MAX_PORTS])
 {

@@ -18,5 +18,7 @@ int32_t op_ports(const char *text, op_port ports[EVLA_MAX_PORTS]);
  * parameters. */
 int op_has_input(const evla_op *op, const char *name);
 static inline const evla_op *op_of(const evla_item *item) { return item->table; }
+/* How many of its first inputs it writes: output i is the new version of input i. */
+int32_t op_writes(const evla_op *op);
 
 #endif

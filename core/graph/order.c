@@ -21,6 +21,14 @@ typedef struct orderer {
 
 static int32_t effect(const bound_node *n) { return op_of(n->op)->effect; }
 
+/* Node i overwrites this version of a state. */
+static int overwrites(const bound_node *n, int32_t w)
+{
+    for (int32_t k = 0; k < op_writes(op_of(n->op)) && k < n->n_in; k++)
+        if (n->in[k] == w) return 1;
+    return 0;
+}
+
 static int add_edge(orderer *o, int32_t from, int32_t to)
 {
     if (from < 0 || from == to) return 1;
@@ -46,7 +54,7 @@ static int add_edges(orderer *o)
         if (effect(o->nodes[i]) != EVLA_WRITES) continue;
         for (int32_t r = 0; r < o->n; r++)
             for (int32_t k = 0; k < o->nodes[r]->n_in; k++)
-                if (r != i && o->nodes[r]->in[k] == o->nodes[i]->in[0] &&
+                if (r != i && overwrites(o->nodes[i], o->nodes[r]->in[k]) &&
                     !add_edge(o, r, i))
                     return 0;
     }
@@ -149,14 +157,14 @@ static int32_t refuse_cycle(ctx *cx, const orderer *o, int32_t on)
         if (effect(o->nodes[i]) == EVLA_WRITES)
             for (int32_t r = 0; r < o->n; r++)
                 for (int32_t k = 0; k < o->nodes[r]->n_in; k++)
-                    if (r != i && o->nodes[r]->in[k] == o->nodes[i]->in[0] && r > i)
+                    if (r > i && overwrites(o->nodes[i], o->nodes[r]->in[k]))
                         return ctx_fail(
                             cx, EVLA_E_STATE,
                             "%s%s%s: reads the state %s as it was before %s wrote it, but "
                             "needs what came after; read what %s returned",
                             o->nodes[r]->where ? o->nodes[r]->where : "",
                             o->nodes[r]->where ? ": " : "", o->nodes[r]->label,
-                            o->b->wires[o->nodes[i]->in[0]].name, o->nodes[i]->label,
+                            o->b->wires[o->nodes[r]->in[k]].name, o->nodes[i]->label,
                             o->nodes[i]->label);
     return ctx_fail(cx, EVLA_E_STATE, "%s: waits for itself", o->nodes[on]->label);
 }

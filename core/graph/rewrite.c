@@ -7,7 +7,7 @@
 #include "order.h"
 #include <string.h>
 
-static const char *const rewrite_names[] = {"fold", "dead", "fuse"};
+static const char *const rewrite_names[] = {"fold", "dead", "fuse", "recompute"};
 
 int32_t rewrite_check_names(ctx *cx, const char *without)
 {
@@ -24,10 +24,11 @@ int32_t rewrite_check_names(ctx *cx, const char *without)
             memcpy(word, without, k);
             word[k] = 0;
             const char *near = near_miss(word, rewrite_names, N);
-            return ctx_fail(
-                cx, EVLA_E_ARG,
-                "no rewrite is called \"%s\"; want some of fold, dead, fuse%s%s%s", word,
-                near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            return ctx_fail(cx, EVLA_E_ARG,
+                            "no rewrite is called \"%s\"; want some of fold, dead, fuse, "
+                            "recompute%s%s%s",
+                            word, near ? "; did you mean \"" : "", near ? near : "",
+                            near ? "\"?" : "");
         }
         without += n + (without[n] != 0);
     }

@@ -1,7 +1,8 @@
 /*
  * rewrite.h -- named rewrites of a bound graph that leave its meaning alone: dead, fuse.
  *
- * ("fold" happens while types are inferred, see infer.h.) Each can be switched off by name.
+ * ("fold" happens while types are inferred, see infer.h; "recompute" where gradients are
+ * made, see recompute.h.) Each can be switched off by name.
  */
 #ifndef EVLA_GRAPH_REWRITE_H
 #define EVLA_GRAPH_REWRITE_H

@@ -79,8 +79,8 @@ static int32_t check_output(ctx *cx, const plan *p, owners *o, int32_t t, int32_
     int32_t w = s->out[k];
     const place *at = &p->places[w];
     if (p->graph->wires[w].kind == WIRE_STATE) {
-        if (at->home == HOME_STATE && s->in[0] >= 0 &&
-            p->places[s->in[0]].home == HOME_STATE && p->places[s->in[0]].slot == at->slot)
+        if (at->home == HOME_STATE && k < s->node.n_in && s->in[k] >= 0 &&
+            p->places[s->in[k]].home == HOME_STATE && p->places[s->in[k]].slot == at->slot)
             return 0;
         return wrong(cx, p, t, "writes a state that is not where it was:", w);
     }
@@ -150,11 +150,13 @@ static int32_t check_states(ctx *cx, const plan *p)
 {
     for (int32_t t = 0; t < p->n_steps; t++) {
         const plan_step *s = &p->steps[t];
-        if (p->graph->wires[s->out[0]].kind != WIRE_STATE) continue;
-        for (int32_t later = t + 1; later < p->n_steps; later++)
-            for (int32_t i = 0; i < p->steps[later].node.n_in; i++)
-                if (p->steps[later].in[i] == s->in[0])
-                    return wrong(cx, p, later, "reads an old version of", s->in[0]);
+        for (int32_t k = 0; k < s->node.n_out; k++) {
+            if (p->graph->wires[s->out[k]].kind != WIRE_STATE) continue;
+            for (int32_t later = t + 1; later < p->n_steps; later++)
+                for (int32_t i = 0; i < p->steps[later].node.n_in; i++)
+                    if (p->steps[later].in[i] == s->in[k])
+                        return wrong(cx, p, later, "reads an old version of", s->in[k]);
+        }
     }
     return 0;
 }

@@ -14,6 +14,6 @@ int32_t learn_begin(ctx *cx, const grad *g, session *s);
 /* Copies the states into the model's weights (into memory of the model's own, so that plans
  * of the model must point at it anew: open their sessions afterwards). EVLA_E_STATE when a
  * state is invalid. */
-int32_t learn_end(ctx *cx, const grad *g, const session *s);
+int32_t learn_end(ctx *cx, const grad *g, session *s);
 
 #endif

@@ -314,8 +314,11 @@ int32_t session_run(ctx *cx, session *s, int32_t i)
     int32_t failed = 0, st = check_states(cx, s, bp->of);
     if (st < 0 || (st = exec_run(cx, &bp->x, &failed)) >= 0) return st;
     for (int32_t t = 0; t <= failed && t < bp->of->n_steps; t++) {
-        const place *at = &bp->of->places[bp->of->steps[t].out[0]];
-        if (at->home == HOME_STATE) s->states[at->slot].is_valid = 0;
+        const plan_step *step = &bp->of->steps[t];
+        for (int32_t k = 0; k < step->node.n_out; k++) {
+            const place *at = &bp->of->places[step->out[k]];
+            if (at->home == HOME_STATE) s->states[at->slot].is_valid = 0;
+        }
     }
     return st;
 }

@@ -1,5 +1,6 @@
 /*
- * attention.c -- scaled dot-product attention with grouped heads, a mask, and causality.
+ * attention.c -- scaled dot-product attention with grouped heads, a mask, and causality;
+ * and its derivative, attention_grad.
  *
  * A tile is 16 queries of one head of one batch entry; scores of one query live in the
  * worker's scratch. Every sum runs over key positions (or the head's width) in the order of
@@ -8,6 +9,7 @@
  */
 #include "elementwise.h"
 #include "fmath.h"
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "types.h"
@@ -210,9 +212,153 @@ const evla_op attention_op = {.size = sizeof attention_op,
                               .outputs = "y",
                               .source = "Vaswani et al. 2017, eq. 1; Ainslie et al. 2023",
                               .infer = attention_infer,
-                              .cost = attention_cost};
+                              .cost = attention_cost,
+                              .grad = back_attention};
 const evla_kernel attention_kernel = {.size = sizeof attention_kernel,
                                       .op = "attention",
                                       .accepts = attention_accepts,
                                       .plan = attention_plan,
                                       .run = attention_run};
+
+/* ---- the derivative ---- */
+
+static int32_t attention_grad_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                                    evla_type *out)
+{
+    evla_node forward = *n;
+    evla_type y = {.rank = -1};
+    int32_t st = types_real(h, n, in, 0, "dy");
+    if (st < 0) return st;
+    forward.n_in--;
+    forward.in = n->in ? n->in + 1 : NULL;
+    if ((st = attention_infer(h, &forward, in + 1, &y)) < 0) return st;
+    if (!types_equal(&in[0], &y))
+        return types_fail(h, EVLA_E_SHAPE, "%s: attention_grad: dy is %s; want %s",
+                          n->label, TEXT(h, &in[0]), TEXT(h, &y));
+    for (int32_t i = 0; i < 3; i++)
+        out[i] = in[1 + i];
+    return EVLA_OK;
+}
+
+static double attention_grad_cost(const evla_node *n)
+{
+    sizes s = sizes_of(n, n->in + 1);
+    return 2.0 * (double)(s.batch * s.heads) * (double)s.tq * (double)s.tk *
+           (3.0 * (double)s.d + 2.0 * (double)s.dv);
+}
+
+static int32_t attention_grad_accepts(const evla_host *h, const evla_machine *m,
+                                      const evla_node *n, evla_offer *offer)
+{
+    (void)h, (void)m;
+    for (int32_t i = 0; i < 4; i++)
+        if (n->in[i].dtype != EVLA_F32) return EVLA_E_MISSING;
+    if (n->n_tail) return EVLA_E_MISSING;
+    return types_offer(offer, -1, ORDER_NUMERICS);
+}
+
+/* A tile is one kv head of one batch entry, so that the sums over queries have one owner.
+ */
+static int32_t attention_grad_plan(const evla_host *h, const evla_machine *m,
+                                   const evla_node *n, evla_work *work)
+{
+    (void)h, (void)m;
+    sizes s = sizes_of(n, n->in + 1);
+    work->worker_bytes = 2 * (uint64_t)s.tk * sizeof(float);
+    return types_tiles(work, s.batch * s.kv_heads);
+}
+
+static void axpy(float a, const float *restrict x, float *restrict y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+/* One query: with p its weights and ds the gradient of its scores, dv += p dy, dq = ds k,
+ * dk += ds q. */
+static void query_grad(const evla_args *a, const sizes *s, int64_t batch, int64_t head,
+                       int64_t query, float *p, float *ds, float *dk, float *dv)
+{
+    evla_node forward = *a->node;
+    evla_args seen = *a;
+    forward.n_in--;
+    forward.in++;
+    seen.node = &forward;
+    seen.in++;
+    int64_t kc = s->kv_heads * s->d, vc = s->kv_heads * s->dv;
+    int64_t kv = head / (s->heads / s->kv_heads);
+    int64_t row = (batch * s->tq + query) * s->heads + head;
+    const float *dy = (const float *)a->in[0].data[0] + row * s->dv;
+    const float *q = (const float *)a->in[1].data[0] + row * s->d;
+    const float *k = (const float *)a->in[2].data[0] + batch * s->tk * kc + kv * s->d;
+    const float *v = (const float *)a->in[3].data[0] + batch * s->tk * vc + kv * s->dv;
+    float *dq = (float *)a->out[0].data[0] + row * s->d;
+    float sum = weigh(&seen, s, batch, head, query, p);
+    for (int64_t i = 0; i < s->d; i++)
+        dq[i] = 0;
+    if (sum == 0) return; /* attends to nothing */
+    for (int64_t j = 0; j < s->tk; j++) {
+        p[j] = p[j] / sum;
+        ds[j] = p[j] != 0 ? order_dot(dy, v + j * vc, s->dv) : 0.0f; /* masked: not read */
+    }
+    float along = order_dot(p, ds, s->tk);
+    for (int64_t j = 0; j < s->tk; j++) {
+        if (p[j] == 0) continue;
+        float d = p[j] * (ds[j] - along) * s->scale;
+        axpy(p[j], dy, dv + j * vc, s->dv);
+        axpy(d, k + j * kc, dq, s->d);
+        axpy(d, q, dk + j * kc, s->d);
+    }
+}
+
+static int32_t attention_grad_run(const evla_host *h, const evla_args *a, int32_t phase,
+                                  int64_t tile)
+{
+    (void)h, (void)phase;
+    sizes s = sizes_of(a->node, a->node->in + 1);
+    int64_t batch = tile / s.kv_heads, kv = tile % s.kv_heads, group = s.heads / s.kv_heads;
+    int64_t kc = s.kv_heads * s.d, vc = s.kv_heads * s.dv;
+    float *dk = (float *)a->out[1].data[0] + batch * s.tk * kc + kv * s.d;
+    float *dv = (float *)a->out[2].data[0] + batch * s.tk * vc + kv * s.dv;
+    float *p = a->scratch, *ds = p + s.tk;
+    for (int64_t j = 0; j < s.tk; j++) {
+        for (int64_t i = 0; i < s.d; i++)
+            dk[j * kc + i] = 0;
+        for (int64_t i = 0; i < s.dv; i++)
+            dv[j * vc + i] = 0;
+    }
+    for (int64_t head = kv * group; head < (kv + 1) * group; head++)
+        for (int64_t query = 0; query < s.tq; query++)
+            query_grad(a, &s, batch, head, query, p, ds, dk, dv);
+    return EVLA_OK;
+}
+
+int32_t back_attention(const evla_host *h, evla_grad *g)
+{
+    chain c = {h, g, 0};
+    const evla_node *n = g->node;
+    int32_t in[5] = {g->d_out[0], g->in[0], g->in[1], g->in[2], -1}, d[3];
+    if (chain_wants(g, 3))
+        return types_fail(
+            h, EVLA_E_MISSING,
+            "%s: attention passes no gradient to its mask; freeze what the mask "
+            "is made of",
+            n->label);
+    if (n->n_in > 3) in[4] = g->in[3];
+    chain_all(&c, "attention_grad", n->params, in, in[4] < 0 ? 4 : 5, d, 3);
+    for (int32_t k = 0; k < 3; k++)
+        if (g->wanted[k]) chain_back(&c, k, d[k]);
+    return c.st;
+}
+
+const evla_op attention_grad_op = {.size = sizeof attention_grad_op,
+                                   .inputs = "dy q k v mask?",
+                                   .outputs = "dq dk dv",
+                                   .source = "the derivative of attention",
+                                   .infer = attention_grad_infer,
+                                   .cost = attention_grad_cost};
+const evla_kernel attention_grad_kernel = {.size = sizeof attention_grad_kernel,
+                                           .op = "attention_grad",
+                                           .accepts = attention_grad_accepts,
+                                           .plan = attention_grad_plan,
+                                           .run = attention_grad_run};

@@ -8,6 +8,7 @@
  */
 #include "elementwise.h"
 #include "fmath.h"
+#include "grad.h"
 #include "list.h"
 #include "walk.h"
 
@@ -62,6 +63,7 @@ ROW(sin, fmath_sin(v))
 ROW(cos, fmath_cos(v))
 ROW(erf, fmath_erf(v))
 ROW(relu, v > 0.0f ? v : v != v ? v : 0.0f)
+ROW(sign, v > 0.0f ? 1.0f : v < 0.0f ? -1.0f : v)
 ROW(silu, v / (1.0f + fmath_exp(-v)))
 ROW(sigmoid, e_sigmoid(v))
 ROW(tanh, fmath_tanh(v))
@@ -392,20 +394,22 @@ static double flat_cost(const evla_node *n) { return (double)types_count(&n->out
                              .source = "evla/ops.h, element by element",                   \
                              .infer = (infer_fn),                                          \
                              .cost = flat_cost,                                            \
-                             .elementwise = 1};                                            \
+                             .elementwise = 1,                                             \
+                             .grad = back_##id};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = unary_accepts,                             \
                                      .plan = flat_plan,                                    \
                                      .run = unary_run};
-#define BINARY(id)                                                                         \
+#define BINARY(id, back)                                                                   \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
                              .inputs = "a b",                                              \
                              .outputs = "y",                                               \
                              .source = "evla/ops.h, element by element",                   \
                              .infer = binary_infer,                                        \
                              .cost = flat_cost,                                            \
-                             .elementwise = 1};                                            \
+                             .elementwise = 1,                                             \
+                             .grad = (back)};                                              \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = binary_accepts,                            \
@@ -415,10 +419,12 @@ static double flat_cost(const evla_node *n) { return (double)types_count(&n->out
 OPS_PLAIN_UNARY(X)
 #undef X
 UNARY(clamp, clamp_infer)
-#define X(id) BINARY(id)
+#define X(id) BINARY(id, back_##id)
 OPS_BINARY(X)
-OPS_COMPARE(X)
 X(div)
+#undef X
+#define X(id) BINARY(id, NULL) /* true or false has no gradient */
+OPS_COMPARE(X)
 #undef X
 
 const evla_op where_op = {.size = sizeof where_op,
@@ -426,7 +432,8 @@ const evla_op where_op = {.size = sizeof where_op,
                           .outputs = "y",
                           .source = "ONNX Where",
                           .infer = where_infer,
-                          .elementwise = 1};
+                          .elementwise = 1,
+                          .grad = back_where};
 const evla_kernel where_kernel = {.size = sizeof where_kernel,
                                   .op = "where",
                                   .accepts = where_accepts,

@@ -3,6 +3,7 @@
  * row.
  */
 #include "fmath.h"
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "types.h"
@@ -91,7 +92,8 @@ const evla_op gru_cell_op = {.size = sizeof gru_cell_op,
                              .outputs = "y",
                              .source = "Cho et al. 2014, as in torch.nn.GRUCell",
                              .infer = gru_infer,
-                             .cost = gru_cost};
+                             .cost = gru_cost,
+                             .grad = back_gru_cell};
 const evla_kernel gru_cell_kernel = {.size = sizeof gru_cell_kernel,
                                      .op = "gru_cell",
                                      .accepts = gru_accepts,

@@ -4,6 +4,7 @@
  *
  * An id outside its table fails the run with a sentence that names the place.
  */
+#include "grad.h"
 #include "list.h"
 #include "types.h"
 #include <string.h>
@@ -267,12 +268,13 @@ static int32_t one_hot_plan(const evla_host *h, const evla_machine *m, const evl
 
 /* ---- tables ---- */
 
-#define ROWS(id, ports, from, infer_fn, accepts_fn, plan_fn, prepare_fn, run_fn)           \
+#define ROWS(id, ports, from, back, infer_fn, accepts_fn, plan_fn, prepare_fn, run_fn)     \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
                              .inputs = (ports),                                            \
                              .outputs = "y",                                               \
                              .source = (from),                                             \
-                             .infer = (infer_fn)};                                         \
+                             .infer = (infer_fn),                                          \
+                             .grad = (back)};                                              \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = (accepts_fn),                              \
@@ -280,8 +282,8 @@ static int32_t one_hot_plan(const evla_host *h, const evla_machine *m, const evl
                                      .prepare = (prepare_fn),                              \
                                      .run = (run_fn)};
 // clang-format off
-ROWS(gather, "x ids", "ONNX Gather", gather_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
-ROWS(embedding, "table ids", "torch.nn.Embedding", embedding_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
-ROWS(scatter_add, "src ids", "the derivative of embedding", scatter_infer, scatter_accepts, scatter_plan, NULL, scatter_run)
-ROWS(one_hot, "ids", "ONNX OneHot, axis = -1, values 0 and 1", one_hot_infer, types_exact, one_hot_plan, NULL, one_hot_run)
+ROWS(gather, "x ids", "ONNX Gather", back_gather, gather_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
+ROWS(embedding, "table ids", "torch.nn.Embedding", back_embedding, embedding_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
+ROWS(scatter_add, "src ids", "the derivative of embedding", back_scatter_add, scatter_infer, scatter_accepts, scatter_plan, NULL, scatter_run)
+ROWS(one_hot, "ids", "ONNX OneHot, axis = -1, values 0 and 1", NULL, one_hot_infer, types_exact, one_hot_plan, NULL, one_hot_run)
 // clang-format on

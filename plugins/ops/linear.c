@@ -4,6 +4,7 @@
  * Every output is a sum over K in the order of order.h; tiles are 16 rows by 64 columns,
  * tails are applied to a tile's rows while they are in the cache.
  */
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "tail.h"
@@ -96,7 +97,8 @@ const evla_op linear_op = {.size = sizeof linear_op,
                            .outputs = "y",
                            .source = "torch.nn.Linear",
                            .infer = linear_infer,
-                           .cost = linear_cost};
+                           .cost = linear_cost,
+                           .grad = back_linear};
 const evla_kernel linear_kernel = {.size = sizeof linear_kernel,
                                    .max_tail = TAIL_MAX,
                                    .op = "linear",
@@ -267,7 +269,8 @@ const evla_op matmul_op = {.size = sizeof matmul_op,
                            .outputs = "y",
                            .source = "ONNX MatMul; transposes as in BLAS",
                            .infer = matmul_infer,
-                           .cost = matmul_cost};
+                           .cost = matmul_cost,
+                           .grad = back_matmul};
 const evla_kernel matmul_kernel = {.size = sizeof matmul_kernel,
                                    .max_tail = TAIL_MAX,
                                    .op = "matmul",

@@ -7,6 +7,7 @@
  */
 #include "elementwise.h"
 #include "fmath.h"
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "types.h"
@@ -224,7 +225,8 @@ static int32_t entropy_run(const evla_host *h, const evla_args *a, int32_t phase
                              .outputs = "y",                                               \
                              .source = (from),                                             \
                              .infer = (infer_fn),                                          \
-                             .cost = loss_cost};                                           \
+                             .cost = loss_cost,                                            \
+                             .grad = back_##id};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = loss_accepts,                              \

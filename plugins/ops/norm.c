@@ -5,6 +5,7 @@
  */
 #include "elementwise.h"
 #include "fmath.h"
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "types.h"
@@ -176,7 +177,8 @@ static int32_t log_softmax_run(const evla_host *h, const evla_args *a, int32_t p
                              .outputs = "y",                                               \
                              .source = (from),                                             \
                              .infer = (infer_fn),                                          \
-                             .cost = rows_cost};                                           \
+                             .cost = rows_cost,                                            \
+                             .grad = back_##id};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = rows_accepts,                              \

@@ -85,6 +85,16 @@ static const evla_param avg_pool2d_params[] = {
     P(evla_pool2d_params, padding, SHAPE, "{both}, {height, width} or {top, left, bottom, right}", .preset = "{0}"),
     P(evla_pool2d_params, count_include_pad, BOOL, "padding counts in the divisor", .preset = "true")};
 
+static const evla_param pad_params[] = {
+    P(evla_pad_params, axis, INT, "the axis that grows", .preset = "-1"),
+    P(evla_pad_params, before, INT, "zeros before the first element", .preset = "0", .max = MOST),
+    P(evla_pad_params, after, INT, "zeros after the last", .preset = "0", .max = MOST)};
+static const evla_param adamw_params[] = {
+    P(evla_adamw_params, beta1, FLOAT, "decay of the first moment, below 1", .preset = "0.9", .max = 1),
+    P(evla_adamw_params, beta2, FLOAT, "decay of the second moment, below 1", .preset = "0.999", .max = 1),
+    P(evla_adamw_params, eps, FLOAT, "added to the root of the second moment", .preset = "1e-8", .max = MOST),
+    P(evla_adamw_params, weight_decay, FLOAT, "decoupled decay per unit of lr", .preset = "0.01", .max = MOST)};
+
 #define KERNEL(id) {.kind = EVLA_KERNEL, .name = #id ".portable", .table = &id##_kernel}
 #define PLAIN(id, text) {.kind = EVLA_OP, .name = #id, .table = &id##_op, .doc = (text)}, KERNEL(id)
 #define WITH(id, params_of, type, text) \
@@ -118,6 +128,7 @@ static const evla_item items[] = {
     PLAIN(silu, "x sigmoid(x)"),
     PLAIN(sigmoid, "1 / (1 + e^-x)"),
     PLAIN(tanh, "hyperbolic tangent"),
+    PLAIN(sign, "-1, 0 or 1"),
     WITH(clamp, clamp_params, evla_clamp_params, "x kept between min and max"),
     WITH(cast, cast_params, evla_cast_params, "the same values in another number format"),
     PLAIN(softmax, "e^x / sum e^x over the last axis"),
@@ -132,6 +143,7 @@ static const evla_item items[] = {
     WITH(broadcast, broadcast_params, evla_broadcast_params, "x repeated to a shape"),
     WITH(concat, concat_params, evla_concat_params, "tensors joined along an axis"),
     WITH(slice, slice_params, evla_slice_params, "a range of one axis"),
+    WITH(pad, pad_params, evla_pad_params, "zeros around one axis"),
     WITH(gather, gather_params, evla_gather_params, "the places of an axis that ids name"),
     WITH(embedding, embedding_params, evla_embedding_params, "the rows of a table that ids name"),
     WITH(scatter_add, scatter_add_params, evla_scatter_add_params, "rows added up at the places that ids name"),
@@ -150,6 +162,23 @@ static const evla_item items[] = {
     PLAIN(quantize, "eight-bit codes and their scale, per row or given"),
     PLAIN(dequantize, "codes times their scale"),
     PLAIN(quantized_linear, "linear on eight-bit codes, summed exactly"),
+    PLAIN(relu_grad, "gradient of relu, from its output"),
+    PLAIN(sigmoid_grad, "gradient of sigmoid, from its output"),
+    PLAIN(tanh_grad, "gradient of tanh, from its output"),
+    PLAIN(silu_grad, "gradient of silu, from its input"),
+    WITH(gelu_grad, gelu_params, evla_gelu_params, "gradient of gelu, from its input"),
+    WITH(clamp_grad, clamp_params, evla_clamp_params, "gradient of clamp, from its input"),
+    PLAIN(softmax_grad, "gradient of softmax, from its output"),
+    PLAIN(log_softmax_grad, "gradient of log_softmax, from its output"),
+    WITH(rms_norm_grad, rms_norm_params, evla_norm_params, "gradients of rms_norm"),
+    WITH(layer_norm_grad, layer_norm_params, evla_norm_params, "gradients of layer_norm"),
+    WITH(attention_grad, attention_params, evla_attention_params, "gradients of attention"),
+    PLAIN(gru_gates_grad, "gradients of a gated recurrent unit's gates"),
+    WITH(cross_entropy_grad, cross_entropy_params, evla_cross_entropy_params, "gradient of cross_entropy"),
+    PLAIN(sum_squares, "sum of the squares of all elements"),
+    PLAIN(accumulate, "adds to a state"),
+    PLAIN(clear, "sets a state to zero"),
+    WITH(adamw, adamw_params, evla_adamw_params, "one step of Adam with decoupled weight decay"),
 };
 // clang-format on
 

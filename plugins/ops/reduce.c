@@ -5,6 +5,7 @@
  * sums over k run in the order of order.h. A tile is 64 outputs. When the kept axes are
  * innermost, neighbouring outputs are summed side by side.
  */
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "types.h"
@@ -196,7 +197,8 @@ static int32_t reduce_run(const evla_host *h, const evla_args *a, int32_t phase,
                              .outputs = "y",                                               \
                              .source = (from),                                             \
                              .infer = reduce_infer,                                        \
-                             .cost = reduce_cost};                                         \
+                             .cost = reduce_cost,                                          \
+                             .grad = back_##id};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = reduce_accepts,                            \

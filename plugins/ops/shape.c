@@ -5,6 +5,7 @@
  * Elements are 1, 2, 4 or 8 bytes of any number format. prepare leaves the element's size
  * (and what else run needs) in the blob, because run may not ask the host.
  */
+#include "grad.h"
 #include "list.h"
 #include "types.h"
 #include "walk.h"
@@ -338,7 +339,8 @@ static int32_t slice_run(const evla_host *h, const evla_args *a, int32_t phase,
                              .inputs = (ports),                                            \
                              .outputs = "y",                                               \
                              .source = (from),                                             \
-                             .infer = (infer_fn)};                                         \
+                             .infer = (infer_fn),                                          \
+                             .grad = back_##id};                                           \
     const evla_kernel id##_kernel = {.size = sizeof(evla_kernel),                          \
                                      .op = #id,                                            \
                                      .accepts = (accepts_fn),                              \

@@ -3,6 +3,7 @@
  *
  * cast knows C's own formats; plugins that bring a format bring its cast kernel.
  */
+#include "grad.h"
 #include "list.h"
 #include "types.h"
 #include <string.h>
@@ -65,7 +66,8 @@ const evla_op assign_op = {.size = sizeof assign_op,
                            .inputs = "state x",
                            .outputs = "y",
                            .source = "evla/ops.h",
-                           .infer = assign_infer};
+                           .infer = assign_infer,
+                           .grad = back_assign};
 const evla_kernel assign_kernel = {.size = sizeof assign_kernel,
                                    .op = "assign",
                                    .accepts = assign_accepts,
@@ -243,7 +245,8 @@ const evla_op cast_op = {.size = sizeof cast_op,
                          .inputs = "x",
                          .outputs = "y",
                          .source = "evla/ops.h; ONNX Cast where it is defined",
-                         .infer = cast_infer};
+                         .infer = cast_infer,
+                         .grad = back_cast};
 const evla_kernel cast_kernel = {.size = sizeof cast_kernel,
                                  .op = "cast",
                                  .accepts = cast_accepts,
