@@ -160,7 +160,8 @@ static int32_t run_all(node_case *c, const evla_node *n, const evla_kernel *k,
     evla_work work = {.size = sizeof work, .n_phases = 1};
     evla_machine machine = {
         .size = sizeof machine, .n_workers = 1, .name = "portable", .features = ""};
-    int writes = ((const evla_op *)c->op->table)->effect == EVLA_WRITES;
+    const evla_op *op = c->op->table;
+    int32_t writes = op->effect != EVLA_WRITES ? 0 : op->n_writes ? op->n_writes : 1;
     int32_t st = k->plan(&host.table, &machine, n, &work);
     if (st < 0) return st;
     unsigned char *blob = work.blob_bytes ? fenced((int64_t)work.blob_bytes) : NULL;
@@ -184,9 +185,11 @@ static int32_t run_all(node_case *c, const evla_node *n, const evla_kernel *k,
             memset(to[i], pass ? 0x3c : 0xa5, (size_t)bytes);
             out[i] = view(&c->out[i], to[i]);
         }
-        if (pass == 2) { /* output 0 begins as that input */
-            memcpy(to[0], c->data[offer->alias_in], (size_t)type_bytes(&c->out[0]));
-            in[offer->alias_in].data[0] = to[0];
+        for (int32_t i = 0; pass == 2 && i < (writes ? writes : 1); i++) {
+            int32_t from =
+                writes ? i : offer->alias_in; /* the output begins as that input */
+            memcpy(to[i], c->data[from], (size_t)type_bytes(&c->out[i]));
+            in[from].data[0] = to[i];
         }
         if ((st = run_once(c, n, k, &work, blob, pass, in, out)) < 0) break;
         if ((st = check_fences(c, copy, to, n->n_out)) < 0) break;
@@ -229,12 +232,20 @@ static void answer_types(const evla_type *t)
     putchar('\n');
 }
 
+static int32_t count_words(const char *s)
+{
+    int32_t n = 1;
+    while ((s = strchr(s, ' ')))
+        s++, n++;
+    return n;
+}
+
 static int32_t infer(node_case *c, evla_node *n)
 {
     const evla_op *op = c->op->table;
     *n = (evla_node){.size = sizeof *n,
                      .n_in = c->n_in,
-                     .n_out = 1 + !!strchr(op->outputs, ' '),
+                     .n_out = count_words(op->outputs),
                      .n_tail = c->n_tail,
                      .op = c->op->name,
                      .label = c->label,
@@ -243,7 +254,8 @@ static int32_t infer(node_case *c, evla_node *n)
                      .tail = c->tail};
     static const void *const values[PORTS];
     n->value = values;
-    c->out[0] = c->out[1] = (evla_type){.rank = -1};
+    for (int32_t i = 0; i < PORTS; i++)
+        c->out[i] = (evla_type){.rank = -1};
     int32_t st = op->infer(&host.table, n, c->in, c->out);
     for (int32_t i = 0; st == 0 && i < c->n_in; i++)
         if (c->expect[i].rank >= 0 && memcmp(&c->in[i], &c->expect[i], sizeof c->in[i]))

@@ -121,7 +121,7 @@ unary = [
     ("log", np.log, 2, 0), ("sqrt", np.sqrt, 1, 0), ("rsqrt", lambda x: 1 / np.sqrt(x), 2, 0),
     ("square", np.square, 1, 0), ("sin", np.sin, 1.1, 0), ("cos", np.cos, 1.1, 0),
     ("erf", erf, 2.2, 0), ("relu", lambda x: np.where(x > 0, x, np.where(np.isnan(x), x, 0)), 0, 0),
-    ("tanh", np.tanh, 2.8, 0),
+    ("tanh", np.tanh, 2.8, 0), ("sign", np.sign, 0, 0),
     # 1 + e^-x: two roundings beside exp's, and where e^-x leaves f32's range the result is 0
     ("sigmoid", sigmoid, 6, 2e-38),
     ("silu", lambda x: np.where(x == -np.inf, np.nan, x * sigmoid(x)), 7, 1e-36),
@@ -564,6 +564,93 @@ for shape, out in (((9, 40), 70), ((13,), 6)):
         c.exact(ops.run("quantized_linear", q, qs, w, ws, bias, full, tails=chain), y, f"{shape} {chain}")
 c.done("tails of quantized_linear have the bits of the operators alone")
 
+# ---- derivatives: the formulas themselves are tested in grad_numpy.t ----
+
+c = Close(tap)
+sig = lambda x: 1 / (1 + np.exp(-x))
+tanh_inner = lambda x: math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)
+phi = lambda x: np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+Phi = lambda x: (1 + np.vectorize(math.erf, otypes=[f8])(x / math.sqrt(2))) / 2
+slopes = {
+    "relu_grad": (lambda y: (y > 0) * 1.0, {}), "sigmoid_grad": (lambda y: y * (1 - y), {}), "tanh_grad": (lambda y: 1 - y * y, {}),
+    "silu_grad": (lambda x: sig(x) * (1 + x * (1 - sig(x))), {}), "gelu_grad": (lambda x: Phi(x) + x * phi(x), {}),
+    "clamp_grad": (lambda x: (x >= -0.5) & (x <= 0.75), {"min": -0.5, "max": 0.75})}
+for shape in [(), (5,), (3, 70), (40000,), (0, 3)]:
+    for op, (slope, params) in slopes.items():
+        dy, x = normal(*shape), normal(*shape)
+        c.see(ops.run(op, dy, x, **params), dy.astype(f8) * slope(x.astype(f8)), 4 * U * np.abs(dy) * (1 + x * x), f"{op} {shape}")
+    dy, x = normal(*shape), normal(*shape).astype(f8)
+    t = np.tanh(tanh_inner(x))
+    want = (1 + t) / 2 + x / 2 * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+    c.see(ops.run("gelu_grad", dy, x.astype(f4), approximate="tanh"), dy * want, 4 * U * np.abs(dy) * (1 + x * x), f"gelu_grad tanh {shape}")
+c.done("slopes of activations", "4 roundings of dy (1 + x^2)")
+
+c = Close(tap)
+for shape in [(7,), (3, 5), (2, 3, 40), (1200, 17), (2, 1100), (0, 4)]:
+    d = shape[-1]
+    dy, y = normal(*shape), sig(normal(*shape)).astype(f4)
+    D, Y = dy.astype(f8), y.astype(f8)
+    sums = np.abs(D * Y).sum(-1, keepdims=True)
+    c.see(ops.run("softmax_grad", dy, y), Y * (D - (D * Y).sum(-1, keepdims=True)), U * (4 * np.abs(Y * D) + (roundings(d) + 4) * Y * sums), f"softmax_grad {shape}")
+    sums = np.abs(D).sum(-1, keepdims=True)
+    c.see(ops.run("log_softmax_grad", dy, y), D - np.exp(Y) * D.sum(-1, keepdims=True), U * (np.abs(D) + (roundings(d) + 6) * np.exp(Y) * sums), f"log_softmax_grad {shape}")
+    for weighted, is_layer in itertools.product((0, 1), (0, 1)):
+        x, w = normal(*shape), normal(d)
+        X = x.astype(f8) - (x.astype(f8).mean(-1, keepdims=True) if is_layer else 0)
+        scale = 1 / np.sqrt((X * X).mean(-1, keepdims=True) + 1e-3)
+        u, g = X * scale, D * (w.astype(f8) if weighted else 1)
+        want = scale * (g - (g.mean(-1, keepdims=True) if is_layer else 0) - u * (g * u).mean(-1, keepdims=True))
+        op = "layer_norm_grad" if is_layer else "rms_norm_grad"
+        got = ops.run(op, dy, x, *([w] * weighted), eps=1e-3)
+        size = scale * (np.abs(g) + np.abs(g).mean(-1, keepdims=True) + np.abs(u) * np.abs(g * u).mean(-1, keepdims=True))
+        c.see(got[0], want, 2 * U * (roundings(d) + 8) * size, f"{op} dx {shape}")
+        rows = tuple(range(len(shape) - 1))
+        n = max(int(np.prod(shape[:-1])), 1)
+        deep = min(n, max(1, 16384 // d)) + -(-n // max(1, 16384 // d)) + 2 * roundings(d) + 8
+        seen = np.abs(u) + (scale * np.abs(x).mean(-1, keepdims=True) if is_layer else 0)  # the mean's own rounding
+        c.see(got[1], (D * u).sum(rows), U * deep * (np.abs(D) * seen).sum(rows), f"{op} dw {shape}")
+        if is_layer:
+            c.see(got[2], D.sum(rows), U * deep * np.abs(D).sum(rows), f"{op} db {shape}")
+c.done("derivatives along the last axis", "roundings of their sums")
+
+c = Close(tap)
+for shape, axis, before, after in [((3,), 0, 1, 2), ((2, 3), 0, 0, 1), ((2, 3, 2), 1, 2, 0), ((2, 3), -1, 0, 0), ((0, 3), 0, 1, 1), ((2, 0), 1, 0, 0)]:
+    for dtype in (f4, np.int8, np.int64, np.float16):
+        x = ints(-9, 9, *shape).astype(dtype)
+        c.exact(ops.run("pad", x, axis=axis, before=before, after=after),
+                np.pad(x, [(before, after) if i == axis % x.ndim else (0, 0) for i in range(x.ndim)]), f"{shape}")
+c.done("pad puts zeros around an axis")
+
+# ---- optimisers ----
+
+c = Close(tap)
+for shapes in [[(5,)], [(3, 4), (), (70,)], [(40000,), (2, 3), (0, 3), (16384,)], [(k,) for k in range(16)]]:
+    xs = [normal(*s) for s in shapes]
+    want = sum((x.astype(f8) ** 2).sum() for x in xs)
+    c.see(ops.run("sum_squares", *xs), want, U * (roundings(16384) + 16) * want, f"{shapes}")
+c.done("sum_squares adds squares of several tensors", "roundings of its tiles and their sum")
+c = Close(tap)
+for shape in [(), (5,), (3, 70), (40000,), (0, 2)]:
+    s, x = normal(*shape), normal(*shape)
+    c.exact(ops.run("accumulate", s, x), np.asarray(s + x))
+    for dtype in (f4, np.int8, np.int64):
+        c.exact(ops.run("clear", ints(1, 9, *shape).astype(dtype)), np.zeros(shape, dtype))
+c.done("accumulate adds to a state and clear empties it, in place")
+c = Close(tap)
+for shape, t, scaled in itertools.product([(), (63,), (3, 70), (40000,), (0,)], (1, 2, 1000, 10 ** 6), (0, 1)):
+    w, m, v, g = normal(*shape), normal(*shape), np.abs(normal(*shape)), normal(*shape)
+    for dtype in (np.int32, np.int64):
+        got = ops.run("adamw", w, m, v, g, np.array(0.01, f4), np.array(t, dtype), *([np.array(0.5, f4)] * scaled), beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.1)
+    W, M, V, G = (a.astype(f8) for a in (w, m, v, g))
+    G, lr = G * (0.5 if scaled else 1), float(f4(0.01))
+    M, V = 0.8 * M + 0.2 * G, 0.95 * V + 0.05 * G * G
+    step = lr / (1 - 0.8 ** t) * M / (np.sqrt(V) / math.sqrt(1 - 0.95 ** t) + 1e-3)
+    c.see(got[1], M, 4 * U * (0.8 * np.abs(m) + np.abs(G)), f"m {shape}")
+    c.see(got[2], V, 4 * U * (v + G * G), f"v {shape}")
+    size = 0.8 * np.abs(m) + 0.2 * np.abs(G)
+    c.see(got[0], (1 - lr * 0.1) * W - step, U * (3 * np.abs(W) + 16 * lr / (1 - 0.8 ** t) * size / (np.sqrt(V) / math.sqrt(1 - 0.95 ** t) + 1e-3)), f"w {shape}")
+c.done("adamw writes the weight and both moments", "16 roundings of the step")
+
 # ---- refusals: a code, the node's name and what was found ----
 
 E_ARG, E_SHAPE, E_DTYPE, E_RANGE, E_MISSING = -1, -2, -3, -5, -9
@@ -659,6 +746,34 @@ refuse(E_ARG, ["groups 2", "f32[1,3,5,5]"], "conv2d", z((1, 3, 5, 5), f4), z((4,
 refuse(E_SHAPE, ["7 x 7", "f32[1,3,5,5]"], "conv2d", z((1, 3, 5, 5), f4), z((4, 3, 7, 7), f4))
 refuse(E_ARG, ["stride"], "conv2d", z((1, 3, 5, 5), f4), z((4, 3, 3, 3), f4), stride=[0])
 refuse(E_ARG, ["padding"], "max_pool2d", z((1, 3, 5, 5), f4), kernel_size=[2], padding=[2])
+for op in ("relu_grad", "gelu_grad", "clamp_grad"):
+    refuse(E_SHAPE, ["f32[2,3]", "f32[3]"], op, z((2, 3), f4), z(3, f4))
+    refuse(E_DTYPE, ["f32[3]", "f64[3]"], op, z(3, f4), z(3, f8))
+for op in ("softmax_grad", "layer_norm_grad"):
+    refuse(E_SHAPE, ["f32[2,3]", "f32[3]"], op, z((2, 3), f4), z(3, f4))
+    refuse(E_SHAPE, ["f32", "[...,D]"], op, z((), f4), z((), f4))
+refuse(E_SHAPE, ["f32[4]", "f32[3]"], "rms_norm_grad", z((2, 3), f4), z((2, 3), f4), z(4, f4))
+refuse(E_ARG, ["eps is -1"], "layer_norm_grad", z((2, 3), f4), z((2, 3), f4), eps=-1.0)
+refuse(E_SHAPE, ["dy is f32[2,3]", "f32[2,4]"], "attention_grad", z((2, 3), f4), z((2, 4), f4), z((2, 4), f4), z((2, 4), f4), heads=1)
+refuse(E_SHAPE, ["k f32[2,6]"], "attention_grad", z((2, 4), f4), z((2, 4), f4), z((2, 6), f4), z((2, 4), f4), heads=1)
+refuse(E_SHAPE, ["gi is f32[2,3]", "f32[2,9]"], "gru_gates_grad", z((2, 3), f4), z((2, 3), f4), z((2, 9), f4), z((2, 3), f4))
+refuse(E_SHAPE, ["dy f32[3]", "rank 0"], "cross_entropy_grad", z(3, f4), z((3, 4), f4), z(3, np.int64))
+refuse(E_RANGE, ["target 4 at place 1", "0 to 3"], "cross_entropy_grad", z((), f4), z((2, 4), f4), np.array([0, 4]))
+refuse(E_ARG, ["before is -1"], "pad", z(3, f4), before=-1)
+refuse(E_ARG, ["axis 2"], "pad", z(3, f4), axis=2)
+refuse(E_DTYPE, ["xs 1 is f32[3]", "xs 2 is f64[3]"], "sum_squares", z(3, f4), z(3, f8))
+refuse(E_DTYPE, ["i32[3]"], "sum_squares", z(3, np.int32))
+refuse(E_SHAPE, ["f32[2]", "f32[3]"], "accumulate", z(2, f4), z(3, f4))
+refuse(E_DTYPE, ["f32[2]", "f64[2]"], "accumulate", z(2, f4), z(2, f8))
+lr, t1 = np.array(0.1, f4), np.array(1)
+refuse(E_SHAPE, ["w is f32[2]", "v is f32[3]"], "adamw", z(2, f4), z(2, f4), z(3, f4), z(2, f4), lr, t1)
+refuse(E_SHAPE, ["lr is f32[1]", "rank 0"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f4), z(1, f4), t1)
+refuse(E_SHAPE, ["scale is f32[2]", "rank 0"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f4), lr, t1, z(2, f4))
+refuse(E_DTYPE, ["t is f32"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f4), lr, lr)
+refuse(E_DTYPE, ["w is f32[2]", "g is f64[2]"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f8), lr, t1)
+refuse(E_ARG, ["beta1 is 1"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f4), lr, t1, beta1=1.0)
+refuse(E_ARG, ["weight_decay is -1"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f4), lr, t1, weight_decay=-1.0)
+refuse(E_RANGE, ["t is 0", "1 at the first"], "adamw", z(2, f4), z(2, f4), z(2, f4), z(2, f4), lr, np.array(0))
 i1 = np.int8
 refuse(E_DTYPE, ["i32[2,3]", "f32"], "quantize", z((2, 3), np.int32))
 refuse(E_SHAPE, ["f32", "[...,D]"], "quantize", z((), f4))

@@ -4,7 +4,7 @@
  */
 #include "graph_kit.h"
 #include "mem.h" /* declares what is replaced here */
-#include "run/session.h"
+#include "run/learn.h"
 #include <dlfcn.h>
 
 #ifdef EVLA_LIBC_MALLOC
@@ -141,9 +141,86 @@ static long long count_steps(session *s, int n)
     return atomic_load(&counted) - before;
 }
 
+/* ---- a training step: forward, backward, clipping, update ---- */
+
+static int32_t net(graph *g, int32_t x)
+{
+    static const char *const tail[] = {"gelu", "layer_norm", "tanh"};
+    value v = {0};
+    value_parse(&k.cx.mem, "{\"out\":24}", 10, &v, NULL);
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        int32_t w;
+        snprintf(name, sizeof name, "%d.w", i);
+        graph_weight(&k.cx, g, name, NULL, NULL, NULL, &w);
+        graph_add(&k.cx, g, "linear", (graph_arg[]){{NULL, x}, {NULL, w}}, 2, &v, NULL, &x);
+        graph_add(&k.cx, g, tail[i], (graph_arg[]){{NULL, x}}, 1, NULL, NULL, &x);
+    }
+    return x;
+}
+
+/* Counts over 500 steps with two batches per update; -1: something failed. */
+static long long count_training(int32_t workers)
+{
+    char path[4096];
+    const char *build = getenv("EVLA_BUILD");
+    registry reg;
+    model *m = NULL;
+    graph *g;
+    grad *gr = NULL;
+    session *s = NULL;
+    int32_t x, y;
+    long long n = -1;
+    snprintf(path, sizeof path, "%s/plugins/ops.so", build ? build : "build");
+    registry_init(&reg);
+    k.cx.reg = &reg;
+    plugin_load(&k.cx, &reg, path);
+    plugin_seal(&k.cx, &reg);
+    model_new(&k.cx, "m", &m);
+    graph_new(&k.cx, m, "loss", NULL, &g);
+    graph_input(&k.cx, g, "x", "f32[40,24]", NULL, &x);
+    y = net(g, x);
+    graph_add(&k.cx, g, "mse_loss", (graph_arg[]){{NULL, y}, {NULL, x}}, 2, NULL, NULL, &y);
+    graph_output(&k.cx, g, "loss", y, NULL);
+    plan_options po = {.n_workers = workers};
+    if (!k.cx.code &&
+        grad_make(&k.cx, g, &(symbols){0},
+                  &(grad_options){.clip_norm = 1, .accumulate = 2, .recompute = GRAD_CHEAP},
+                  &po, &gr) >= 0 &&
+        model_fill(&k.cx, m, 1) >= 0 &&
+        session_open(&k.cx, gr->plans, gr->n_plans, &(session_options){workers, 1, 0},
+                     &s) >= 0 &&
+        learn_begin(&k.cx, gr, s) >= 0) {
+        float lr = 1e-3f;
+        n = atomic_load(&counted);
+        for (int64_t t = 1; t <= 500 && !k.cx.code; t++) {
+            session_run(&k.cx, s, gr->batch);
+            session_run(&k.cx, s, gr->batch);
+            session_set(&k.cx, s, gr->update, "lr", &lr, sizeof lr);
+            session_set(&k.cx, s, gr->update, "t", &t, sizeof t);
+            session_run(&k.cx, s, gr->update);
+        }
+        n = k.cx.code ? -1 : atomic_load(&counted) - n;
+    }
+    if (k.cx.code) note("%s", k.cx.why);
+    session_close(s);
+    grad_free(gr);
+    model_drop(m);
+    registry_free(&reg);
+    ctx_clear(&k.cx);
+    k.cx.reg = &k.reg;
+    return n;
+}
+
 int main(void)
 {
     kit_open(&k);
+    for (int w = 1; w <= 2; w++) {
+        long long some = count_training(w);
+        ok(some == 0, "500 training steps of two batches with %d worker%s allocate nothing",
+           w, w > 1 ? "s" : "");
+        if (some) note("%lld", some);
+    }
     session *s = open_net(1);
     long long n = count_steps(s, 10000);
     ok(n == 0, "10,000 steps with one worker allocate nothing");
