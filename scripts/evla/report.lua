@@ -1,5 +1,6 @@
 -- report.lua: one self-contained page about a run: what was made, what was thrown away, how it looks.
 local evla, json, svg, page = require "evla", require "evla.json", require "evla.svg", require "evla.page"
+local learn, rollout = require "evla.report_learn", require "evla.report_rollout"
 local report = {}
 
 local function lines_of(path)
@@ -116,11 +117,11 @@ local function pipeline_section(j, folder)
   if j.result:find("%.hdf5$") then thumbs, strips, firsts = look(j.result, folder) end
   local function add(s) out[#out + 1] = s end
   if #strips > 0 then
-    add("<h2>One episode of each goal</h2>")
+    add("<h3>One episode of each goal</h3>")
     for _, s in ipairs(strips) do add(page.figure(page.png(s.file), ("%s: \u{201c}%s\u{201d}"):format(s.goal, s.text))) end
   end
-  add("<h2>Kept, goal by goal</h2>" .. goal_bars(episodes))
-  add("<h2>Why episodes were discarded</h2>" .. reason_bars(f.discarded))
+  add("<h3>Kept, goal by goal</h3>" .. goal_bars(episodes))
+  add("<h3>Why episodes were discarded</h3>" .. reason_bars(f.discarded))
   local seconds, rows = {}, {}
   for _, e in ipairs(episodes) do
     if e.kept and e.seconds then seconds[#seconds + 1] = e.seconds end
@@ -132,35 +133,111 @@ local function pipeline_section(j, folder)
       tostring(e.seed or ""),
     }
   end
-  add('<h2>How long, and where things stood</h2><div class="grid">')
+  add('<h3>How long, and where things stood</h3><div class="grid">')
   add(svg.histogram(seconds, "duration of kept episodes", "s"))
   add(pose_charts(firsts))
-  add("</div><h2>Every episode</h2>")
-  add(page.table({ "episode", "", "goal", "instruction", "seconds", "", "seed" }, rows))
+  add("</div>")
+  add(("<details%s><summary>every episode</summary>"):format(#rows <= 30 and " open" or ""))
+  add(page.table({ "episode", "", "goal", "instruction", "seconds", "", "seed" }, rows) .. "</details>")
   return table.concat(out, "\n")
 end
+
+-- ---- the page ----
+
+local function text_of(path)
+  local f <close> = io.open(path, "rb")
+  return f and f:read("a")
+end
+
+local function json_of(path)
+  local text = text_of(path)
+  if not text then return nil end
+  local fine, v = pcall(json.decode, text)
+  return fine and type(v) == "table" and v or nil
+end
+
+local function folder_of(j) return j.result:match("^(.*)/[^/]*$") end
+
+-- Pictures that a job left in its folder, folded away.
+local function plates(j, endings)
+  local out, text = {}, nil
+  for _, e in ipairs(endings) do
+    text = text_of(folder_of(j) .. "/" .. e[1])
+    if text then out[#out + 1] = ('<details><summary>%s</summary><img class="plate" src="%s" alt="%s"></details>'):format(
+      svg.escape(e[2]), page.svg(text), svg.escape(e[2])) end
+  end
+  return table.concat(out, "\n")
+end
+
+-- What is known of a job beside its figures, as HTML; nil: nothing worth a section. is_first: of its type.
+local section = {}
+
+function section.pipeline(j, is_first)
+  if is_first then
+    local folder = folder_of(j) .. "/pictures"
+    evla.make_folder(folder)
+    return pipeline_section(j, folder)
+  end
+  local f = j.figures
+  return ('<p class="say">%d of %d episodes kept.</p>'):format(f.kept, f.attempted) .. reason_bars(f.discarded)
+end
+
+function section.train(j) return learn.training(j.figures, json_of(folder_of(j) .. "/curve.json")) end
+
+function section.recipe(j)
+  local card = json_of(folder_of(j) .. "/scorecard.json") or j.figures
+  local list = {}
+  for _, g in ipairs(card.step_graphs or {}) do
+    list[#list + 1] = { g .. ".before.svg", ("graph %s before"):format(g) }
+    list[#list + 1] = { g .. ".after.svg", ("graph %s after"):format(g) }
+  end
+  return learn.scorecard(card) .. plates(j, list)
+end
+
+function section.rollout(j)
+  local folder = folder_of(j)
+  return rollout.section(j.figures, json_of(j.result) or {}, function(name)
+    local path = folder .. "/" .. name:match("[^/]*$")
+    local text = text_of(path)
+    return text and "data:image/png;base64," .. page.base64(text)
+  end)
+end
+
+local kinds = { pipeline = "episodes", train = "training", recipe = "quantising", rollout = "acting" }
 
 -- Writes the page for a summary.
 function report.write(path, s)
   local body = { ("<h1>%s</h1>"):format(svg.escape(s.program)) }
   body[#body + 1] = ('<p class="lead">%s</p>'):format(svg.escape(require("evla.summary").line(s)))
-  local cards = {}
+  local cards, links, parts, rollouts, seen, rows = {}, {}, {}, {}, {}, {}
   if s.episodes then
     cards[#cards + 1] = page.card(("%d"):format(s.kept), ("episodes kept of %d"):format(s.episodes))
     cards[#cards + 1] = page.card(("%.0f"):format(s.episodes_per_min), "kept per minute")
   end
   if s.dataset then cards[#cards + 1] = page.card(("%.1f MB"):format(s.dataset.bytes / 1e6), "dataset") end
+  local seconds = 0
   for _, j in ipairs(s.jobs) do
-    cards[#cards + 1] = page.card(("%.1f s"):format(j.seconds), ("job %s, %s"):format(j.name, j.state))
-  end
-  body[#body + 1] = '<div class="cards">' .. table.concat(cards, "\n") .. "</div>"
-  for _, j in ipairs(s.jobs) do
-    if j.type == "pipeline" then
-      local folder = j.result:match("^(.*)/[^/]*$") .. "/pictures"
-      evla.make_folder(folder)
-      body[#body + 1] = pipeline_section(j, folder)
+    seconds = seconds + (j.seconds or 0)
+    rows[#rows + 1] = { j.name, j.type, j.state, learn.seconds(j.seconds or 0) }
+    local made = j.state == "done" or j.state == "skipped"
+    local html = made and section[j.type] and section[j.type](j, not seen[j.type])
+    seen[j.type] = seen[j.type] or made
+    if html and html ~= "" then
+      links[#links + 1] = ('<a href="#%s">%s</a>'):format(svg.escape(j.name), svg.escape(j.name))
+      parts[#parts + 1] = page.section(j.name, j.name, kinds[j.type]) .. html
     end
+    if made and j.type == "rollout" then rollouts[#rollouts + 1] = j end
   end
+  cards[#cards + 1] = page.card(learn.seconds(seconds), ("%d job%s"):format(#s.jobs, #s.jobs == 1 and "" or "s"))
+  body[#body + 1] = '<div class="cards">' .. table.concat(cards, "\n") .. "</div>"
+  local beside = rollout.compare(rollouts)
+  if beside ~= "" then
+    table.insert(links, '<a href="#compared">side by side</a>')
+    parts[#parts + 1] = page.section("compared", "Side by side", "all rollouts") .. beside
+  end
+  if #links > 1 then body[#body + 1] = "<nav>" .. table.concat(links, "\n") .. "</nav>" end
+  for _, part in ipairs(parts) do body[#body + 1] = part end
+  body[#body + 1] = "<details><summary>jobs</summary>" .. page.table({ "job", "type", "state", "took" }, rows) .. "</details>"
   evla.write_file(path, page.whole("evla: " .. s.program, table.concat(body, "\n")))
 end
 
