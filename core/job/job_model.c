@@ -65,14 +65,22 @@ void job_model_give(job *j, model *m)
 
 model *job_model_graphs(const job *j)
 {
-    const model_work *w = j->type == &job_model ? j->checked : NULL;
+    j = job_train_root(j);
+    const model_work *w = j && j->type == &job_model ? j->checked : NULL;
     return w ? w->m : NULL;
 }
 
 int job_model_failed(const job *j)
 {
-    const model_work *w = j->type == &job_model ? j->checked : NULL;
+    j = job_train_root(j);
+    const model_work *w = j && j->type == &job_model ? j->checked : NULL;
     return w && w->failed;
+}
+
+int job_model_is_given(const job *j)
+{
+    const model_params *own = j->type == &job_model ? j->params : NULL;
+    return own && own->weights;
 }
 
 const model *job_model_behind(const evla_value *v)
@@ -100,6 +108,7 @@ static int has_symbol(const graph *g, const char *name)
 int32_t job_model_symbols(ctx *cx, const job *j, const graph *g, const evla_list *given,
                           int preset, symbols *out)
 {
+    j = job_train_root(j);
     const model_params *own = j && j->type == &job_model ? j->params : NULL;
     const evla_list *lists[] = {given, own ? &own->symbols : NULL};
     *out = (symbols){0};

@@ -66,12 +66,12 @@ static int can_convert(const registry *reg, int32_t from, int32_t to)
     return from == to || (is_plain(reg, from) && (to == EVLA_F32 || to == EVLA_F64));
 }
 
+// clang-format off
 #define OWN_FORMATS(X)                                                                     \
-    X(F32, float)                                                                          \
-    X(F64, double)                                                                         \
-    X(I8, int8_t)                                                                          \
-    X(I16, int16_t) X(I32, int32_t) X(I64, int64_t) X(U8, uint8_t) X(U16, uint16_t)        \
-        X(U32, uint32_t) X(U64, uint64_t) X(BOOL, uint8_t)
+    X(F32, float) X(F64, double) X(I8, int8_t) X(I16, int16_t) X(I32, int32_t)             \
+    X(I64, int64_t) X(U8, uint8_t) X(U16, uint16_t) X(U32, uint32_t) X(U64, uint64_t)      \
+    X(BOOL, uint8_t)
+// clang-format on
 
 /* n numbers, at most CHUNK when a plugin decodes them. */
 static int32_t to_f64(const evla_host *h, const registry *reg, int32_t from,

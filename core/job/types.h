@@ -6,12 +6,12 @@
 #include "../graph/model.h"
 #include "job.h"
 
-extern const job_type job_pipeline, job_dataset, job_model, job_apply, job_export,
-    job_recipe, job_rollout;
+extern const job_type job_pipeline, job_dataset, job_model, job_train, job_apply,
+    job_export, job_recipe, job_rollout;
 
 #define JOB_TYPES                                                                          \
-    &job_pipeline, &job_dataset, &job_model, &job_apply, &job_export, &job_recipe,         \
-        &job_rollout
+    &job_pipeline, &job_dataset, &job_model, &job_train, &job_apply, &job_export,          \
+        &job_recipe, &job_rollout
 
 /* ---- pipeline.c, dataset.c: episodes ---- */
 
@@ -26,11 +26,19 @@ const char *job_dataset_path(const job *j);
 /* Hands a declared job of type "model" its graphs, which the host has built. Borrowed: they
  * must live as long as the job. */
 void job_model_give(job *j, model *m);
-/* The graphs of a job that makes a model, before it has run; NULL: known only afterwards.
- */
+/* The graphs of a job that makes a model, before it has run; NULL: known only afterwards. A
+ * trained model has the graphs of the model that was trained. */
 model *job_model_graphs(const job *j);
 /* 1 when the check of that job found a mistake, which has been told. */
 int job_model_failed(const job *j);
+/* 1 when its weights are those of a file. */
+int job_model_is_given(const job *j);
+extern const job_type job_pipeline, job_dataset, job_model, job_train, job_apply,
+    job_export, job_recipe, job_rollout;
+
+#define JOB_TYPES                                                                          \
+    &job_pipeline, &job_dataset, &job_model, &job_train, &job_apply, &job_export,          \
+        &job_recipe, &job_rollout
 /* The graphs behind the result of any job that makes a model, as far as they are known
  * before it has run: its own, or those of the model it starts from. v: a job's result. */
 const model *job_model_behind(const evla_value *v);
@@ -44,6 +52,11 @@ typedef struct job_symbol {
 extern const evla_param job_symbol_fields[2];
 int32_t job_model_symbols(ctx *cx, const job *j, const graph *g, const evla_list *given,
                           int preset, symbols *out);
+
+/* ---- train.c ---- */
+
+/* The job of type "model" whose graphs a trained model has; any other job is its own. */
+const job *job_train_root(const job *j);
 
 /* ---- job_apply.c ---- */
 

@@ -113,6 +113,18 @@ static void list_pairs(lua_State *L, script *s, const evla_param *p, value *v)
     *v = list;
 }
 
+/* One job may stand without braces where a list of them is wanted: data = demos. */
+static void list_one(lua_State *L, script *s, const evla_param *p, value *v)
+{
+    if (p->type != EVLA_P_LIST || p->element != EVLA_P_VALUE || !v || v->kind != VALUE_REF)
+        return;
+    value list = {.kind = VALUE_TABLE, .n_items = 1};
+    list.as.items = arena_push(&s->cx->mem, 1, sizeof(value));
+    if (!list.as.items) script_error(L, s, "out of memory");
+    list.as.items[0] = *v;
+    *v = list;
+}
+
 /* In the REPL a line typed again replaces the job of that name. */
 static void forget(program *p, const char *name)
 {
@@ -130,8 +142,11 @@ job *bind_declare(lua_State *L, script *s, const job_type *t, const char *name,
 {
     const char *what = arena_text(&s->cx->mem, "%s \"%s\"", t->name, name);
     gather_items(L, s, t, given);
-    for (int32_t i = 0; i < t->n_params; i++)
-        list_pairs(L, s, &t->params[i], (value *)value_get(given, t->params[i].name));
+    for (int32_t i = 0; i < t->n_params; i++) {
+        value *v = (value *)value_get(given, t->params[i].name);
+        list_pairs(L, s, &t->params[i], v);
+        list_one(L, s, &t->params[i], v);
+    }
     bind_input_paths(L, s, t->params, t->n_params, given, what ? what : t->name);
     ctx_clear(s->cx);
     if (s->setup.is_repl) forget(s->prog, name);

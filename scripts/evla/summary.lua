@@ -53,6 +53,11 @@ function summary.details(s)
     local f = j.figures
     if j.type == "model" and f.parameters then -- a job that was not wanted has no figures
       add("%s: %d parameters in %d weights, %.1f kB in %s", j.name, f.parameters, f.weights, f.bytes / 1e3, short(j.result))
+    elseif j.type == "train" and f.steps then
+      add("%s: %d steps of %d rows in %.1f s, loss %.4g to %.4g%s", j.name, f.steps, f.step_rows, f.seconds, f.loss_first, f.loss_last,
+        f.valid_loss and (", valid %.4g"):format(f.valid_loss) or "")
+      add("  memory  %.1f kB arena, lower bound %.1f kB; %.1f kB with states", f.arena_bytes / 1e3, f.lower_bound_bytes / 1e3, f.session_bytes / 1e3)
+      add("  time    %.0f steps/s, %.0f rows/s, %.0f %% inside the plan", f.steps_per_second, f.rows_per_second, 100 * f.plan_share)
     elseif j.type == "apply" and f.flops then
       add("%s: %d nodes (%d fused, %d folded, %d dead), %.0f kFLOP", j.name, f.nodes, f.fused, f.folded, f.dead, f.flops / 1e3)
       add("  memory  %.1f kB arena, lower bound %.1f kB", f.arena_bytes / 1e3, f.lower_bound_bytes / 1e3)

@@ -1,0 +1,641 @@
+/*
+ * core/job/train*.c: a small net learns a known map from rows of a service of the test's
+ * own: the loss falls, the bits are the same for any number of workers and after any stop,
+ * a step allocates nothing, and what cannot work is refused before it runs.
+ */
+#include "graph/bundle.h"
+#include "graph/graph.h"
+#include "job/job.h"
+#include "job/sha256.h"
+#include "job/types.h"
+#include "mem.h"
+#include "plugin.h"
+#include "tap.h"
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the allocators, counted (see t_malloc.c, which proves that counting works) ---- */
+
+static atomic_llong counted;
+
+#ifndef EVLA_LIBC_MALLOC
+static _Alignas(64) char early[1 << 16];
+static size_t early_used;
+
+static void *early_push(size_t n)
+{
+    early_used = (early_used + 63) & ~(size_t)63;
+    void *p = early + early_used;
+    early_used += n;
+    return early_used <= sizeof early ? p : NULL;
+}
+
+static void *next(const char *name)
+{
+    static _Thread_local volatile int depth; /* dlsym itself allocates */
+    if (depth) return NULL;
+    depth++;
+    void *found = dlsym(RTLD_NEXT, name);
+    depth--;
+    return found;
+}
+
+#define NEXT(type, name)                                                                   \
+    static type *real;                                                                     \
+    if (!real) *(void **)&real = next(name);                                               \
+    atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed)
+
+typedef void *alloc_1(size_t);
+typedef void *alloc_2(size_t, size_t);
+typedef void *alloc_again(void *, size_t);
+typedef void release(void *);
+
+void *malloc(size_t n)
+{
+    NEXT(alloc_1, "malloc");
+    return real ? real(n) : early_push(n);
+}
+void *calloc(size_t a, size_t b)
+{
+    NEXT(alloc_2, "calloc");
+    return real ? real(a, b) : early_push(a * b);
+}
+void *realloc(void *p, size_t n)
+{
+    NEXT(alloc_again, "realloc");
+    return real ? real(p, n) : early_push(n);
+}
+void *aligned_alloc(size_t a, size_t b)
+{
+    NEXT(alloc_2, "aligned_alloc");
+    return real ? real(a, b) : early_push(b);
+}
+void free(void *p)
+{
+    NEXT(release, "free");
+    int is_early = (char *)p >= early && (char *)p < early + sizeof early;
+    if (real && !is_early) real(p);
+}
+void *mi_malloc(size_t n) { return malloc(n); }
+void *mi_zalloc(size_t n) { return calloc(1, n); }
+void *mi_calloc(size_t n, size_t size) { return calloc(n, size); }
+void *mi_realloc(void *p, size_t n) { return realloc(p, n); }
+void *mi_malloc_aligned(size_t n, size_t align)
+{
+    return aligned_alloc(align, (n + align - 1) / align * align);
+}
+void mi_free(void *p) { free(p); }
+#endif
+
+/* ---- data: obs/x is any, far from 0; y is a known map of it ---- */
+
+enum { EPISODES = 20, TICKS = 50 };
+
+/* Rows read one by one: when `stop_at_read` is reached the user asks to stop; allocations
+ * are counted from read `count_from` to read `count_to`. */
+static atomic_llong n_reads;
+static long long stop_at_read, count_from, count_to, counted_from, counted_to;
+static atomic_int stop_flag;
+
+static double draw(uint64_t i)
+{
+    uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return (double)(z >> 11) * 0x1p-52 - 1;
+}
+
+static double plain_x(int64_t i, int64_t t, int64_t k)
+{
+    return draw((uint64_t)((i * 1000 + t) * 4 + k));
+}
+
+static void row(int64_t i, int64_t t, float *x, float *y)
+{
+    double v[3];
+    for (int k = 0; k < 3; k++)
+        v[k] = plain_x(i, t, k);
+    for (int k = 0; k < 3 && x; k++)
+        x[k] = (float)(k == 2 ? 7 : 300 + 50 * v[k]); /* the last one never changes */
+    if (!y) return;
+    y[0] = (float)(v[0] - 0.5 * v[1]);
+    y[1] = (float)(0.3 + 0.8 * v[1]);
+}
+
+typedef struct opened {
+    int64_t first, n;
+} opened;
+
+static int32_t fr_open(const evla_host *h, const char *path, const char *mask, void **self)
+{
+    (void)h, (void)path;
+    opened *o = calloc(1, sizeof *o);
+    int is_valid = mask && !strcmp(mask, "valid");
+    *o = (opened){is_valid ? EPISODES : 0, is_valid ? 4 : EPISODES};
+    if (strstr(path, "more")) o->first += 100;
+    return *self = o, 0;
+}
+
+static void fr_close(const evla_host *h, void *self)
+{
+    (void)h;
+    free(self);
+}
+
+static int64_t fr_count(const evla_host *h, void *self)
+{
+    (void)h;
+    return ((opened *)self)->n;
+}
+
+static int32_t fr_type(const evla_host *h, void *self, int64_t i, const char *field,
+                       evla_type *out)
+{
+    (void)h, (void)self, (void)i;
+    if (!strcmp(field, "obs/x"))
+        *out = (evla_type){EVLA_F32, 2, {TICKS, 3}};
+    else if (!strcmp(field, "y"))
+        *out = (evla_type){EVLA_F32, 2, {TICKS, 2}};
+    else
+        return EVLA_E_MISSING;
+    return 0;
+}
+
+static void watch(void)
+{
+    long long k = atomic_fetch_add(&n_reads, 1) + 1;
+    if (k == stop_at_read) atomic_store(&stop_flag, 1);
+    if (k == count_from) counted_from = atomic_load(&counted);
+    if (k == count_to) counted_to = atomic_load(&counted);
+}
+
+static int32_t fr_read(const evla_host *h, void *self, int64_t i, const char *field,
+                       int64_t first, int64_t n, void *out, uint64_t out_bytes)
+{
+    (void)h, (void)out_bytes;
+    if (n == 1) watch();
+    int is_x = !strcmp(field, "obs/x");
+    for (int64_t t = 0; t < n; t++)
+        row(((opened *)self)->first + i, first + t, is_x ? (float *)out + 3 * t : NULL,
+            is_x ? NULL : (float *)out + 2 * t);
+    return 0;
+}
+
+static int32_t fr_attr(const evla_host *h, void *self, int64_t i, const char *name,
+                       evla_attr *out)
+{
+    (void)h, (void)self, (void)i, (void)name, (void)out;
+    return EVLA_E_MISSING;
+}
+
+static const evla_frames_service service = {.size = sizeof service,
+                                            .open = fr_open,
+                                            .close = fr_close,
+                                            .count = fr_count,
+                                            .type = fr_type,
+                                            .read = fr_read,
+                                            .attr = fr_attr};
+static const evla_item items[] = {{EVLA_SERVICE, "frames", &service, "test", NULL, 0, 0}};
+static const evla_plugin test_plugin = {.magic = EVLA_MAGIC,
+                                        .size = sizeof test_plugin,
+                                        .built = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
+                                        .needs = EVLA_ABI_MAJOR << 16,
+                                        .id = "test.frames",
+                                        .version = "0",
+                                        .license = "Apache-2.0",
+                                        .items = items,
+                                        .n_items = 1};
+
+/* ---- a model and programs ---- */
+
+static registry reg;
+static ctx cx;
+static char out[4096];
+static model *models[64];
+static int n_models;
+
+static int32_t op(graph *g, const char *name, const char *params, int32_t a, int32_t b,
+                  int32_t c)
+{
+    graph_arg args[3];
+    int32_t n = 0, made = -1, in[] = {a, b, c};
+    value v = {0};
+    for (int i = 0; i < 3; i++)
+        if (in[i] >= 0) args[n++] = (graph_arg){NULL, in[i]};
+    if (params) value_parse(&cx.mem, params, strlen(params), &v, NULL);
+    graph_add(&cx, g, name, args, n, &v, "net.lua:5", &made);
+    return made;
+}
+
+static int32_t weight(graph *g, const char *name, const char *type, const char *init)
+{
+    int32_t w = -1;
+    graph_weight(&cx, g, name, type, init, "net.lua:3", &w);
+    return w;
+}
+
+static int32_t net(graph *g)
+{
+    int32_t x;
+    graph_input(&cx, g, "obs/x", "f32[B,3]", "net.lua:2", &x);
+    x = op(g, "sub", NULL, x, weight(g, "x.mean", "f32[3]", "mean:obs/x"), -1);
+    x = op(g, "div", NULL, x, weight(g, "x.std", "f32[3]", "std:obs/x"), -1);
+    x = op(g, "linear", "{\"out\":16}", x, weight(g, "1.w", NULL, NULL),
+           weight(g, "1.b", NULL, NULL));
+    x = op(g, "tanh", NULL, x, -1, -1);
+    return op(g, "linear", "{\"out\":2}", x, weight(g, "2.w", NULL, NULL),
+              weight(g, "2.b", NULL, NULL));
+}
+
+/* Graphs policy and loss over the same weights; `wide` makes another model. */
+static model *net_model(void)
+{
+    model *m = NULL;
+    graph *g;
+    int32_t y;
+    if (model_new(&cx, "net", &m) < 0) return NULL;
+    graph_new(&cx, m, "policy", "net.lua:1", &g);
+    graph_output(&cx, g, "action", net(g), "net.lua:6");
+    graph_new(&cx, m, "loss", "net.lua:1", &g);
+    int32_t action = net(g);
+    graph_input(&cx, g, "y", "f32[B,2]", "net.lua:2", &y);
+    graph_output(&cx, g, "loss", op(g, "mse_loss", NULL, action, y, -1), "net.lua:6");
+    graph_output(&cx, g, "action", action, "net.lua:6");
+    models[n_models++] = m;
+    return m;
+}
+
+static value ref(job *j)
+{
+    return (value){.kind = VALUE_REF, .ref_type = "job", .as.ref = j};
+}
+
+/* A table from JSON with further entries. */
+static value table(const char *json, const value_pair *more, int32_t n)
+{
+    value v = {.kind = VALUE_TABLE};
+    size_t at = 0;
+    if (value_parse(&cx.mem, json, strlen(json), &v, &at) < 0) note("%s: bad JSON", json);
+    value_pair *pairs = arena_push(&cx.mem, (size_t)(v.n_pairs + n) + 1, sizeof *pairs);
+    if (v.n_pairs) memcpy(pairs, v.pairs, (size_t)v.n_pairs * sizeof *pairs);
+    memcpy(pairs + v.n_pairs, more, (size_t)n * sizeof *pairs);
+    v.pairs = pairs;
+    v.n_pairs += n;
+    value_sort(&v);
+    return v;
+}
+
+typedef struct setup {
+    program *p;
+    job *model, *data, *more, *train;
+} setup;
+
+/* Programs of one name share their folder. init: another train job before this one. */
+static setup declare(const char *name, const char *json, const char *init_json)
+{
+    setup s = {0};
+    ctx_clear(&cx);
+    atomic_store(&stop_flag, 0);
+    s.p = program_new(&cx, name, out);
+    value file = table("{\"file\":\"net.lua\"}", NULL, 0);
+    value path = table("{\"path\":\"/data/a\"}", NULL, 0),
+          path_more = table("{\"path\":\"/data/more\"}", NULL, 0);
+    s.model = job_declare(s.p, "model", "net", &file, "x.lua:1");
+    if (s.model) job_model_give(s.model, net_model());
+    s.data = job_declare(s.p, "dataset", "mine", &path, "x.lua:2");
+    s.more = job_declare(s.p, "dataset", "more", &path_more, "x.lua:3");
+    value list[2] = {ref(s.data), ref(s.more)};
+    value one = {.kind = VALUE_TABLE, .n_items = 1, .as.items = list},
+          both = {.kind = VALUE_TABLE, .n_items = 2, .as.items = list};
+    value_pair more[] = {{"data", one}, {"model", ref(s.model)}, {NULL, {0}}};
+    int32_t n = 2;
+    if (init_json) {
+        value given = table(init_json, more, 2);
+        job *first = job_declare(s.p, "train", "first", &given, "x.lua:4");
+        more[0].v = both;
+        more[n++] = (value_pair){"init", ref(first)};
+    }
+    value given = table(json, more, n);
+    s.train = job_declare(s.p, "train", "policy", &given, "x.lua:5");
+    return s;
+}
+
+static int32_t go(setup *s, int32_t workers)
+{
+    const char *report;
+    s->p->workers = workers;
+    int32_t st = s->train ? program_check(s->p, &report) : cx.code;
+    return st < 0 ? st : program_run(s->p, NULL);
+}
+
+static double figure(const setup *s, const char *name)
+{
+    const value *v = value_get(&s->train->figures, name);
+    return !v ? -1 : v->kind == VALUE_FLOAT ? v->as.f : (double)v->as.i;
+}
+
+static const char *digest(const setup *s)
+{
+    static char hex[4][65];
+    static int k;
+    k = (k + 1) % 4;
+    if (sha256_file(s->train->result.path, hex[k]) < 0) strcpy(hex[k], "none");
+    return hex[k];
+}
+
+static const char *file_of(const char *program_name, const char *rest)
+{
+    static char path[8192];
+    snprintf(path, sizeof path, "%s/%s/policy/%s", out, program_name, rest);
+    return path;
+}
+
+#define BASE                                                                               \
+    "\"steps\":400,\"batch\":32,\"lr\":0.02,\"seed\":3,\"schedule\":\"cosine\","           \
+    "\"warmup\":20"
+
+/* ---- tests ---- */
+
+static float weight_at(const setup *s, const char *name, int at)
+{
+    bundle b;
+    if (bundle_open(&cx, s->train->result.path, "evla.model", &b) < 0) return NAN;
+    const bundle_part *p = bundle_find(&b, name);
+    float v = p ? ((const float *)p->data)[at] : NAN;
+    bundle_close(&b);
+    return v;
+}
+
+static char plain[65];
+
+static void learns(void)
+{
+    setup s = declare("learns", "{" BASE "}", NULL);
+    ok(go(&s, 1) == 0, "a net is trained %s", cx.why);
+    ok(figure(&s, "loss_first") > 0.05 && figure(&s, "loss_last") < 0.002,
+       "its loss falls from %.3g to %.3g", figure(&s, "loss_first"),
+       figure(&s, "loss_last"));
+    ok(figure(&s, "valid_loss") < 0.002 && figure(&s, "valid_rows") == 4 * TICKS,
+       "also on rows that it has not seen: %.3g", figure(&s, "valid_loss"));
+    ok(figure(&s, "steps") == 400 && figure(&s, "rows") == EPISODES * TICKS &&
+           figure(&s, "parameters") == 3 * 16 + 16 + 16 * 2 + 2 &&
+           figure(&s, "weights") == 4,
+       "figures count steps, rows and parameters");
+    ok(figure(&s, "lower_bound_bytes") > 0 &&
+           figure(&s, "arena_bytes") <= 1.05 * figure(&s, "lower_bound_bytes"),
+       "the arena, %.0f bytes, is within 1.05x of its lower bound",
+       figure(&s, "arena_bytes"));
+    double mean = 0, square = 0;
+    for (int i = 0; i < EPISODES; i++)
+        for (int t = 0; t < TICKS; t++)
+            mean += 300 + 50 * plain_x(i, t, 0);
+    mean /= EPISODES * TICKS;
+    for (int i = 0; i < EPISODES; i++)
+        for (int t = 0; t < TICKS; t++)
+            square += pow(300 + 50 * plain_x(i, t, 0) - mean, 2);
+    double spread = sqrt(square / (EPISODES * TICKS));
+    ok(fabs((double)weight_at(&s, "w:x.mean", 0) - mean) < 1e-4 &&
+           fabs((double)weight_at(&s, "w:x.std", 0) - spread) < 1e-4,
+       "the model file holds the data's mean, %.4f, and deviation, %.4f", mean, spread);
+    ok(weight_at(&s, "w:x.mean", 2) == 7 && weight_at(&s, "w:x.std", 2) == 1,
+       "what never changes divides by 1");
+    ok(figure(&s, "feed_waits") <= figure(&s, "steps") / 4, "batches are ready: %.0f waits",
+       figure(&s, "feed_waits"));
+    char *text;
+    size_t n;
+    value curve;
+    int good =
+        file_read(&cx, &cx.mem, file_of("learns", "curve.json"), 1 << 20, &text, &n) >= 0 &&
+        value_parse(&cx.mem, text, n, &curve, NULL) >= 0;
+    const value *loss = good ? value_get(&curve, "loss") : NULL,
+                *lr = good ? value_get(&curve, "lr") : NULL,
+                *valid = good ? value_get(value_get(&curve, "valid"), "step") : NULL;
+    ok(loss && loss->n_items == 400 && lr->n_items == 400 && valid->n_items == 10,
+       "the curve has every step and ten measurements");
+    ok(lr && fabs(lr->as.items[0].as.f - 0.001) < 1e-12 && lr->as.items[19].as.f == 0.02 &&
+           lr->as.items[399].as.f < 1e-12,
+       "the learning rate warms up and falls to nothing");
+    strcpy(plain, digest(&s));
+    ok(go(&s, 1) == 0 && s.train->state == JOB_SKIPPED, "a second run has nothing to do");
+    program_free(s.p);
+    s = declare("two", "{" BASE "}", NULL);
+    ok(go(&s, 2) == 0 && !strcmp(digest(&s), plain), "two workers make the same bits %s",
+       cx.why);
+    program_free(s.p);
+    s = declare("rows", "{" BASE ",\"cache\":0}", NULL);
+    ok(go(&s, 1) == 0 && !strcmp(digest(&s), plain) && figure(&s, "cached_bytes") == 0,
+       "so do rows that are read one by one %s", cx.why);
+    program_free(s.p);
+}
+
+/* Stopped again and again by the user, at places that nobody chose. */
+static void resumes(void)
+{
+    int stops = 0, wrong = 0;
+    for (int k = 0; k < 40; k++) {
+        setup s = declare("resumes", "{" BASE ",\"cache\":0,\"checkpoint\":0}", NULL);
+        atomic_store(&n_reads, 0);
+        stop_at_read = 700 + 911 * k; /* of 400 x 32 x 2, ever more of it each time */
+        int32_t st = go(&s, 1 + k % 2);
+        stop_at_read = 0;
+        if (st == 0) {
+            ok(stops > 3 && !wrong, "stopped %d times, it said so every time", stops);
+            ok(!strcmp(digest(&s), plain), "and ends with the bits of an undisturbed run");
+            ok(figure(&s, "resumed_at") > 0, "it went on from step %.0f",
+               figure(&s, "resumed_at"));
+            program_free(s.p);
+            return;
+        }
+        wrong += st != EVLA_E_STOPPED || !strstr(cx.why, "of 400 steps");
+        stops++;
+        program_free(s.p);
+    }
+    ok(0, "it never came to an end: %s", cx.why);
+}
+
+/* A checkpoint that was cut, or is of another training, is left aside. */
+static void damaged(void)
+{
+    static const char *const title[] = {"a torn checkpoint", "a checkpoint of zeros",
+                                        "another job's checkpoint"};
+    for (int k = 0; k < 3; k++) {
+        const char *json = "{" BASE ",\"cache\":0,\"checkpoint\":0}";
+        setup s = declare("damaged", json, NULL);
+        atomic_store(&n_reads, 0);
+        stop_at_read = 9000;
+        folder_remove(&cx, file_of("damaged", ""));
+        int32_t st = go(&s, 1);
+        stop_at_read = 0;
+        program_free(s.p);
+        char *bytes;
+        size_t n;
+        const char *path = file_of("damaged", "checkpoint.evla");
+        ctx_clear(&cx);
+        if (st != EVLA_E_STOPPED ||
+            file_read(&cx, &cx.mem, path, 1 << 24, &bytes, &n) < 0) {
+            ok(0, "%s: %s", title[k], cx.why);
+            continue;
+        }
+        if (k == 1) memset(bytes, 0, n);
+        for (size_t i = 0; k == 2 && i + 8 < n; i++)
+            if (!memcmp(bytes + i, "\"key\":\"", 7)) bytes[i + 7] ^= 1;
+        file_replace(&cx, path, bytes, k == 0 ? n / 2 : n);
+        s = declare("damaged", json, NULL);
+        ok(go(&s, 1) == 0 && figure(&s, "resumed_at") == 0 && !strcmp(digest(&s), plain),
+           "%s is left aside; the bits are the same %s", title[k], cx.why);
+        program_free(s.p);
+    }
+}
+
+static void allocates_nothing(void)
+{
+    for (int workers = 1; workers <= 2; workers++) {
+        setup s = declare("malloc",
+                          "{" BASE ",\"cache\":0,\"checkpoint\":0,\"valid\":\"\"}", NULL);
+        folder_remove(&cx, file_of("malloc", ""));
+        atomic_store(&n_reads, 0);
+        count_from = 32 * 2 * 50;
+        count_to = 32 * 2 * 350;
+        counted_from = -1, counted_to = -2;
+        int32_t st = go(&s, workers);
+        ok(st == 0 && counted_from == counted_to,
+           "300 steps with %d worker%s allocate nothing, on any thread: %lld %s", workers,
+           workers > 1 ? "s" : "", counted_to - counted_from, cx.why);
+        program_free(s.p);
+    }
+    count_from = count_to = 0;
+}
+
+static void goes_wrong(void)
+{
+    setup s = declare(
+        "wild",
+        "{\"steps\":200,\"batch\":32,\"lr\":1e30,\"clip\":0,\"checkpoint_steps\":1}", NULL);
+    int32_t st = go(&s, 1);
+    ok(st == EVLA_E_RANGE && strstr(cx.why, " at step ") && strstr(cx.why, "smaller lr"),
+       "a loss beyond all numbers stops it: %s", cx.why);
+    ok(access(file_of("wild", "checkpoint.evla"), F_OK) == 0 &&
+           access(file_of("wild", "policy.evla"), F_OK) < 0,
+       "the last good checkpoint is kept, and there is no model");
+    program_free(s.p);
+}
+
+static void continues(void)
+{
+    static const char first[] = "{\"steps\":50,\"batch\":32,\"lr\":0.02}";
+    setup s = declare("dagger", "{\"steps\":50,\"batch\":32,\"lr\":0.01}", first);
+    ok(go(&s, 1) == 0, "a second round starts from the first, on two datasets %s", cx.why);
+    job *f = NULL;
+    for (int32_t i = 0; i < s.p->n_jobs; i++)
+        if (!strcmp(s.p->jobs[i]->name, "first")) f = s.p->jobs[i];
+    setup of_first = {.p = s.p, .train = f};
+    ok(figure(&s, "loss_first") < 0.5 * figure(&of_first, "loss_first"),
+       "its loss begins where the other ended: %.3g after %.3g", figure(&s, "loss_first"),
+       figure(&of_first, "loss_first"));
+    ok(figure(&s, "rows") == 2 * EPISODES * TICKS, "rows of both datasets count");
+    ok(weight_at(&s, "w:x.mean", 0) == weight_at(&of_first, "w:x.mean", 0) &&
+           !strcmp(value_get(&s.train->figures, "statistics")->as.text, "kept"),
+       "statistics stay those the weights were made for");
+    program_free(s.p);
+    s = declare("dagger", "{\"steps\":50,\"batch\":32,\"lr\":0.01,\"statistics\":\"data\"}",
+                first);
+    ok(go(&s, 1) == 0 &&
+           weight_at(&s, "w:x.mean", 0) != weight_at(&of_first, "w:x.mean", 0),
+       "unless the data's are asked for %s", cx.why);
+    program_free(s.p);
+}
+
+static void accumulates(void)
+{
+    setup s = declare("whole", "{\"steps\":60,\"batch\":64,\"lr\":0.01}", NULL);
+    int32_t st = go(&s, 1);
+    double whole = figure(&s, "loss_last");
+    float w = weight_at(&s, "w:2.w", 3);
+    program_free(s.p);
+    s = declare("parts", "{\"steps\":60,\"batch\":16,\"accumulate\":4,\"lr\":0.01}", NULL);
+    ok(st == 0 && go(&s, 1) == 0 && fabs(figure(&s, "loss_last") / whole - 1) < 1e-3 &&
+           fabs((double)(weight_at(&s, "w:2.w", 3) - w)) < 1e-3,
+       "four batches of 16 do what one of 64 does %s", cx.why);
+    program_free(s.p);
+}
+
+static void freezes(void)
+{
+    setup s = declare("frozen", "{\"steps\":20,\"batch\":32,\"freeze\":[\"1.*\"]}", NULL);
+    int32_t st = go(&s, 1);
+    bundle a, b;
+    const char *model_path = s.model->result.path;
+    int good = st == 0 && bundle_open(&cx, model_path, "evla.model", &a) == 0 &&
+               bundle_open(&cx, s.train->result.path, "evla.model", &b) == 0;
+    if (good) {
+        good =
+            !memcmp(bundle_find(&a, "w:1.w")->data, bundle_find(&b, "w:1.w")->data, 192) &&
+            memcmp(bundle_find(&a, "w:2.w")->data, bundle_find(&b, "w:2.w")->data, 128);
+        bundle_close(&a);
+        bundle_close(&b);
+    }
+    ok(good, "a weight that is frozen stays, the others move %s", cx.why);
+    program_free(s.p);
+}
+
+static void refusals(void)
+{
+    static const struct {
+        const char *json, *part, *title;
+        int32_t code;
+    } bad[] = {
+        {"{\"graph\":\"los\"}", "did you mean \"loss\"?", "a graph that is not there",
+         EVLA_E_MISSING},
+        {"{\"graph\":\"policy\"}", "loss", "a graph without a loss", EVLA_E_MISSING},
+        {"{\"memory\":1000}", "budget", "a budget that is missed", EVLA_E_NOMEM},
+        {"{\"symbols\":[{\"name\":\"B\",\"extent\":4}]}", "say batch = 4",
+         "an extent for the batch", EVLA_E_ARG},
+        {"{\"freeze\":[\"*\"]}", "train", "nothing left to train", EVLA_E_STATE},
+        {"{\"steps\":0}", "steps", "no steps", EVLA_E_RANGE},
+        {"{\"mask\":\"no\"}", "", "", 0},
+    };
+    for (size_t i = 0; bad[i].code; i++) {
+        setup s = declare("bad", bad[i].json, NULL);
+        const char *report;
+        int32_t st = s.train ? program_check(s.p, &report) : cx.code;
+        ok(st == bad[i].code && strstr(cx.why, bad[i].part) && strstr(cx.why, "x.lua:5"),
+           "%s is refused before anything runs: %s", bad[i].title, cx.why);
+        program_free(s.p);
+    }
+}
+
+int main(void)
+{
+    const char *build = getenv("EVLA_BUILD");
+    char path[4096], name[] = "/tmp/evla-train-XXXXXX";
+    snprintf(path, sizeof path, "%s/plugins/ops.so", build ? build : "build");
+    snprintf(out, sizeof out, "%s", mkdtemp(name));
+    registry_init(&reg);
+    ctx_init(&cx, &reg);
+    cx.stop = &stop_flag;
+    cx.log_level = EVLA_LOG_ERROR;
+    int32_t st = plugin_add(&cx, &reg, "core", &job_builtin);
+    if (st >= 0) st = plugin_add(&cx, &reg, "frames", &test_plugin);
+    if (st >= 0) st = plugin_load(&cx, &reg, path);
+    if (st >= 0) st = plugin_seal(&cx, &reg);
+    if (!ok(st == 0, "the plugins load (%s)", cx.why)) return tap_done();
+    learns();
+    resumes();
+    damaged();
+    allocates_nothing();
+    goes_wrong();
+    continues();
+    accumulates();
+    freezes();
+    refusals();
+    folder_remove(&cx, out);
+    for (int i = 0; i < n_models; i++)
+        model_drop(models[i]);
+    ctx_free(&cx);
+    registry_free(&reg);
+    return tap_done();
+}
