@@ -360,6 +360,22 @@ static void test_recompute(void)
     ok(gr && gr->recomputed_bytes == bytes[0] && gr->repeated_flops == 0,
        "recompute is switched off by its name");
     grad_free(gr);
+    gr = NULL;
+    o = (plan_options){.n_workers = 2, .budget = bytes[0] + (1 << 20)};
+    make(8, &(grad_options){.recompute = GRAD_KEEP}, &o, &gr);
+    uint64_t states = 0;
+    if (gr) states = gr->plans[0]->state_bytes;
+    grad_free(gr);
+    gr = NULL;
+    o.budget = bytes[2] + states;
+    ok(states &&
+           make(8, &(grad_options){.recompute = GRAD_KEEP}, &o, &gr) == EVLA_E_NOMEM &&
+           strstr(cx.why, "the budget is"),
+       "a budget that the kept activations miss is refused");
+    ctx_clear(&cx);
+    ok(make(8, &(grad_options){.recompute = GRAD_DEEP}, &o, &gr) >= 0,
+       "and met by recomputation");
+    grad_free(gr);
 }
 
 /* Readers of a state that the forward pass overwrites are not repeated. */
@@ -434,6 +450,129 @@ static void test_frozen(void)
     grad_free(gr);
 }
 
+/* ---- operators that err ---- */
+
+enum { ODD_TYPE, ODD_WIRE, ODD_OP, ODD_ROOM, ODD_SILENT, ODD_INPUT, ODD_SUM };
+static const evla_param odd_params[] = {
+    {.name = "how", .doc = "it errs", .preset = "0", .type = EVLA_P_INT}};
+
+static int32_t odd_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                         evla_type *out)
+{
+    (void)h, (void)n;
+    out[0] = out[1] = in[0];
+    return EVLA_OK;
+}
+
+static int32_t odd_grad(const evla_host *h, evla_grad *gr)
+{
+    int64_t how = *(const int64_t *)gr->node->params;
+    int32_t out[2], one = gr->d_out[0];
+    gr->d_in[0] = one;
+    switch (how) {
+    case ODD_TYPE:
+        return gr->emit(h, gr, "reduce_sum", NULL, &one, 1, gr->d_in, 1);
+    case ODD_WIRE:
+        gr->d_in[0] = 1 << 20;
+        return EVLA_OK;
+    case ODD_OP:
+        return gr->emit(h, gr, "frobnicate", NULL, &one, 1, out, 1);
+    case ODD_ROOM:
+        return gr->emit(h, gr, "odd", NULL, &one, 1, out, 1);
+    case ODD_SILENT:
+        return EVLA_E_RANGE;
+    case ODD_INPUT:
+        one = -7;
+        return gr->emit(h, gr, "neg", NULL, &one, 1, out, 1);
+    default: /* as it should be: nothing reaches y2 */
+        return gr->d_out[1] == -1 ? EVLA_OK : EVLA_E_BUG;
+    }
+}
+
+static const evla_op odd_op = {.size = sizeof odd_op,
+                               .inputs = "x",
+                               .outputs = "y y2",
+                               .source = "a test",
+                               .infer = odd_infer,
+                               .grad = odd_grad};
+static const evla_item odd_items[] = {
+    {EVLA_OP, "odd", &odd_op, "errs", odd_params, 1, sizeof(int64_t)}};
+static const evla_plugin odd_plugin = {.magic = EVLA_MAGIC,
+                                       .size = sizeof odd_plugin,
+                                       .built = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
+                                       .needs = EVLA_ABI_MAJOR << 16,
+                                       .id = "test.odd",
+                                       .version = "0",
+                                       .license = "Apache-2.0",
+                                       .items = odd_items,
+                                       .n_items = 1};
+
+static void test_odd(void)
+{
+    static const struct {
+        int32_t code;
+        const char *why;
+    } want[] = {
+        [ODD_TYPE] = {EVLA_E_PLUGIN,
+                      "the gradient of input 1 by odd is f32; want f32[3]"},
+        [ODD_WIRE] = {EVLA_E_PLUGIN,
+                      "the gradient of input 1 by odd is no value; want f32[3]"},
+        [ODD_OP] = {EVLA_E_MISSING, "frobnicate"},
+        [ODD_ROOM] = {EVLA_E_PLUGIN, "has 2 outputs, there is room for 1"},
+        [ODD_SILENT] = {EVLA_E_RANGE, "loss/odd.0: gradient of odd: "},
+        [ODD_INPUT] = {EVLA_E_PLUGIN, "input 1 is no value of the graph"},
+        [ODD_SUM] = {EVLA_E_MISSING, "loss/odd.0: no kernel takes odd(f32[3])"},
+    };
+    for (int how = 0; how <= ODD_SUM; how++) {
+        char params[32];
+        grad *gr = NULL;
+        fresh();
+        snprintf(params, sizeof params, "{\"how\":%d}", how);
+        int32_t y = op("odd", params, weight("w", "f32[3]", NULL), -1, -1);
+        output("loss", op("reduce_sum", NULL, y, -1, -1));
+        int32_t st = grad_make(&cx, g, &(symbols){0}, &plain, NULL, &gr);
+        int good = st == want[how].code && strstr(cx.why, want[how].why);
+        if (!good) note("said %d: %s", st, cx.why);
+        ok(good, "an operator that errs: %s", want[how].why);
+        ctx_clear(&cx);
+    }
+}
+
+/* An operator that writes several states declared in a graph. */
+static void test_writes(void)
+{
+    static const char *const names[] = {"w", "m", "v"};
+    graph_arg args[6];
+    int32_t out;
+    for (int same = 0; same < 3; same++) {
+        fresh();
+        for (int i = 0; i < 3; i++)
+            graph_state(&cx, g, names[i], "f32[4]", NULL, "m.lua:7", &args[i].wire);
+        args[3].wire = input("g", "f32[4]");
+        args[4].wire = input("rate", "f32[]");
+        args[5].wire = input("n", "i64[]");
+        for (int i = 0; i < 6; i++)
+            args[i].name = NULL;
+        if (same == 1) args[2].wire = args[0].wire;
+        if (same == 2) args[1].wire = args[3].wire;
+        int32_t st = graph_add(&cx, g, "adamw", args, 6, NULL, "m.lua:8", &out);
+        if (same == 0) {
+            graph_output(&cx, g, "w", out, NULL);
+            plan *p = NULL;
+            ok(st >= 0 && plan_make(&cx, g, &(symbols){0}, NULL, &p) >= 0,
+               "a graph may declare a node that writes three states");
+            plan_drop(p);
+        } else
+            ok(says(&cx, same == 1 ? EVLA_E_STATE : EVLA_E_ARG,
+                    same == 1
+                        ? "m.lua:8: loss/adamw.0: this version of the state w was already "
+                          "written by loss/adamw.0; write what that returned"
+                        : "m.lua:8: loss/adamw.0: writes its second input, which must be "
+                          "a state; g is an input"),
+               same == 1 ? "but not one of them twice" : "nor what is no state");
+    }
+}
+
 /* ---- what is refused ---- */
 
 static void refuse(int32_t code, const char *says_what, const grad_options *go)
@@ -495,7 +634,7 @@ static void test_refusals(void)
     output("loss", op("reduce_sum", NULL, x, -1, -1));
     refuse(
         EVLA_E_MISSING,
-        "m.lua:4: loss/conv2d.0: the operator conv2d has no gradient, and what is trained "
+        "loss/conv2d.0: the operator conv2d has no gradient, and what is trained "
         "lies behind it; freeze that, or leave conv2d out of this graph",
         &plain);
 
@@ -537,7 +676,9 @@ int main(void)
     if (access(path, R_OK)) return skip_all("plugins/ops.so is not built");
     registry_init(&reg);
     ctx_init(&cx, &reg);
-    if (plugin_load(&cx, &reg, path) < 0 || plugin_seal(&cx, &reg) < 0) note("%s", cx.why);
+    if (plugin_load(&cx, &reg, path) < 0 ||
+        plugin_add(&cx, &reg, "odd.so", &odd_plugin) < 0 || plugin_seal(&cx, &reg) < 0)
+        note("%s", cx.why);
     grad_options clipped = plain, two = plain, both = plain;
     clipped.clip_norm = both.clip_norm = 0.25;
     two.accumulate = both.accumulate = 2;
@@ -549,6 +690,8 @@ int main(void)
     test_recompute();
     test_recurrent();
     test_frozen();
+    test_odd();
+    test_writes();
     test_refusals();
     model_drop(m);
     ctx_free(&cx);

@@ -699,10 +699,14 @@ static int32_t build_chosen(maker *mk, plan *p)
 static int32_t make_batch(maker *mk)
 {
     grad *g = mk->g;
+    uint64_t budget = mk->o.budget;
+    int tries = mk->given.recompute && !list_has(mk->o.without, "recompute");
+    if (tries) mk->o.budget = 0; /* what recomputation may rescue is not refused yet */
     int32_t st = add_plan(mk, build_kept, &g->batch);
+    mk->o.budget = budget;
     if (st < 0) return st;
     g->kept_bytes = g->recomputed_bytes = g->plans[g->batch]->arena_bytes;
-    if (!mk->given.recompute || list_has(mk->o.without, "recompute")) return 0;
+    if (!tries) return 0;
     plan *kept = g->plans[--g->n_plans];
     double flops = g->flops;
     if ((st = add_plan(mk, build_chosen, &g->batch)) < 0) {
@@ -711,7 +715,7 @@ static int32_t make_batch(maker *mk)
     }
     plan *less = g->plans[g->batch];
     g->recomputed_bytes = less->arena_bytes;
-    if (less->arena_bytes < kept->arena_bytes) {
+    if (less->arena_bytes < kept->arena_bytes || budget) {
         plan_drop(kept);
         return 0;
     }
@@ -757,7 +761,7 @@ int32_t grad_make(ctx *cx, const graph *of, const symbols *s, const grad_options
     if (st >= 0 && g->accumulate > 1) st = add_plan(&mk, build_update, &g->update);
     if (st >= 0 && mk.given.evaluate) st = add_plan(&mk, build_evaluate, &g->evaluate);
     if (st < 0) {
-        if (of->where && cx->code && !strstr(cx->why, of->where))
+        if (of->where && !strncmp(cx->why, "graph ", 6)) /* others name their node's line */
             ctx_prefix(cx, "%s", of->where);
         grad_free(g);
     } else

@@ -276,7 +276,7 @@ static void adamw_block(const rates *r, const float *g, const float *w0, const f
         float d = g[i] * r->scale;
         m[i] = r->beta1 * m0[i] + r->rest1 * d;
         v[i] = r->beta2 * v0[i] + r->rest2 * (d * d);
-        w[i] = r->keep * w0[i] - r->step * (m[i] / (sqrtf(v[i]) / r->root + r->eps));
+        w[i] = r->keep * w0[i] - r->step * (m[i] / (sqrtf(v[i]) * r->root + r->eps));
     }
 }
 
@@ -300,7 +300,7 @@ static int32_t adamw_run(const evla_host *h, const evla_args *a, int32_t phase,
                .eps = (float)p->eps,
                .keep = (float)(1 - lr * p->weight_decay),
                .step = (float)(lr / (1 - power(p->beta1, t))),
-               .root = (float)sqrt(1 - power(p->beta2, t)),
+               .root = (float)(1 / sqrt(1 - power(p->beta2, t))),
                .scale =
                    types_present(n, n->in, 6) ? *(const float *)a->in[6].data[0] : 1.0f};
     const float *in[4];
