@@ -16,9 +16,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from op_oracle import BUILD, DTYPES, Refused, Runner, Tap, NAMES, np
-
-import subprocess
+from op_oracle import Grads, Refused, Tap, np
 
 np.seterr(all="ignore")
 rng = np.random.default_rng(11)
@@ -26,43 +24,7 @@ tap = Tap()
 f4, f8 = np.float32, np.float64
 
 
-class Grads(Runner):
-    def __init__(self):
-        runner = os.path.join(BUILD, "tests/grad_runner")
-        ops = os.path.join(BUILD, "plugins/ops.so")
-        for need in (runner, ops):
-            if not os.path.exists(need):
-                print(f"1..0 # SKIP {need} is not built")
-                sys.exit(0)
-        self.p = subprocess.Popen([runner, ops], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def grads(self, op, inputs, seeds, want, **params):
-        self.line(f"node {op} x")
-        for k, v in params.items():
-            self.line(f"param {k} {json.dumps(v)}")
-        for v in inputs:
-            self.line("in none") if v is None else self.send("in", v)
-        for i in want:
-            self.line(f"want {i}")
-        for v in seeds:
-            self.line("seed none") if v is None else self.send("seed", v)
-        self.line("run")
-        self.p.stdin.flush()
-        head = self.p.stdout.readline().decode().split(None, 2)
-        if not head:
-            raise SystemExit(f"Bail out! grad_runner died on {op}")
-        if head[0] == "fail":
-            raise Refused(int(head[1]), head[2].strip())
-        out = []
-        for _ in range(int(head[1])):
-            name, _, *shape = self.p.stdout.readline().decode().split()
-            shape = [int(n) for n in shape]
-            dtype = DTYPES[name]
-            out.append(np.frombuffer(self.read(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize), dtype).reshape(shape))
-        return out
-
-
-run = Grads()
+run = Grads("ops")
 
 
 def is_real(v):
@@ -448,6 +410,5 @@ for name in names:
         worst = max(worst, float(np.abs(g - d).max()) / max(float(np.abs(d).max()), 1e-6))
     tap.ok(len(got) > 0 and worst < 1e-6, f"PyTorch agrees about {name}: {worst:.1e} of the largest, allowed 1e-6")
 
-run.p.stdin.close()
-tap.ok(run.p.wait() == 0, "the runner ends well")
+tap.ok(run.finish() == 0, "the runner ends well")
 tap.done()

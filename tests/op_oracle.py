@@ -5,6 +5,7 @@ derived, not tuned: U is half a unit in the last place, and a sum in the plugins
 passes through at most 64 + 3 + K/512 + 1 roundings (plugins/ops/order.h).
 """
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -49,8 +50,10 @@ class Weight:
 
 
 class Runner:
+    runner = "tests/op_runner"
+
     def __init__(self, *plugins):
-        runner = os.path.join(BUILD, "tests/op_runner")
+        runner = os.path.join(BUILD, self.runner)
         paths = [p if "/" in p else os.path.join(BUILD, "plugins", p + ".so") for p in plugins]
         for need in [runner] + paths:
             if not os.path.exists(need):
@@ -132,6 +135,30 @@ class Runner:
         print(f"# bits of all outputs: {self.bits.hexdigest()[:16]}")
         self.p.stdin.close()
         return self.p.wait()
+
+
+class Grads(Runner):
+    """the same for gradients: build/tests/grad_runner"""
+    runner = "tests/grad_runner"
+
+    def grads(self, op, inputs, seeds, want, **params):
+        self.line(f"node {op} x")
+        for k, v in params.items():
+            self.line(f"param {k} {json.dumps(v)}")
+        for v in inputs:
+            self.line("in none") if v is None else self.send("in", v)
+        for i in want:
+            self.line(f"want {i}")
+        for v in seeds:
+            self.line("seed none") if v is None else self.send("seed", v)
+        self.line("run")
+        self.p.stdin.flush()
+        head = self.p.stdout.readline().decode().split(None, 2)
+        if not head:
+            raise SystemExit(f"Bail out! grad_runner died on {op}")
+        if head[0] == "fail":
+            raise Refused(int(head[1]), head[2].strip())
+        return [self.output(False) for _ in range(int(head[1]))]
 
 
 class Tap:

@@ -8,15 +8,15 @@ import tempfile
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
-from op_oracle import Refused, Runner, Tap, np
+from op_oracle import Grads, Refused, Runner, Tap, np
 
 root = os.path.dirname(here)
 tap = Tap()
 flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Werror"]
 
 
-def fenced(page, language):
-    return re.search("```" + language + "\n(.*?)```", page, re.S).group(1)
+def fenced(page, language, which=0):
+    return re.findall("```" + language + "\n(.*?)```", page, re.S)[which]
 
 
 def build(page, folder, name):
@@ -53,12 +53,19 @@ with tempfile.TemporaryDirectory() as folder:
         tap.ok(r.code == -3 and "f32" in r.why, f"it refuses i32: {r.why}")
     tap.ok(ops.finish() == 0, "the runner ends well")
 
-    for hunk in fenced(page, "diff").split("@@\n"):
+    def change(code, which):
+        for hunk in fenced(page, "diff", which).split("@@\n"):
+            code = patch(code, hunk)
+        return code
+
+    def patch(code, hunk):
         lines = hunk.splitlines(keepends=True)
         old = "".join(s[1:] for s in lines if s[0] in " -")
         new = "".join(s[1:] for s in lines if s[0] in " +")
         tap.ok(code.count(old) == 1, "a hunk of the page meets its file once")
-        code = code.replace(old, new)
+        return code.replace(old, new)
+
+    code = change(code, 0)
     with open(os.path.join(folder, "deadband.c"), "w") as f:
         f.write(code)
     ops = Runner(build(page, folder, "deadband"))
@@ -67,6 +74,14 @@ with tempfile.TemporaryDirectory() as folder:
     tap.ok(str(got) in page, "and prints what the page shows")
     tap.ok((ops.run("deadband", x) == np.where(np.abs(x) < 0.01, 0, x)).all(), "its preset is 0.01")
     tap.ok(ops.finish() == 0, "the runner ends well")
+
+    with open(os.path.join(folder, "deadband.c"), "w") as f:
+        f.write(change(code, 1))
+    grads = Grads("ops", build(page, folder, "deadband"))
+    seed = np.array([[1, 2, 3, 4]], np.float32)
+    got = grads.grads("deadband", [x], [seed], [0], width=0.02)
+    tap.ok((got[0] == np.where(np.abs(x) < 0.02, 0, seed)).all(), "its gradient passes where the command does")
+    tap.ok(grads.finish() == 0, "the runner of gradients ends well")
 
     # copied and renamed, as `evla new plugin` does
     text = read("plugins", "template", "template.c")
