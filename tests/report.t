@@ -2,6 +2,7 @@
 """report.t -- the report of a training, a recipe and rollouts, made from small samples of what these jobs write.
 
 Oracles: an XML parser for every picture, arithmetic for where bars and whiskers end, Chromium for the page."""
+import base64
 import json
 import math
 import os
@@ -237,6 +238,18 @@ try:
         job = {"name": "none", "type": "rollout", "state": "done", "seconds": 0, "figures": f, "result": os.path.join(out, "none", "rollout.json")}
         r = make([job], "none")[1]
         ok(r.returncode == 0 and "evla:" not in r.stderr, "a rollout of no episodes has a page", r.stdout + r.stderr)
+
+    # a real model and its run
+    if os.path.exists(os.path.join(build, "plugins", "ops.so")):
+        with open(os.path.join(work, "small.lua"), "w") as f:
+            f.write('local evla = require "evla"\nlocal m = evla.model "mlp" { layers = 2, width = 32 }\n'
+                    'return evla.program { m, evla.apply "run" { model = m, symbols = { B = 4 }, runs = 5 }, evla.report {} }\n')
+        r = subprocess.run([evla, "run", "small.lua", "--out", "o"], cwd=work, capture_output=True, text=True, timeout=60)
+        small = open(os.path.join(work, "o", "small", "report.html")).read() if r.returncode == 0 else ""
+        arena = re.search('alt="arena of graph policy"', small) and re.search(r"data:image/svg\+xml;base64,([^\"]+)", small)
+        drawn = ElementTree.fromstring(base64.b64decode(arena.group(1))) if arena else None
+        ok(drawn is not None and "lower bound" in "".join(drawn.itertext()), "a model's arena is drawn", r.stdout + r.stderr)
+        ok("half of 5 take less" in small and small.count('<rect class="bar"') == 3, "and the time of each node of a run", re.sub("<[^>]*>", " ", small)[-500:])
 
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser and not os.environ.get("EVLA_SAN"):

@@ -203,6 +203,7 @@ static int open_all(lua_State *L)
     bind_graph_open(L, s);
     bind_record_open(L, s);
     bind_format_open(L, s);
+    bind_picture_open(L, s);
     bind_engine_open(L, s);
     /* the same numbers in every run */
     lua_getglobal(L, "math");

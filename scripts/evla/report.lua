@@ -169,6 +169,25 @@ local function plates(j, endings)
   return table.concat(out, "\n")
 end
 
+-- The arenas of a model's graphs, those that a step runs; the others folded away.
+local function arenas(path, step_graphs)
+  local fine, list = pcall(evla.arenas, path)
+  if not fine then return "" end
+  local first, rest, is_step = {}, {}, nil
+  for _, name in ipairs(step_graphs or {}) do
+    is_step = is_step or {}
+    is_step[name] = true
+  end
+  for _, a in ipairs(list) do
+    local picture = ('<img class="plate" src="%s" alt="arena of graph %s">'):format(page.svg(a.svg), svg.escape(a.graph))
+    if not is_step or is_step[a.graph] then first[#first + 1] = picture
+    else rest[#rest + 1] = ("<details><summary>arena of graph %s</summary>%s</details>"):format(svg.escape(a.graph), picture) end
+  end
+  if #first + #rest == 0 then return "" end
+  return '<h3>Who has which bytes when</h3><p class="say">Time from left to right, addresses upwards; the dashed line is the lower bound.</p>'
+    .. table.concat(first, "\n") .. table.concat(rest, "\n")
+end
+
 -- What is known of a job beside its figures, as HTML; nil: nothing worth a section. is_first: of its type.
 local section = {}
 
@@ -191,7 +210,28 @@ function section.recipe(j)
     list[#list + 1] = { g .. ".before.svg", ("graph %s before"):format(g) }
     list[#list + 1] = { g .. ".after.svg", ("graph %s after"):format(g) }
   end
-  return learn.scorecard(card) .. plates(j, list)
+  return learn.scorecard(card) .. plates(j, list) .. arenas(j.result, card.step_graphs)
+end
+
+function section.apply(j)
+  local f = j.figures
+  if not f.p50_us then return nil end
+  local rows = {}
+  for i, r in ipairs(f.profile or {}) do
+    if i > 40 then break end
+    rows[i] = { r.node, r.us, note = ("%s \u{b5}s, %s"):format(svg.number(r.us), r.kernel) }
+  end
+  return ('<div class="cards">%s\n%s\n%s</div>'):format(page.card(svg.number(f.p50_us) .. " \u{b5}s", ("a run, half of %d take less"):format(f.runs)),
+    page.card(svg.number(f.p99_us) .. " \u{b5}s", "99 of 100 take less"),
+    page.card(learn.bytes(f.arena_bytes), ("arena, %.3f of the lower bound"):format(f.arena_bytes / math.max(1, f.lower_bound_bytes))))
+    .. (#rows > 0 and "<h3>Time, node by node</h3>" .. svg.bars(rows, 640) or "")
+end
+
+function section.model(j, _, s)
+  for _, other in ipairs(s.jobs) do -- a recipe shows what is deployed
+    if other.type == "recipe" and other.state ~= "waiting" or other.type == "train" then return nil end
+  end
+  return arenas(j.result)
 end
 
 function section.rollout(j)
@@ -203,7 +243,7 @@ function section.rollout(j)
   end)
 end
 
-local kinds = { pipeline = "episodes", train = "training", recipe = "quantising", rollout = "acting" }
+local kinds = { pipeline = "episodes", train = "training", recipe = "quantising", rollout = "acting", apply = "running a graph", model = "graphs" }
 
 -- Writes the page for a summary.
 function report.write(path, s)
@@ -220,7 +260,7 @@ function report.write(path, s)
     seconds = seconds + (j.seconds or 0)
     rows[#rows + 1] = { j.name, j.type, j.state, learn.seconds(j.seconds or 0) }
     local made = j.state == "done" or j.state == "skipped"
-    local html = made and section[j.type] and section[j.type](j, not seen[j.type])
+    local html = made and section[j.type] and section[j.type](j, not seen[j.type], s)
     seen[j.type] = seen[j.type] or made
     if html and html ~= "" then
       links[#links + 1] = ('<a href="#%s">%s</a>'):format(svg.escape(j.name), svg.escape(j.name))

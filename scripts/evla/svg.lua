@@ -21,7 +21,12 @@ end
 -- Horizontal bars: rows of { label, value, of = total, note = text }. The bar is value / of.
 function svg.bars(rows, width)
   width = width or 520
-  local row, left, right = 24, 150, 120
+  local row, left, right = 24, 150, 110
+  for _, r in ipairs(rows) do -- room for the words
+    left = math.max(left, 14 + 6.4 * (utf8.len(r[1]) or #r[1]))
+    right = math.max(right, 14 + 5.9 * (utf8.len(r.note or "") or 0))
+  end
+  left, right = math.min(left, 300), math.min(right, width / 3)
   local out = { ('<svg class="chart" viewBox="0 0 %d %d" role="img">'):format(width, #rows * row + 4) }
   local most = 0
   for _, r in ipairs(rows) do most = math.max(most, r.of or r[2]) end
@@ -30,11 +35,11 @@ function svg.bars(rows, width)
     local y = (i - 1) * row + 2
     local full = most > 0 and room * (r.of or most) / most or 0
     local part = most > 0 and room * r[2] / most or 0
-    out[#out + 1] = ('<text x="%d" y="%d" text-anchor="end">%s</text>'):format(left - 8, y + 15, escape(r[1]))
+    out[#out + 1] = ('<text x="%.0f" y="%d" text-anchor="end">%s</text>'):format(left - 8, y + 15, escape(r[1]))
     if r.of then
-      out[#out + 1] = ('<rect class="ground" x="%d" y="%d" width="%.1f" height="16" rx="3"/>'):format(left, y + 2, full)
+      out[#out + 1] = ('<rect class="ground" x="%.0f" y="%d" width="%.1f" height="16" rx="3"/>'):format(left, y + 2, full)
     end
-    out[#out + 1] = ('<rect class="bar" x="%d" y="%d" width="%.1f" height="16" rx="3"/>'):format(left, y + 2, part)
+    out[#out + 1] = ('<rect class="bar" x="%.0f" y="%d" width="%.1f" height="16" rx="3"/>'):format(left, y + 2, part)
     out[#out + 1] = ('<text class="note" x="%.1f" y="%d">%s</text>'):format(
       left + math.max(full, part) + 8, y + 15, escape(r.note or svg.number(r[2])))
   end
