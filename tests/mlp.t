@@ -180,6 +180,23 @@ return evla.program { m, evla.apply "run" { model = m, symbols = { B = 5 }, runs
     tap.ok(list(drawn) == ["policy.after.svg", "policy.arena.svg", "policy.before.svg"] and
            all(r.tag.endswith("svg") for r in drawn.values()) and "gelu" in words["policy.before.svg"],
            "evla show draws a graph as declared, as planned, and its arena" + ("" if code == 0 else ": " + text))
+    with open(at("fit.lua"), "w") as g:
+        g.write("return function() return { fit = function(g)\n"
+                "  local y = g.linear { g.gelu { g.linear { g:input('x', 'f32[B,9]'), w = 'a.w', out = 16 } }, w = 'b.w', out = 7 }\n"
+                "  g:output('error', g.mse_loss { y, g:input('y', 'f32[B,7]') })\n"
+                "end } end\n")
+    code, text = run("ops", at("fit.lua"), "--B", "4", "--train=error", "--json", EVLA_MACHINE="portable")
+    rows = json.loads(text)[0]["nodes"] if code == 0 else []
+    names = [r["op"] for r in rows]
+    tap.ok(names.count("adamw") == 2 and names.count("linear") == 2 and names.count("matmul") == 3 and "gelu_grad" in names and
+           all("fit.lua:2" in r["where"] for r in rows if r["op"] in ("matmul", "gelu_grad")),
+           f"evla ops --train: the training step, with lines of the forward pass: {' '.join(names) or text}")
+    code, text = run("show", at("fit.lua"), "--B", "4", "--out", at("s2"), "--train=error")
+    drawn = os.listdir(at("s2/show/fit")) if code == 0 else text
+    tap.ok("fit.after.svg" in drawn and "adamw" in "".join(ElementTree.parse(at("s2/show/fit/fit.after.svg")).getroot().itertext()),
+           "evla show --train draws it" + ("" if code == 0 else ": " + text))
+    code, text = run("ops", at("fit.lua"), "--B", "4", "--train")
+    tap.ok(code == 2 and 'no graph has an output "loss" to train' in text, f"--train wants a loss: {text.strip()}")
     for words, why in ((("--lyers", "3"), 'command line: model "mlp": lyers: there is no such parameter; did you mean "layers"?'),
                        (("--C", "3"), "graph policy: there is no symbol C"), (("--B", "x"), '--B: want an extent such as 32, got "x"')):
         code, text = run("ops", "scripts/evla/models/mlp.lua", *words)

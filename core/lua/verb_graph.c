@@ -4,8 +4,10 @@
  *
  * Words that start with a capital letter bind symbols, --B 32; the others are options of
  * the model file or of the program. Symbols that nobody binds get the smallest extent their
- * rule names, or 1.
+ * rule names, or 1. --train, or --train=OUTPUT, shows the training step of the graphs that
+ * have that output ("loss") instead.
  */
+#include "../graph/grad.h"
 #include "../graph/plan.h"
 #include "../graph/save.h"
 #include "../graph/show.h"
@@ -35,7 +37,8 @@ typedef struct looking {
     model *own; /* opened here, dropped here */
     seen list[MOST_GRAPHS];
     int32_t n;
-    int has_lines; /* nodes know lines of a script */
+    int has_lines;     /* nodes know lines of a script */
+    const char *train; /* the output to train, or NULL */
 } looking;
 
 /* ---- finding graphs ---- */
@@ -157,10 +160,60 @@ static int32_t look_script(looking *l)
     return st < 0 ? st : add_program(l);
 }
 
+/* Takes --train out of the options, the rest is the file's own. */
+static int32_t take_train(looking *l)
+{
+    script_setup *setup = &l->c->setup;
+    script_option *rest =
+        arena_push(&l->cx->mem, (size_t)setup->n_options + 1, sizeof *rest);
+    int32_t n = 0;
+    if (!rest) return ctx_fail(l->cx, EVLA_E_NOMEM, "options");
+    for (int32_t i = 0; i < setup->n_options; i++) {
+        const script_option *o = &setup->options[i];
+        if (strcmp(o->name, "train") != 0)
+            rest[n++] = *o;
+        else
+            l->train = o->value ? o->value : "loss";
+    }
+    setup->options = rest;
+    setup->n_options = n;
+    return 0;
+}
+
+static int has_output(const graph *g, const char *name)
+{
+    for (int32_t i = 0; i < g->n_outputs; i++)
+        if (!strcmp(g->outputs[i].name, name)) return 1;
+    return 0;
+}
+
+static int32_t plan_training(looking *l, const plan_options *how)
+{
+    int32_t n = 0, st = 0;
+    for (int32_t i = 0; i < l->n; i++)
+        if (has_output(l->list[i].g, l->train)) l->list[n++] = l->list[i];
+    l->n = n;
+    if (!n)
+        return ctx_fail(l->cx, EVLA_E_MISSING,
+                        "%s: no graph has an output \"%.60s\" to train; name one, such as "
+                        "--train=loss",
+                        l->c->file, l->train);
+    for (int32_t i = 0; st >= 0 && i < n; i++) {
+        const grad_options go = {.loss = l->train, .clip_norm = 1};
+        grad *g;
+        if ((st = grad_make(l->cx, l->list[i].g, &l->list[i].at, &go, how, &g)) < 0) break;
+        l->list[i].p = g->plans[g->batch];
+        plan_keep(l->list[i].p);
+        grad_free(g);
+    }
+    return st;
+}
+
 static int32_t look(looking *l)
 {
     size_t n = strlen(l->c->file);
-    int32_t st;
+    int32_t st = take_train(l);
+    if (st < 0) return st;
     if (n > 5 && !strcmp(l->c->file + n - 5, ".evla")) {
         st = save_open(l->cx, l->c->file, &l->own);
         if (st >= 0) st = add_model(l, l->own, NULL);
@@ -169,6 +222,7 @@ static int32_t look(looking *l)
     int64_t workers =
         l->c->setup.workers ? l->c->setup.workers : sysconf(_SC_NPROCESSORS_ONLN);
     plan_options how = {.n_workers = (int32_t)workers};
+    if (st >= 0 && l->train) return plan_training(l, &how);
     for (int32_t i = 0; st >= 0 && i < l->n; i++)
         st = plan_make(l->cx, l->list[i].g, &l->list[i].at, &how, &l->list[i].p);
     return st;
