@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* How often a thread beside the ticks looks for a request, per period of the body. */
-enum { LOOKS_PER_TICK = 4, STACK_BYTES = 512 << 10 };
+enum { LOOKS_PER_TICK = 4, STACK_BYTES = 2 << 20 };
 
 typedef struct flyer {
     pilot *of;

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 enum {
-    STACK_BYTES = 1 << 20,
+    STACK_BYTES = 2 << 20,
     STACK_TOUCHED = 256 << 10,
     SCRATCH_BYTES = 256 << 10,
     PRIORITY = 60
