@@ -51,7 +51,7 @@ figcaption { color: var(--soft); font-size: 13px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; } th { text-align: left; color: var(--soft); font-weight: 600; }
 td, th { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; } td img { width: 56px; height: 56px; display: block; border-radius: 4px; }
-.soft { color: var(--soft); } .good { color: var(--good); } .bad { color: var(--bad); } .wide { overflow-x: auto; }
+.soft { color: var(--soft); } .good { color: var(--good); } .bad { color: var(--bad); } .warm { color: var(--warm); } .wide { overflow-x: auto; }
 ]]
 
 local b64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -57,8 +57,24 @@ local function timeline(result)
     end
     rows[i] = row
   end
-  if #rows == 0 then return "", 0 end
-  return svg.timeline(rows), #list
+  if #rows == 0 then return "" end
+  local has, lost = {}, 0
+  for i = 1, #list do
+    local e = list[i].e
+    for _, s in ipairs(e.interventions or {}) do has[s.kind] = true end
+    if (e.first_violation or -1) >= 0 then has.unsafe = true end
+    if (e.interventions_lost or 0) > 0 then lost = lost + 1 end
+  end
+  local legend, acted = {}, has.veto or has.replace
+  if has.veto then legend[1] = { "var(--bad)", "stopped" } end
+  if has.replace then legend[#legend + 1] = { "var(--warm)", "replaced by a safe action" } end
+  if has.unsafe then legend[#legend + 1] = { "var(--violet)", "first unsafe event, as the monitor saw it" } end
+  local out = { ("<h3>%s</h3>"):format(acted and "When the guard stepped in" or "When it became unsafe"), page.legend(legend), svg.timeline(rows) }
+  if #list > #rows then out[#out + 1] = ('<p class="say">The %d of %d episodes with most to see.</p>'):format(#rows, #list) end
+  if lost > 0 then
+    out[#out + 1] = ('<p class="say">In %d episode%s there was more than is kept: a row ends where its journal was full.</p>'):format(lost, lost == 1 and "" or "s")
+  end
+  return table.concat(out, "\n")
 end
 
 local function rules(f)
@@ -173,7 +189,7 @@ local function film(x, class, read, legend)
     if uri then out[#out + 1] = ('<img src="%s" alt="%s">'):format(uri, ("%.2f s"):format(fr.seconds)) end
     if fr.scene and next(used) then out[#out + 1] = picture_of(fr.scene, used, class) end
     out[#out + 1] = ("<figcaption>%.2f s%s</figcaption></figure>"):format(fr.seconds, kind ~= ""
-      and (' <span class="bad" title="%s">%s: %s</span>'):format(svg.escape(v.why or ""), kind == "veto" and "stopped" or "replaced", svg.escape(v.rule or "")) or "")
+      and (' <span class="%s" title="%s">%s: %s</span>'):format(kind == "veto" and "bad" or "warm", svg.escape(v.why or ""), kind == "veto" and "stopped" or "replaced", svg.escape(v.rule or "")) or "")
   end
   out[#out + 1] = "</div>"
   return table.concat(out, "\n")
@@ -198,14 +214,15 @@ function rollout.section(f, result, read)
   local cards, out = {}, {}
   local function card(v, label) cards[#cards + 1] = page.card(v, label) end
   local ci = f.ci95
-  if f.success_rate then
+  local any = (f.attempted or 0) > 0
+  if f.success_rate and any then
     card(percent(f.success_rate), ("success in %d episodes%s"):format(f.attempted,
       ci and (", 95 %% interval %.0f to %.0f %%"):format(100 * ci.lo, 100 * ci.hi) or ""))
   end
-  if f.violation_rate then
+  if f.violation_rate and any then
     card(percent(f.violation_rate), ("unsafe episodes%s"):format(f.upper95 and (", at most %s (95 %%)"):format(percent(f.upper95)) or ""))
   end
-  if f.intervention_episodes then card(("%d"):format(f.intervention_episodes), "episodes in which the guard acted") end
+  if f.intervention_episodes and any and f.guard ~= "" then card(("%d"):format(f.intervention_episodes), "episodes in which the guard acted") end
   if f.p99_ms then card(("%s ms"):format(svg.number(f.p99_ms)), "work of a tick; 99 of 100 take less") end
   if f.missed then card(("%d"):format(f.missed), ("missed of %d ticks"):format(f.control_ticks or 0)) end
   if f.memory_bytes then card(bytes(f.memory_bytes), "memory of the loop") end
@@ -215,12 +232,7 @@ function rollout.section(f, result, read)
   if by_goal ~= "" then
     out[#out + 1] = '<h3>Success, goal by goal</h3><p class="say">Whiskers: the exact 95 % interval (Clopper and Pearson).</p>' .. by_goal
   end
-  local line, n = timeline(result)
-  if line ~= "" then
-    out[#out + 1] = "<h3>When the guard stepped in</h3>" .. page.legend { { "var(--bad)", "stopped" }, { "var(--warm)", "replaced by a safe action" },
-      { "var(--violet)", "first unsafe event, as the monitor saw it" } } .. line
-    if n > MOST_ROWS then out[#out + 1] = ('<p class="say">The %d of %d episodes with most to see.</p>'):format(MOST_ROWS, n) end
-  end
+  out[#out + 1] = timeline(result)
   local which = rules(f)
   if which ~= "" then out[#out + 1] = "<h3>Rules that decided</h3>" .. which end
   local what = events(f)

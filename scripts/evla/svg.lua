@@ -122,7 +122,7 @@ end
 local function log_ticks(low, high)
   local out, decades = {}, math.log(high / low, 10)
   for e = math.floor(math.log(low, 10)), math.ceil(math.log(high, 10)) do
-    for _, m in ipairs(decades < 2.5 and { 1, 2, 5 } or { 1 }) do
+    for _, m in ipairs(decades < 1 and { 1, 1.5, 2, 3, 4, 5, 7 } or decades < 2.5 and { 1, 2, 5 } or { 1 }) do
       local v = m * 10.0 ^ e
       if v >= low * 0.999 and v <= high * 1.001 then out[#out + 1] = v end
     end
@@ -285,7 +285,7 @@ function svg.durations(bins, o)
   for _, m in ipairs(o.marks or {}) do
     if m[1] > 0 then
       local place, line = x(m[1]), 0
-      while at[line] and place - at[line] < 44 do line = line + 1 end
+      while at[line] and place - at[line] < 58 do line = line + 1 end
       at[line] = place
       local end_ = place > (o.width or 460) - 80
       out[#out + 1] = ('<line class="mark" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/><text class="note" x="%.1f" y="%d"%s>%s</text>'):format(
@@ -330,7 +330,7 @@ function svg.scene(names, relations, class_of, o)
   end
   for i, name in ipairs(names) do
     local p = place[i]
-    local anchor = p[3] > 0.3 and "start" or p[3] < -0.3 and "end" or "middle"
+    local anchor = p[3] > 0.1 and "start" or p[3] < -0.1 and "end" or "middle"
     local away = anchor == "middle" and 0 or (p[3] > 0 and 6 or -6)
     out[#out + 1] = ('<circle class="%s" cx="%.1f" cy="%.1f" r="3"/><text class="%s" x="%.1f" y="%.1f" text-anchor="%s">%s</text>'):format(
       busy[i] and "node" or "node pale", p[1], p[2], busy[i] and "" or "pale", p[1] + away,
