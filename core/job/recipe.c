@@ -87,7 +87,7 @@ int32_t recipe_step_graphs(ctx *cx, arena *a, const recipe_params *p, const mode
     for (int64_t i = 0; st >= 0 && i < p->step.n; i++)
         st = model_want_graph(cx, m, ((const char *const *)p->step.items)[i], &g);
     if (st < 0) {
-        ctx_prefix(cx, "step");
+        ctx_prefix(cx, "recipe: step");
         return st;
     }
     *out = p->step;
@@ -128,11 +128,11 @@ static const job *job_behind(const value *v)
     return v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job") ? v->as.ref : NULL;
 }
 
-/* The jobs whose episodes a part of the parameters names. */
-static int32_t check_data(ctx *cx, const job *j, const char *part, const char *mask,
-                          const rows_input *in, int32_t n_in)
+/* The jobs whose episodes a part of the parameters names; accept may use calibrate's. */
+static int32_t check_data(ctx *cx, const job *j, const char *part, const char *of_part,
+                          const char *mask, const rows_input *in, int32_t n_in)
 {
-    const value *of = value_get(&j->given, part);
+    const value *of = value_get(&j->given, of_part);
     const value *data = of && of->kind == VALUE_TABLE ? value_get(of, "data") : NULL;
     rows_options how = {.mask = mask};
     int32_t n = data && data->kind == VALUE_TABLE ? data->n_items : data ? 1 : 0, st = 0;
@@ -168,8 +168,11 @@ static int32_t check_graphs(ctx *cx, const job *j, const model *m)
     if (st >= 0) st = recipe_step_graphs(cx, &mem, p, m, &step);
     if (st >= 0)
         st = measure_inputs(cx, &mem, g, &p->symbols, &batch, &at, &in, &slots, &n_in);
-    if (st >= 0) st = check_data(cx, j, "calibrate", p->calibrate.mask, in, n_in);
-    if (st >= 0) st = check_data(cx, j, "accept", p->accept.mask, in, n_in);
+    if (st >= 0)
+        st = check_data(cx, j, "calibrate", "calibrate", p->calibrate.mask, in, n_in);
+    if (st >= 0)
+        st = check_data(cx, j, "accept", p->accept.data.n ? "accept" : "calibrate",
+                        p->accept.mask, in, n_in);
     arena_free(&mem);
     return st;
 }
