@@ -12,6 +12,7 @@ EVLA_TEST_DATA ?= $(abspath ../shared/data)
 # Nothing below this line needs editing.
 
 VERSION  := 0.1.0
+comma    := ,
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 BASE     := -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) -Icore -fPIC -ffp-contract=off -MMD -MP
 ifneq ($(SAN),)
@@ -24,9 +25,9 @@ endif
 CFLAGS_ALL = $(BASE) $(CFLAGS)
 LUA_PKG  := $(firstword $(foreach p,lua5.4 lua-5.4 lua54,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p))))
 
-CORE_SRC := $(filter-out core/main.c,$(wildcard core/*.c core/graph/*.c core/run/*.c core/scene/*.c \
+CORE_SRC := $(filter-out core/main.c core/malloc.c,$(wildcard core/*.c core/graph/*.c core/run/*.c core/scene/*.c \
             core/data/*.c core/job/*.c))
-HOST_SRC := $(wildcard core/lua/*.c core/main.c)
+HOST_SRC := $(wildcard core/lua/*.c core/main.c core/malloc.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(B)/%.o)
 HOST_OBJ := $(HOST_SRC:%.c=$(B)/%.o)
 
@@ -91,9 +92,10 @@ $(B)/libevla.so: $(CORE_OBJ) $(wildcard core/libevla.map)
 	$(CC) $(LINK) -shared -Wl,-soname,libevla.so.0 $(if $(wildcard core/libevla.map),-Wl$(comma)--version-script=core/libevla.map) \
 	  -o $@ $(CORE_OBJ) $(MALLOC) -ldl -lpthread -lm
 	ln -sf libevla.so $@.0
+# What core/malloc.c counts is seen by plugins, too.
+COUNTED  := $(if $(SAN),,$(patsubst %,-Wl$(comma)--export-dynamic-symbol=%,malloc calloc realloc aligned_alloc posix_memalign _Znwm _Znam))
 $(B)/evla: $(HOST_OBJ) $(B)/libcore.a
-	$(CC) $(LINK) -o $@ $(HOST_OBJ) $(B)/libcore.a $(shell pkg-config --libs $(LUA_PKG) libedit) $(MALLOC) -ldl -lpthread -lm -lrt
-comma := ,
+	$(CC) $(LINK) $(COUNTED) -o $@ $(HOST_OBJ) $(B)/libcore.a $(shell pkg-config --libs $(LUA_PKG) libedit) $(MALLOC) -ldl -lpthread -lm -lrt
 
 # ---- plugins ----
 

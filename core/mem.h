@@ -4,6 +4,13 @@
  */
 #ifndef EVLA_MEM_H
 #define EVLA_MEM_H
+#include <stdint.h>
+
+/* Allocations this thread has made through these functions; in the command line's program
+ * through malloc and its kin, too, whoever called them (malloc.c). */
+extern _Thread_local int64_t mem_made;
+/* 1 when nothing in the process can allocate without being counted. */
+int mem_counts_all(void);
 
 #ifdef EVLA_LIBC_MALLOC
 #include <stdlib.h>
@@ -17,13 +24,16 @@ static inline void *mem_alloc_aligned(size_t size, size_t align)
 }
 #else
 #include <mimalloc.h>
-static inline void *mem_alloc(size_t size) { return mi_zalloc(size); }
-static inline void *mem_grow(void *old, size_t size) { return mi_realloc(old, size); }
+static inline void *mem_alloc(size_t size) { return mem_made++, mi_zalloc(size); }
+static inline void *mem_grow(void *old, size_t size)
+{
+    return mem_made++, mi_realloc(old, size);
+}
 static inline void mem_free(void *p) { mi_free(p); }
 /* Not zeroed. */
 static inline void *mem_alloc_aligned(size_t size, size_t align)
 {
-    return mi_malloc_aligned(size ? size : align, align);
+    return mem_made++, mi_malloc_aligned(size ? size : align, align);
 }
 #endif
 #endif

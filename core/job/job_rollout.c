@@ -277,7 +277,7 @@ static int32_t run_episode(const rollout *r, ctx *cx, loop *l, int64_t i, outcom
     }
     if (st < 0) return st;
     arena_place mark = arena_mark(&cx->scratch);
-    const char *line = tally_row(&cx->scratch, l, &w, i);
+    const char *line = tally_row(&cx->scratch, l, &w, i, 0);
     o->line = line ? mem_alloc(strlen(line) + 1) : NULL;
     if (o->line) strcpy(o->line, line);
     arena_reset(&cx->scratch, mark);
@@ -372,8 +372,7 @@ static int32_t wall_begin(void *to, loop *l, int64_t i, uint64_t *seed, const ch
 static int32_t wall_end(void *to, loop *l, const watch *w, int64_t i, int is_cut)
 {
     rollout *r = to;
-    if (is_cut) return 0;
-    const char *line = tally_row(&r->hold, l, w, i);
+    const char *line = tally_row(&r->hold, l, w, i, is_cut);
     int32_t st = line ? settle(r, line) : ctx_fail(r->cx, EVLA_E_NOMEM, "a row");
     if (st < 0) ctx_fail(l->h.cx, st, "%s", r->cx->why);
     return st;
@@ -385,12 +384,15 @@ static void wall_progress(void *to, double seconds)
     job_report_progress(r->j, (int64_t)seconds, r->given->seconds_ns / 1000000000, NULL);
 }
 
+static int64_t count_mallocs(void) { return mem_made; }
+
 static int32_t run_wall(rollout *r)
 {
     loop *l = NULL;
     const realtime_spec s = {.seconds = 1e-9 * (double)r->given->seconds_ns,
                              .max_episodes = r->given->episodes,
-                             .bad = r->bad};
+                             .bad = r->bad,
+                             .count_mallocs = mem_counts_all() ? count_mallocs : NULL};
     const realtime_events e = {
         .to = r, .begin = wall_begin, .end = wall_end, .progress = wall_progress};
     r->timing = mem_alloc(sizeof *r->timing);
@@ -437,7 +439,6 @@ static int32_t timing_figures(rollout *r)
         {"miss_rate", value_float(due ? (double)t->missed / (double)due : 0)},
         {"late_results", value_int(t->late_results)},
         {"control_ticks", value_int(t->ticks)},
-        {"cut_episodes", value_int(t->cut)},
         {"page_faults", value_int(t->page_faults)},
         {"other_waits", value_int(t->waits)},
         {"preempted", value_int(t->preempted)},

@@ -78,7 +78,7 @@ static value rules_of(arena *a, const loop *l, const watch *w)
     return table_of(a, pairs, n);
 }
 
-const char *tally_row(arena *a, loop *l, const watch *w, int64_t index)
+const char *tally_row(arena *a, loop *l, const watch *w, int64_t index, int is_cut)
 {
     const evla_body_info *info = l->of.info;
     const value_pair pairs[] = {
@@ -87,7 +87,8 @@ const char *tally_row(arena *a, loop *l, const watch *w, int64_t index)
         {"goal", value_text(l->goal.name)},
         {"instruction", value_text(l->instruction)},
         {"success", value_bool(l->now.success)},
-        {"timeout", value_bool(!l->now.done)},
+        {"timeout", value_bool(!l->now.done && !is_cut)},
+        {"cut", value_bool(is_cut)},
         {"ticks", value_int(l->tick)},
         {"seconds", value_float((double)l->tick / info->rate_hz)},
         {"events", names_of(a, info->events, w->events)},
@@ -144,18 +145,23 @@ int32_t tally_add(ctx *cx, tally *t, const value *row)
     const value *rules = list_in(row, "rules"), *events = list_in(row, "events");
     tally_count *of_goal = count_of(t, t->goals, &t->n_goals, goal->as.text);
     if (!of_goal) return ctx_fail(cx, EVLA_E_NOMEM, "a tally");
-    of_goal->n++;
-    of_goal->k += success->as.i;
-    t->attempted++;
-    t->successes += success->as.i;
-    if (success->as.i) t->success_ticks += ticks;
-    t->timeouts += whole(row, "timeout");
+    int is_cut = whole(row, "cut") != 0;
+    if (is_cut)
+        t->cut++;
+    else {
+        of_goal->n++;
+        of_goal->k += success->as.i;
+        t->attempted++;
+        t->successes += success->as.i;
+        if (success->as.i) t->success_ticks += ticks;
+        t->timeouts += whole(row, "timeout");
+        t->violations += list_in(row, "violations")->n_items > 0;
+        t->intervened += vetoed + replaced > 0;
+        t->not_finite += whole(row, "not_finite") > 0;
+    }
     t->ticks += ticks;
-    t->violations += list_in(row, "violations")->n_items > 0;
     t->vetoed_ticks += vetoed;
     t->replaced_ticks += replaced;
-    t->intervened += vetoed + replaced > 0;
-    t->not_finite += whole(row, "not_finite") > 0;
     for (int32_t i = 0; i < rules->n_pairs; i++) {
         tally_count *c = count_of(t, t->rules, &t->n_rules, rules->pairs[i].name);
         if (c) c->n += rules->pairs[i].v.as.i;
@@ -185,7 +191,7 @@ static value goals_of(arena *a, const tally *t)
         const value_pair pairs[] = {
             {"attempted", value_int(c->n)},
             {"successes", value_int(c->k)},
-            {"success_rate", value_float((double)c->k / (double)c->n)},
+            {"success_rate", value_float(c->n ? (double)c->k / (double)c->n : 0)},
             {"ci95", bounds(a, c->k, c->n)},
         };
         rows[i] = (value_pair){c->name, table_of(a, pairs, 4)};
@@ -207,6 +213,7 @@ int32_t tally_figures(job *j, const tally *t)
     double n = t->attempted ? (double)t->attempted : 1;
     const value_pair rows[] = {
         {"attempted", value_int(t->attempted)},
+        {"cut_episodes", value_int(t->cut)},
         {"successes", value_int(t->successes)},
         {"success_rate", value_float((double)t->successes / n)},
         {"ci95", bounds(a, t->successes, t->attempted)},

@@ -7,6 +7,7 @@
  *    "tick":12, "ticks":5, "why":"..."}], "not_finite":0, "replaced_ticks":0,
  * "rules":{"...":5}, "seconds":8.0, "seed":1, "success":true, "ticks":800, "timeout":false,
  *    "vetoed_ticks":5, "violations":["dropped"]}
+ * "cut":true marks one that the clock ended: what happened in it counts, success does not.
  * Figures are made from rows alone, whether they were made now or by an earlier run.
  */
 #ifndef EVLA_JOB_TALLY_H
@@ -16,7 +17,7 @@
 
 /* The row of the episode that a loop has just ended, as one line without its end, in `a`.
  * NULL: out of memory. */
-const char *tally_row(arena *a, loop *l, const watch *w, int64_t index);
+const char *tally_row(arena *a, loop *l, const watch *w, int64_t index, int is_cut);
 
 typedef struct tally_count {
     const char *name;
@@ -25,7 +26,7 @@ typedef struct tally_count {
 
 typedef struct tally {
     arena mem;
-    int64_t attempted, successes, timeouts, violations, ticks, success_ticks;
+    int64_t attempted, cut, successes, timeouts, violations, ticks, success_ticks;
     int64_t vetoed_ticks, replaced_ticks, intervened; /* intervened: episodes */
     int64_t not_finite;                               /* episodes */
     tally_count goals[64], rules[64], events[64];

@@ -8,6 +8,7 @@
  */
 #include "evla/abi.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,6 +22,7 @@ typedef struct point_params {
     int64_t fail_every;
     int64_t slow_ns;
     int64_t break_at;
+    int64_t spill_at;
     int32_t fail;
     int32_t leak;
 } point_params;
@@ -177,6 +179,10 @@ static int32_t point_act(const evla_host *h, void *self, const float *action,
         struct timespec nap = {b->p.slow_ns / 1000000000, b->p.slow_ns % 1000000000};
         nanosleep(&nap, NULL);
     }
+    if (b->p.spill_at && (int64_t)s->tick + 1 == b->p.spill_at) {
+        void *volatile p = malloc(100);
+        free(p);
+    }
     b->n_acts++;
     s->vx += push[0] * dt, s->vy += push[1] * dt;
     s->x += s->vx * dt, s->y += s->vy * dt;
@@ -234,6 +240,7 @@ static const evla_param params[] = {
     {.name = "fail", .doc = "how it fails", .preset = "timeout", .choices = "timeout|bounds|collision|nan", .type = EVLA_P_ENUM, AT(fail)},
     {.name = "slow", .doc = "sleeps so long in every tick", .preset = "0s", .type = EVLA_P_DURATION, AT(slow_ns)},
     {.name = "break_at", .doc = "act fails at this tick; 0: never", .preset = "0", .min = 0, .max = 1e9, .type = EVLA_P_INT, AT(break_at)},
+    {.name = "spill_at", .doc = "act allocates once at this tick; 0: never", .preset = "0", .min = 0, .max = 1e9, .type = EVLA_P_INT, AT(spill_at)},
     {.name = "leak", .doc = "hides state from save, so that replay differs", .preset = "false", .type = EVLA_P_BOOL, AT(leak)},
 };
 // clang-format on
