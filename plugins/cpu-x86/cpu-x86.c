@@ -16,6 +16,9 @@ static const evla_item items[] = {
     {.kind = EVLA_MACHINE, .name = "vnni", .table = &vnni_machine, .doc = "AVX-512 with VNNI"},
     KERNELS(linear),
     KERNELS(matmul),
+#define X(op) KERNELS(op),
+    X86_FLAT(X)
+#undef X
 };
 // clang-format on
 

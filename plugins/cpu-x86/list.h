@@ -3,10 +3,14 @@
  */
 #ifndef CPU_X86_LIST_H
 #define CPU_X86_LIST_H
-#include "evla/ops.h"
+#include "flat.h"
 
 extern const evla_machine_kind avx2_machine, avx2_vnni_machine, avx512_machine,
     vnni_machine;
 extern const evla_kernel linear_avx2, linear_avx512, matmul_avx2, matmul_avx512;
+
+#define X(op) extern const evla_kernel op##_avx2, op##_avx512;
+X86_FLAT(X)
+#undef X
 
 #endif

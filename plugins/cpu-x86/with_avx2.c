@@ -19,3 +19,6 @@ const x86_isa x86_avx2 = {.feature = "avx2",
                           .slim = slim,
                           .unary = unary,
                           .binary = binary};
+
+#define FLAT x86_flat_avx2
+#include "flat_inner.h"

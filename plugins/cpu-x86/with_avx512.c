@@ -19,3 +19,6 @@ const x86_isa x86_avx512 = {.feature = "avx512",
                             .slim = slim,
                             .unary = unary,
                             .binary = binary};
+
+#define FLAT x86_flat_avx512
+#include "flat_inner.h"

@@ -40,7 +40,8 @@ static int32_t f32_accepts(const evla_host *h, const evla_machine *m, const evla
 {
     (void)h, (void)m;
     if (n->n_tail || n->in[0].dtype != EVLA_F32) return EVLA_E_MISSING;
-    return types_offer(offer, n->op[0] == 's' ? -1 : 0, ORDER_NUMERICS);
+    int is_sum = n->op[0] == 's';
+    return types_offer(offer, is_sum ? -1 : 0, is_sum ? ORDER_NUMERICS : "f32.element");
 }
 
 static int32_t flat_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
