@@ -151,8 +151,8 @@ static int32_t put_metadata(writer *w, const evla_archive *in)
     if (st >= 0 && in->n_attrs) qsort(all, (size_t)in->n_attrs, sizeof *all, by_key);
     for (int32_t i = 0; st >= 0 && i < in->n_attrs; i++) {
         const evla_attr *a = all[i];
-        char number[40];
-        const char *text = a->type == EVLA_ATTR_TEXT ? a->text : number;
+        char number[40] = "";
+        const char *text = a->type == EVLA_ATTR_TEXT && a->text ? a->text : number;
         if (a->type == EVLA_ATTR_INT)
             snprintf(number, sizeof number, "%" PRId64, a->integer);
         else if (a->type == EVLA_ATTR_FLOAT)
