@@ -96,7 +96,8 @@ static void gather_items(lua_State *L, script *s, const job_type *t, value *give
  * 32 } }. */
 static void list_pairs(lua_State *L, script *s, const evla_param *p, value *v)
 {
-    if (p->type != EVLA_P_STRUCTS || p->n_fields != 2 || strcmp(p->fields[0].name, "name"))
+    if (p->type != EVLA_P_STRUCTS || p->n_fields != 2 ||
+        strcmp(p->fields[0].name, "name") != 0)
         return;
     if (!v || v->kind != VALUE_TABLE || v->n_items || !v->n_pairs) return;
     value list = {.kind = VALUE_TABLE};
