@@ -295,6 +295,118 @@ static void test_tails(void)
        isa, good, cases);
 }
 
+/* ---- eight-bit codes ---- */
+
+static int8_t *code_numbers(int64_t n, int extreme)
+{
+    int8_t *q = malloc((size_t)n + 1);
+    for (int64_t i = 0; i < n; i++)
+        q[i] = extreme ? (draw() % 2 ? -128 : 127) : (int8_t)(draw() & 255);
+    return q;
+}
+
+static int one_codes(int64_t m, int64_t cols, int64_t d, int per_token, int bias, int tail,
+                     int extreme)
+{
+    static const evla_gelu_params gelu;
+    kit_node n = {.op = "quantized_linear", .n_in = 4 + bias};
+    n.in[0] = kit_type(EVLA_I8, 2, (int64_t[]){m, d});
+    n.in[1] = kit_type(EVLA_F32, per_token ? 2 : 0, (int64_t[]){m, 1});
+    n.in[2] = kit_type(EVLA_I8, 2, (int64_t[]){cols, d});
+    n.in[3] = kit_type(EVLA_F32, 2, (int64_t[]){cols, 1});
+    n.in[4] = kit_type(EVLA_F32, 1, (int64_t[]){cols});
+    n.data[0] = code_numbers(m * d, extreme), n.data[2] = code_numbers(cols * d, extreme);
+    n.data[1] = numbers(m), n.data[3] = numbers(cols), n.data[4] = numbers(cols);
+    float *y = n.made[0] = numbers(m * cols), *slow = numbers(m * cols);
+    size_t bytes = (size_t)(m * cols) * sizeof *y;
+    if (tail) {
+        n.n_tail = 1;
+        n.tail[0] = (evla_tail){.op = "gelu", .params = &gelu, .other = -1};
+    }
+    int good = kit_infer(&k, &n) >= 0;
+    n.made[0] = slow;
+    good = good && kit_once(&k, portable("quantized_linear"), &machine, &n, 1, 0) >= 0;
+    n.made[0] = y;
+    good = good && kit_once(&k, kernel("quantized_linear"), &machine, &n, 1, 0) >= 0 &&
+           !memcmp(y, slow, bytes);
+    memset(y, 0, bytes);
+    good = good && kit_once(&k, kernel("quantized_linear"), &machine, &n, 2, 1) >= 0 &&
+           !memcmp(y, slow, bytes);
+    if (!good)
+        note("codes %lld x %lld x %lld %s", (long long)m, (long long)cols, (long long)d,
+             k.host.why);
+    for (int i = 0; i < 5; i++)
+        free(n.data[i]);
+    free(y), free(slow);
+    return good;
+}
+
+static void test_codes(void)
+{
+    static const int64_t ms[] = {1, 2, 3, 4, 5, 7, 9, 65, 130};
+    static const int64_t ns[] = {1, 3, 4, 5, 15, 16, 17, 21, 64, 131, 260};
+    static const int64_t ks[] = {1, 3, 31, 32, 33, 63, 64, 65, 127, 256, 1000, 1100};
+    int good = 0, cases = 0;
+    for (; cases < 250; cases++) {
+        int64_t m = ms[draw() % 9], cols = ns[draw() % 11], d = ks[draw() % 12];
+        good += one_codes(m, cols, d, (int)(draw() % 2), (int)(draw() % 2),
+                          (int)(draw() % 2), draw() % 8 == 0);
+    }
+    ok(good == cases,
+       "%s: quantized_linear has the bits of the portable kernel in %d of %d cases, "
+       "on one and two workers",
+       isa, good, cases);
+    ok(one_codes(2, 3, EVLA_QUANTIZED_MAX, 1, 1, 0, 1),
+       "%s: also at the longest rows allowed, full of -128 and 127", isa);
+    ok(one_codes(2, 5, 0, 1, 1, 0, 0), "%s: and of rows without terms: the bias", isa);
+    ok(one_codes(1, 600, 1024, 0, 1, 1, 0) && one_codes(1, 200, 4100, 0, 1, 0, 0),
+       "%s: and of weights beyond the second cache at one row", isa);
+}
+
+static int one_quantize(int64_t rows, int64_t d, int is_static, int odd)
+{
+    static const float specials[] = {NAN,   INFINITY, -INFINITY, 0.0f,
+                                     -0.0f, 1e-44f,   3e38f,     -3e38f};
+    kit_node n = {.op = "quantize", .n_in = 1 + is_static};
+    float scale = 0.007f;
+    n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){rows, d});
+    n.in[1] = kit_type(EVLA_F32, 0, NULL);
+    float *x = n.data[0] = numbers(rows * d);
+    n.data[1] = &scale;
+    for (int64_t i = 0; i < rows * d; i++) {
+        if (draw() % 16 == 0) x[i] = ((float)(draw() % 255) - 127.5f) * 0.007f; /* halves */
+        if (odd && draw() % 64 == 0) x[i] = specials[draw() % 8];
+        if (odd && i / d == 0) x[i] = 0;
+    }
+    int8_t *q = malloc((size_t)(rows * d) + 1), *slow = malloc((size_t)(rows * d) + 1);
+    float *s = numbers(rows), *slow_s = numbers(rows);
+    int good = kit_infer(&k, &n) >= 0;
+    n.made[0] = slow, n.made[1] = slow_s;
+    good = good && kit_once(&k, portable("quantize"), &machine, &n, 1, 0) >= 0;
+    n.made[0] = q, n.made[1] = s;
+    good = good && kit_once(&k, kernel("quantize"), &machine, &n, 2, 1) >= 0 &&
+           !memcmp(q, slow, (size_t)(rows * d));
+    for (int64_t i = 0; good && i < (is_static ? 1 : rows); i++)
+        if (memcmp(&s[i], &slow_s[i], sizeof *s) &&
+            !(s[i] != s[i] && slow_s[i] != slow_s[i]))
+            good = 0;
+    free(x), free(q), free(slow), free(s), free(slow_s);
+    return good;
+}
+
+static void test_quantize(void)
+{
+    int good = 0, cases = 0;
+    for (; cases < 200; cases++)
+        good += one_quantize(1 + draw() % 40, 1 + draw() % 300, (int)(draw() % 2),
+                             (int)(draw() % 2));
+    good += one_quantize(3, 20000, 0, 1), cases++;
+    ok(good == cases,
+       "%s: quantize has the bits of the portable kernel in %d of %d cases, NaN, Inf and "
+       "rows of zeros among them",
+       isa, good, cases);
+}
+
 /* ---- machines ---- */
 
 static int32_t detect(const char *name, evla_machine *out)
@@ -306,7 +418,9 @@ static int32_t detect(const char *name, evla_machine *out)
                 : EVLA_E_BUG;
 }
 
-static void test_machine(const char *name, const char *kernels)
+enum { REALS = 1, CODES = 2 };
+
+static void test_machine(const char *name, const char *kernels, int what)
 {
     if (detect(name, &machine) < 0) {
         ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
@@ -315,16 +429,22 @@ static void test_machine(const char *name, const char *kernels)
     note("%s: %s", name, machine.features);
     snprintf(isa, sizeof isa, "%s", kernels);
     seed = 1;
-    test_linear();
-    test_matmul();
-    test_tails();
+    if (what & REALS) {
+        test_linear();
+        test_matmul();
+        test_tails();
+        test_quantize();
+    }
+    if (what & CODES) test_codes();
 }
 
 int main(void)
 {
     if (!kit_load(&k, "ops")) return skip_all("plugins/ops.so is not built");
     if (!kit_load(&k, "cpu-x86")) return skip_all("plugins/cpu-x86.so is not built here");
-    test_machine("avx2", "avx2");
-    test_machine("avx512", "avx512");
+    test_machine("avx2", "avx2", REALS | CODES);
+    test_machine("avx2_vnni", "avx2_vnni", CODES);
+    test_machine("avx512", "avx512", REALS | CODES);
+    test_machine("vnni", "vnni", CODES);
     return tap_done();
 }

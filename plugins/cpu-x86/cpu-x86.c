@@ -19,6 +19,10 @@ static const evla_item items[] = {
 #define X(op) KERNELS(op),
     X86_FLAT(X)
 #undef X
+    KERNELS(quantize),
+    KERNELS(quantized_linear),
+    KERNEL(quantized_linear, avx2_vnni),
+    KERNEL(quantized_linear, vnni),
 };
 // clang-format on
 

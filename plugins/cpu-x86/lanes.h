@@ -49,6 +49,13 @@ static inline vint v_xor(vint a, vint b) { return _mm512_xor_si512(a, b); }
 #define v_right(a, n)        _mm512_srli_epi32(a, n)
 #define v_right_signed(a, n) _mm512_srai_epi32(a, n)
 static inline vec v_from_int(vint a) { return _mm512_cvtepi32_ps(a); }
+static inline vint v_to_int(vec a) { return _mm512_cvttps_epi32(a); }
+static inline vint v_imax(vint a, vint b) { return _mm512_max_epi32(a, b); }
+/* 16 codes from numbers in [-128, 127] */
+static inline void v_store_codes(int8_t *to, vint a)
+{
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(a));
+}
 /* comparison ? x : y, comparison one of _CMP_* */
 #define v_pick(a, comparison, b, x, y)                                                     \
     _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, comparison), y, x)
@@ -112,6 +119,15 @@ static inline vint v_xor(vint a, vint b) { return _mm256_xor_si256(a, b); }
 #define v_right(a, n)        _mm256_srli_epi32(a, n)
 #define v_right_signed(a, n) _mm256_srai_epi32(a, n)
 static inline vec v_from_int(vint a) { return _mm256_cvtepi32_ps(a); }
+static inline vint v_to_int(vec a) { return _mm256_cvttps_epi32(a); }
+static inline vint v_imax(vint a, vint b) { return _mm256_max_epi32(a, b); }
+/* 8 codes from numbers in [-128, 127] */
+static inline void v_store_codes(int8_t *to, vint a)
+{
+    __m128i two =
+        _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packs_epi16(two, two));
+}
 #define v_pick(a, comparison, b, x, y)                                                     \
     _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, comparison))
 

@@ -202,45 +202,54 @@ INLINE void piece(const int R, const float *a, int64_t a_row, int64_t a_k, vec t
                 s[r] = v_fma(v_all(a[r * a_row + l * a_k]), t[l], s[r]);
 }
 
-/* b's terms lie side by side: G times LANES columns at a time. */
-INLINE void across(const int R, const int G, const x86_product *p, int64_t c0, int64_t c1)
+/* Asks for the part of the block of b at `next` that belongs to this step: its rows one
+ * after the other, as memory likes it, though they are then read side by side. */
+INLINE void ahead(const float *next, int64_t b_col, int64_t step)
 {
-    for (int64_t c = c0; c < c1; c += G * LANES) {
-        int64_t have[2];
-        for (int g = 0; g < G; g++)
-            have[g] = c1 <= c + g * LANES ? 0 : least(c1 - c - g * LANES, LANES);
+    enum { LINE = 16, EACH = LANES * LANES / LINE, LINES = X86_DEPTH / LINE };
+    const float *row = next + step * EACH / LINES * b_col + step * EACH % LINES * LINE;
+#pragma GCC unroll 16
+    for (int i = 0; i < EACH; i++)
+        _mm_prefetch((const char *)(row + i * LINE), _MM_HINT_T0);
+}
+
+/* b's terms lie side by side: LANES columns at a time. */
+INLINE void across(const int R, const x86_product *p, int64_t c0, int64_t c1)
+{
+    enum { NEAR = 128 << 10 }; /* numbers that the second cache holds */
+    int is_far = p->k * p->n > NEAR;
+    for (int64_t c = c0; c < c1; c += LANES) {
+        int64_t have = least(c1 - c, LANES);
         for (int64_t k0 = 0; k0 < p->k; k0 += X86_DEPTH) {
             int64_t end = least(p->k, k0 + X86_DEPTH), k = k0;
-            vec s[2][8], t[LANES];
-#pragma GCC unroll 2
-            for (int g = 0; g < G; g++)
+            vec s[8], t[LANES];
 #pragma GCC unroll 8
-                for (int r = 0; r < R; r++)
-                    s[g][r] = v_zero();
+            for (int r = 0; r < R; r++)
+                s[r] = v_zero();
             const float *a = p->a + k0 * p->a_k, *b = p->b + c * p->b_col + k0;
-            if (have[G - 1] == LANES)
-                for (; k + LANES <= end; k += LANES, a += LANES * p->a_k, b += LANES)
-#pragma GCC unroll 2
-                    for (int g = 0; g < G; g++) {
+            const float *next =
+                k0 + X86_DEPTH < p->k ? b + X86_DEPTH : p->b + (c + LANES) * p->b_col;
+            for (; have == LANES && k + LANES <= end; k += LANES) {
+                if (is_far) ahead(next, p->b_col, (k - k0) / LANES);
 #pragma GCC unroll 16
-                        for (int l = 0; l < LANES; l++)
-                            t[l] = v_load(b + (g * LANES + l) * p->b_col);
-                        piece(R, a, p->a_row, p->a_k, t, LANES, s[g]);
-                    }
-            for (; k < end; k += LANES, a += LANES * p->a_k, b += LANES)
-                for (int g = 0; g < G; g++) {
-                    vmask m = v_first(least(end - k, LANES));
-                    for (int l = 0; l < LANES; l++)
-                        t[l] = l < have[g] ? v_load_some(b + (g * LANES + l) * p->b_col, m)
-                                           : v_zero();
-                    piece(R, a, p->a_row, p->a_k, t, least(end - k, LANES), s[g]);
-                }
-            for (int g = 0; g < G; g++) {
-                vmask m = v_first(have[g]);
-                for (int r = 0; r < R; r++) {
-                    float *to = p->y + r * p->y_row + c + g * LANES;
-                    v_store_some(to, m, k0 ? v_add(v_load_some(to, m), s[g][r]) : s[g][r]);
-                }
+                for (int l = 0; l < LANES; l++)
+                    t[l] = v_load(b + l * p->b_col);
+                piece(R, a, p->a_row, p->a_k, t, LANES, s);
+                a += LANES * p->a_k;
+                b += LANES;
+            }
+            for (; k < end; k += LANES) {
+                vmask m = v_first(least(end - k, LANES));
+                for (int l = 0; l < LANES; l++)
+                    t[l] = l < have ? v_load_some(b + l * p->b_col, m) : v_zero();
+                piece(R, a, p->a_row, p->a_k, t, least(end - k, LANES), s);
+                a += LANES * p->a_k;
+                b += LANES;
+            }
+            vmask m = v_first(have);
+            for (int r = 0; r < R; r++) {
+                float *to = p->y + r * p->y_row + c;
+                v_store_some(to, m, k0 ? v_add(v_load_some(to, m), s[r]) : s[r]);
             }
         }
     }
@@ -251,7 +260,7 @@ INLINE void across(const int R, const int G, const x86_product *p, int64_t c0, i
                                                    int64_t c1)                             \
     {                                                                                      \
         if (p->b_k == 1)                                                                   \
-            across(R, (R) <= 2 ? 2 : 1, p, c0, c1);                                        \
+            across(R, p, c0, c1);                                                          \
         else                                                                               \
             along(R, LANES == 16 && (R) <= 4 ? 4 : 2, p, c0, c1);                          \
     }

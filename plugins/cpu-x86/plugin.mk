@@ -2,5 +2,9 @@
 # only that file may use it: what runs is chosen by what the processor has (detect.c).
 cpu-x86_ARCH   := x86_64
 cpu-x86_CFLAGS := -O3 -fno-math-errno -fno-trapping-math -Wno-psabi
-$(B)/plugins/cpu-x86/with_avx2.o:   CFLAGS_ALL += -mavx2 -mfma
-$(B)/plugins/cpu-x86/with_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
+x86_AVX2   := -mavx2 -mfma
+x86_AVX512 := $(x86_AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+$(B)/plugins/cpu-x86/with_avx2.o:      CFLAGS_ALL += $(x86_AVX2)
+$(B)/plugins/cpu-x86/with_avx2_vnni.o: CFLAGS_ALL += $(x86_AVX2) -mavxvnni
+$(B)/plugins/cpu-x86/with_avx512.o:    CFLAGS_ALL += $(x86_AVX512)
+$(B)/plugins/cpu-x86/with_vnni.o:      CFLAGS_ALL += $(x86_AVX512) -mavx512vnni

@@ -7,7 +7,9 @@
 enum { ROWS = 6, THIN = 4 };
 #define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define SLIMS(X)  X(1) X(2) X(3) X(4)
+#include "codes_inner.h"
 #include "element_inner.h"
+#include "encode_inner.h"
 #include "matrix_inner.h"
 
 const x86_isa x86_avx2 = {.feature = "avx2",
@@ -18,7 +20,11 @@ const x86_isa x86_avx2 = {.feature = "avx2",
                           .thick = thick,
                           .slim = slim,
                           .unary = unary,
-                          .binary = binary};
+                          .binary = binary,
+                          .codes = codes,
+                          .largest = largest,
+                          .encode = encode};
+
 
 #define FLAT x86_flat_avx2
 #include "flat_inner.h"

@@ -7,7 +7,9 @@
 enum { ROWS = 14, THIN = 8 };
 #define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define SLIMS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#include "codes_inner.h"
 #include "element_inner.h"
+#include "encode_inner.h"
 #include "matrix_inner.h"
 
 const x86_isa x86_avx512 = {.feature = "avx512",
@@ -18,7 +20,11 @@ const x86_isa x86_avx512 = {.feature = "avx512",
                             .thick = thick,
                             .slim = slim,
                             .unary = unary,
-                            .binary = binary};
+                            .binary = binary,
+                            .codes = codes,
+                            .largest = largest,
+                            .encode = encode};
+
 
 #define FLAT x86_flat_avx512
 #include "flat_inner.h"

@@ -24,6 +24,15 @@ typedef struct x86_product {
     int64_t y_row;
 } x86_product;
 
+/* y[m,n] = (float)sum of q[m,k] w[n,k] * (qs[m] * ws[n]) + b[n], in the order written. */
+typedef struct x86_codes {
+    const int8_t *q, *w;
+    const float *qs, *ws, *b; /* b may be NULL */
+    float *y;
+    int64_t m, n, k;
+    int per_token; /* qs has an entry per row, else one */
+} x86_codes;
+
 /* y[i] = f(x[i]); y may be x. */
 typedef void x86_unary(const void *params, const float *x, float *y, int64_t n);
 /* y[i] = f(a[i * a_step], b[i * b_step]), steps 0 or 1; y may be a or b. */
@@ -43,9 +52,16 @@ typedef struct x86_isa {
     void (*slim)(const x86_product *p, int64_t c0, int64_t c1);
     x86_unary *(*unary)(const char *op);   /* NULL: has none */
     x86_binary *(*binary)(const char *op); /* likewise */
+    /* Rows [r0, r1), columns [c0, c1). */
+    void (*codes)(const x86_codes *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1);
+    /* Bits of the largest magnitude of x; codes of x. */
+    uint32_t (*largest)(const float *x, int64_t n);
+    void (*encode)(const float *x, float scale, int64_t n, int8_t *q);
 } x86_isa;
 
 extern const x86_isa x86_avx2, x86_avx512;
+/* Codes only; element-wise functions are those of the wider set they belong to. */
+extern const x86_isa x86_avx2_vnni, x86_vnni;
 
 /* Bytes of scratch for thick tiles of a product with this k and n. */
 uint64_t x86_scratch(const x86_isa *isa, int64_t k, int64_t n);

@@ -48,6 +48,8 @@ sh tests/bench/hdf5.sh "$build" "$work" || exit 1
 echo
 # planner
 [ -f tests/bench/plan.sh ] && sh tests/bench/plan.sh "$build" "$work"
+# the kernels for this machine beside OpenBLAS, peak and bandwidth
+[ -f "$build/plugins/cpu-x86.so" ] && EVLA_BUILD=$build sh tests/bench/x86.sh "$build"
 # the teacher
 if [ "${BENCH_EXPERT:-300}" -gt 0 ]; then
     cat >"$work/expert.lua" <<'LUA'

@@ -1,0 +1,200 @@
+/*
+ * codes.c -- the operators quantize and quantized_linear: tiles, scales, tails.
+ *
+ * Integer sums are exact and every f32 operation is rounded in the order that ops.h names,
+ * so these have the bits of the portable kernels: numerics "exact".
+ */
+#include "list.h"
+#include "node.h"
+#include <math.h>
+#include <string.h>
+
+static int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
+
+static int is_format(const evla_node *n, int32_t i, int32_t dtype)
+{
+    return node_present(n, i) && n->in[i].dtype == dtype;
+}
+
+/* ---- quantized_linear ---- */
+
+/* The element-wise functions that go with an instruction set for codes. */
+static const x86_isa *tails_of(const x86_isa *isa)
+{
+    return isa->unary ? isa : isa == &x86_vnni ? &x86_avx512 : &x86_avx2;
+}
+
+typedef struct tiles {
+    int64_t m, n, k, rows, cols, across, down;
+} tiles;
+
+static tiles tiles_of(const evla_node *n)
+{
+    enum { ROWS = 64, COLS = 128, FEW = 64 << 10 /* codes of w worth a tile */ };
+    tiles t = {.m = node_rows(&n->out[0]),
+               .n = node_last(&n->out[0]),
+               .k = node_last(&n->in[0]),
+               .rows = ROWS,
+               .cols = COLS};
+    if (t.m < 8) /* few rows: tiles are as large as they must be to be worth it */
+        t.cols = 16 * ceil_div(t.k > 0 ? ceil_div(FEW, t.k) : 1, 16);
+    t.across = ceil_div(t.n, t.cols);
+    t.down = ceil_div(t.m, t.rows);
+    return t;
+}
+
+static int32_t linear_accepts(const x86_isa *isa, const evla_machine *m, const evla_node *n,
+                              evla_offer *offer)
+{
+    if (!node_has(m, isa->feature) || !is_format(n, 0, EVLA_I8) ||
+        !is_format(n, 1, EVLA_F32) || !is_format(n, 2, EVLA_I8) ||
+        !is_format(n, 3, EVLA_F32) || !node_takes_tails(tails_of(isa), n))
+        return EVLA_E_MISSING;
+    offer->score = isa->score;
+    offer->alias_in = -1;
+    offer->numerics = "exact";
+    return EVLA_OK;
+}
+
+static int32_t linear_plan(const evla_node *n, evla_work *work)
+{
+    tiles t = tiles_of(n);
+    work->n_phases = 1;
+    work->tiles[0] = t.across * t.down;
+    return EVLA_OK;
+}
+
+static int32_t linear_run(const x86_isa *isa, const evla_args *a, int64_t tile)
+{
+    const evla_node *n = a->node;
+    tiles t = tiles_of(n);
+    int64_t r0 = tile / t.across * t.rows, c0 = tile % t.across * t.cols;
+    int64_t r1 = r0 + t.rows < t.m ? r0 + t.rows : t.m;
+    int64_t c1 = c0 + t.cols < t.n ? c0 + t.cols : t.n;
+    int has_bias = node_present(n, 4) && !node_is_operand(n, 4);
+    x86_codes p = {.q = a->in[0].data[0],
+                   .w = a->in[2].data[0],
+                   .qs = a->in[1].data[0],
+                   .ws = a->in[3].data[0],
+                   .b = has_bias ? a->in[4].data[0] : NULL,
+                   .y = a->out[0].data[0],
+                   .m = t.m,
+                   .n = t.n,
+                   .k = t.k,
+                   .per_token = n->in[1].rank > 0};
+    isa->codes(&p, r0, r1, c0, c1);
+    for (int64_t r = r0; n->n_tail && r < r1; r++)
+        node_apply_tails(tails_of(isa), a, r, c0, p.y + r * t.n + c0, c1 - c0);
+    return EVLA_OK;
+}
+
+/* ---- quantize ---- */
+
+enum { TILE = 16384 };
+
+static int64_t tile_rows(const evla_type *x)
+{
+    int64_t d = node_last(x);
+    return d >= TILE ? 1 : TILE / (d ? d : 1);
+}
+
+static int32_t quantize_accepts(const x86_isa *isa, const evla_machine *m,
+                                const evla_node *n, evla_offer *offer)
+{
+    if (!node_has(m, isa->feature) || n->n_tail || !is_format(n, 0, EVLA_F32))
+        return EVLA_E_MISSING;
+    offer->score = isa->score;
+    offer->alias_in = -1;
+    offer->numerics = "exact";
+    return EVLA_OK;
+}
+
+static int32_t quantize_plan(const evla_node *n, evla_work *work)
+{
+    /* one more tile writes the static scale, which has no rows */
+    work->n_phases = 1;
+    work->tiles[0] =
+        ceil_div(node_rows(&n->in[0]), tile_rows(&n->in[0])) + node_present(n, 1);
+    return EVLA_OK;
+}
+
+static float scale_of(uint32_t bits)
+{
+    float most;
+    memcpy(&most, &bits, sizeof most);
+    if (bits >= 0x7f800000u) return NAN;
+    most /= 127.0f;
+    return most > 0 ? most : 1.0f;
+}
+
+static int32_t quantize_run(const x86_isa *isa, const evla_args *a, int64_t tile)
+{
+    const evla_node *n = a->node;
+    int is_static = node_present(n, 1);
+    int64_t d = node_last(&n->in[0]), step = tile_rows(&n->in[0]), from = tile * step;
+    int64_t rows = node_rows(&n->in[0]), end = from + step < rows ? from + step : rows;
+    float *scale = a->out[1].data[0];
+    const float *given = is_static ? a->in[1].data[0] : NULL;
+    if (is_static && tile == ceil_div(rows, step)) *scale = *given;
+    for (int64_t r = from; r < end; r++) {
+        const float *x = (const float *)a->in[0].data[0] + r * d;
+        float s = is_static ? *given : scale_of(isa->largest(x, d));
+        if (!is_static) scale[r] = s;
+        isa->encode(x, s, d, (int8_t *)a->out[0].data[0] + r * d);
+    }
+    return EVLA_OK;
+}
+
+/* ---- tables ---- */
+
+#define LINEAR(id)                                                                         \
+    static int32_t linear_accepts_##id(const evla_host *h, const evla_machine *m,          \
+                                       const evla_node *n, evla_offer *offer)              \
+    {                                                                                      \
+        return (void)h, linear_accepts(&x86_##id, m, n, offer);                            \
+    }                                                                                      \
+    static int32_t linear_plan_##id(const evla_host *h, const evla_machine *m,             \
+                                    const evla_node *n, evla_work *work)                   \
+    {                                                                                      \
+        return (void)h, (void)m, linear_plan(n, work);                                     \
+    }                                                                                      \
+    static int32_t linear_run_##id(const evla_host *h, const evla_args *a, int32_t phase,  \
+                                   int64_t tile)                                           \
+    {                                                                                      \
+        return (void)h, (void)phase, linear_run(&x86_##id, a, tile);                       \
+    }                                                                                      \
+    const evla_kernel quantized_linear_##id = {.size = sizeof(evla_kernel),                \
+                                               .max_tail = NODE_TAIL_MAX,                  \
+                                               .op = "quantized_linear",                   \
+                                               .tail_ops = NODE_TAIL_OPS,                  \
+                                               .accepts = linear_accepts_##id,             \
+                                               .plan = linear_plan_##id,                   \
+                                               .run = linear_run_##id};
+LINEAR(avx2)
+LINEAR(avx2_vnni)
+LINEAR(avx512)
+LINEAR(vnni)
+
+#define QUANTIZE(id)                                                                       \
+    static int32_t quantize_accepts_##id(const evla_host *h, const evla_machine *m,        \
+                                         const evla_node *n, evla_offer *offer)            \
+    {                                                                                      \
+        return (void)h, quantize_accepts(&x86_##id, m, n, offer);                          \
+    }                                                                                      \
+    static int32_t quantize_plan_##id(const evla_host *h, const evla_machine *m,           \
+                                      const evla_node *n, evla_work *work)                 \
+    {                                                                                      \
+        return (void)h, (void)m, quantize_plan(n, work);                                   \
+    }                                                                                      \
+    static int32_t quantize_run_##id(const evla_host *h, const evla_args *a,               \
+                                     int32_t phase, int64_t tile)                          \
+    {                                                                                      \
+        return (void)h, (void)phase, quantize_run(&x86_##id, a, tile);                     \
+    }                                                                                      \
+    const evla_kernel quantize_##id = {.size = sizeof(evla_kernel),                        \
+                                       .op = "quantize",                                   \
+                                       .accepts = quantize_accepts_##id,                   \
+                                       .plan = quantize_plan_##id,                         \
+                                       .run = quantize_run_##id};
+QUANTIZE(avx2)
+QUANTIZE(avx512)
