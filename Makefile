@@ -183,7 +183,7 @@ san:
 	@$(MAKE) --no-print-directory B=$(B)/tsan SAN=thread OPT='-O1 -g' -j$(shell nproc) \
 	  $(TSAN:%=$(B)/tsan/tests/%) $(B)/tsan/tests/plugins/body_point.so
 	EVLA_SAN=1 EVLA_BUILD='$(abspath $(B)/tsan)' prove --timer --exec '' $(TSAN:%=$(B)/tsan/tests/%)
-TSAN := $(filter t_pool t_stream t_exec t_job t_mailbox t_loop t_realtime,$(TEST_C))
+TSAN := $(filter t_pool t_stream t_exec t_job t_rows t_mailbox t_loop t_realtime,$(TEST_C))
 
 # ---- install ----
 

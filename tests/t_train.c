@@ -282,7 +282,7 @@ static value table(const char *json, const value_pair *more, int32_t n)
     if (value_parse(&cx.mem, json, strlen(json), &v, &at) < 0) note("%s: bad JSON", json);
     value_pair *pairs = arena_push(&cx.mem, (size_t)(v.n_pairs + n) + 1, sizeof *pairs);
     if (v.n_pairs) memcpy(pairs, v.pairs, (size_t)v.n_pairs * sizeof *pairs);
-    memcpy(pairs + v.n_pairs, more, (size_t)n * sizeof *pairs);
+    if (n) memcpy(pairs + v.n_pairs, more, (size_t)n * sizeof *pairs);
     v.pairs = pairs;
     v.n_pairs += n;
     value_sort(&v);
@@ -425,6 +425,13 @@ static void learns(void)
     s = declare("two", "{" BASE "}", NULL);
     ok(go(&s, 2) == 0 && !strcmp(digest(&s), plain), "two workers make the same bits %s",
        cx.why);
+    program_free(s.p);
+    s = declare("deep", "{" BASE ",\"recompute\":\"deep\"}", NULL);
+    int32_t st = go(&s, 1);
+    ok(st == 0 && !strcmp(digest(&s), plain) &&
+           figure(&s, "recomputed_bytes") <= figure(&s, "kept_bytes"),
+       "so does a step that computes again what it did not keep: %.0f bytes, not %.0f %s",
+       figure(&s, "recomputed_bytes"), figure(&s, "kept_bytes"), cx.why);
     program_free(s.p);
     s = declare("rows", "{" BASE ",\"cache\":0}", NULL);
     ok(go(&s, 1) == 0 && !strcmp(digest(&s), plain) && figure(&s, "cached_bytes") == 0,

@@ -24,6 +24,7 @@ struct feed {
     unsigned char *block;
     uint64_t bytes;
     int64_t next, waits;
+    int32_t owed;      /* places used up that `room` has not heard of */
     sem_t ready, room; /* filled and empty places of the ring */
     pthread_t thread;
     int has_thread;
@@ -142,10 +143,14 @@ int32_t feed_next(ctx *cx, feed *f, unsigned char *const **data)
     return 0;
 }
 
+/* Places are given back half a ring at a time: a thread woken for each would push the one
+ * that steps off its processor, batch after batch. */
 void feed_done(feed *f)
 {
     f->next++;
-    sem_post(&f->room);
+    if (++f->owed < (f->o.ahead + 1) / 2) return;
+    for (; f->owed; f->owed--)
+        sem_post(&f->room);
 }
 
 int64_t feed_waits(const feed *f) { return f->waits; }

@@ -14,7 +14,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { AHEAD = 4, LEAST_WINDOW = 1, MOST_WINDOW = 100 };
+enum { LEAST_AHEAD = 4, MOST_AHEAD = 64, AHEAD_BYTES = 4 << 20 };
+enum { LEAST_WINDOW = 1, MOST_WINDOW = 100 };
 /* A spread below this is that of a constant: it divides by 1, not by almost nothing. */
 static const double least_deviation = 1e-4;
 
@@ -163,6 +164,16 @@ static int32_t make_log(trainer *r)
                           (long long)r->given->steps);
 }
 
+/* Batches that wait in a few megabytes. */
+static int32_t batches_ahead(const trainer *r)
+{
+    int64_t each = 1;
+    for (int32_t i = 0; i < r->n_in; i++)
+        each += type_bytes(r->cx->reg, &r->in[i].type);
+    int64_t n = AHEAD_BYTES / each;
+    return (int32_t)(n < LEAST_AHEAD ? LEAST_AHEAD : n > MOST_AHEAD ? MOST_AHEAD : n);
+}
+
 static int32_t prepare(trainer *r)
 {
     ctx *cx = r->cx;
@@ -188,7 +199,7 @@ static int32_t prepare(trainer *r)
     r->resumed = r->log.n;
     feed_options fo = {.in = r->in,
                        .n_in = r->n_in,
-                       .ahead = AHEAD,
+                       .ahead = batches_ahead(r),
                        .batch = given->batch,
                        .seed = (uint64_t)given->seed,
                        .from = r->log.n * given->accumulate,

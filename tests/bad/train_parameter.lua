@@ -1,0 +1,9 @@
+-- expect: 2 "learning_rate: there is no such parameter"
+-- needs: ops
+-- needs: mujoco
+-- needs: hdf5
+local evla = require "evla"
+local arm = evla.body.mujoco { scene = "reach" }
+local demos = evla.pipeline "demos" { evla.rollout { body = arm, episodes = 2 }, evla.stage.hdf5 { path = "demos.hdf5" } }
+local net = evla.model "learner" {  }
+return evla.program { evla.train "policy" { model = net, data = demos, learning_rate = 1 } }
