@@ -107,6 +107,7 @@ tap.ok([r["index"] for r in rows] == list(range(120)) and f["successes"] == sum(
 tap.ok(all(f["per_goal"][g]["attempted"] == sum(r["goal"] == g for r in rows) for g in ("left", "right")),
        "and so do those per goal")
 tap.ok(0 < f["memory_bytes"] <= 1 << 20 and f["mailbox_bytes"] > 0, "the promise of 1 MiB is kept", str(f["memory_bytes"]))
+rows0 = rows[0]
 s, told = job("both", "shuffled"), result("both", "shuffled")["episodes"]
 tap.ok(0.2 < s["success_rate"] < 0.75, "told another episode's sentence, it goes to the wrong mark", str(s["success_rate"]))
 tap.ok([r["seed"] for r in told] == [r["seed"] for r in rows] and [r["goal"] for r in told] == [r["goal"] for r in rows]
@@ -224,6 +225,38 @@ if is_plain:
         p = job("wall", "wall", "poor") if done.returncode == 0 else {}
         tap.ok(p.get("scheduling") == "normal" and p["why_not_fifo"] and p["memory_locked"] is False and p["control_ticks"] > 200,
                "without the right to it, it runs all the same and says so", f"{p} {done.stderr}")
+
+# ---- in the hand ----
+hand = os.path.join(work, "hand.lua")
+with open(hand, "w") as f:
+    f.write("""
+local evla = require "evla"
+local schedule = { { graph = "slow", rate = 30, latency = "10ms" }, { graph = "fast", rate = 100 } }
+local r = evla.drive { body = evla.body.point {}, model = "out/both/steer/steer.evla", schedule = schedule, seed = 4 }
+local first = r:step(1)
+print("FIRST", first.tick, first.seconds, first.goal, first.done, #first.action)
+local last = r:step(1000)
+print("LAST", last.tick, last.success, last.done, r:why())
+r:reset(nil, "to the " .. (first.goal == "left" and "right" or "left"))
+print("WRONG", r:step(1000).success, r)
+print("SEEN", #r:observe(), #r:observe("obs/pos"), r:observe("obs/pos")[1])
+for _, bad in ipairs { { body = evla.body.point {} }, { body = evla.body.point {}, model = "none.evla" }, { body = evla.body.point {}, polcy = 1 } } do
+  print("REFUSED", select(2, pcall(evla.drive, bad)))
+end
+print("REFUSED", select(2, pcall(r.observe, r, "obs/ps")))
+return evla.program { evla.model "steer" {} }
+""")
+code, said = run(hand, "--trust", verb="check")
+lines = {}
+for line in said.splitlines():
+    lines.setdefault(line.split("\t")[0], []).append(line.split("\t")[1:])
+tap.ok(code == 0 and lines["FIRST"][0][:2] == ["1", "0.01"] and lines["FIRST"][0][3:] == ["false", "2"], "a loop is stepped by hand", said)
+tap.ok(lines["LAST"][0] == [str(rows0["ticks"]), "true", "true", "nobody guards this loop"],
+       "it comes to the end of episode 0 of the rollout", f"{lines['LAST']} {rows0['ticks']}")
+tap.ok(lines["WRONG"][0][0] == "false" and "at tick 400" in lines["WRONG"][0][1], "told another sentence, it fails", said)
+tap.ok(lines["SEEN"][0][:2] == ["4", "2"], "what the body shows can be looked at", said)
+tap.ok([any(part in " ".join(x) for x in lines["REFUSED"]) for part in
+        ('policy = "model" needs one', "none.evla", 'did you mean "policy"', "no channel")] == [True] * 4, "mistakes are told", said)
 
 # ---- refused before anything runs ----
 small = script("small", 'evla.rollout "own" { body = evla.body.point {}, model = m, schedule = s, memory = "64KiB" }')

@@ -3,6 +3,7 @@
  */
 #include "film.h"
 #include "../registry.h"
+#include "../words.h"
 #include <string.h>
 
 enum { MOST_FILMS = 64, MOST_FRAMES = 10, EVEN_FRAMES = 8 };
@@ -143,21 +144,10 @@ static value list_with_room(arena *a, int64_t n)
     return v;
 }
 
-/* Name i of a blank-separated list. */
-static value name_at(arena *a, const char *list, int32_t i)
+value film_scene(arena *a, loop *l)
 {
-    for (; list && *list; i--) {
-        list += strspn(list, " ");
-        size_t n = strcspn(list, " ");
-        if (!i && n) return value_text(arena_copy_n(a, list, n));
-        list += n;
-    }
-    return value_text("?");
-}
-
-static value scene_of(film *f, const loop *l, const evla_scene_view *v)
-{
-    arena *a = f->a;
+    evla_scene_view view = {.size = sizeof view}, *v = &view;
+    if (!l->guard || l->guard->view(&l->h.table, l->guard_self, v) < 0) return (value){0};
     int64_t n = v->n_nodes, n_bits = n * n;
     value nodes = list_with_room(a, n),
           relations = list_with_room(a, v->n_relations * n_bits);
@@ -166,7 +156,7 @@ static value scene_of(film *f, const loop *l, const evla_scene_view *v)
         for (int k = 0; pose.as.items && k < 7; k++)
             pose.as.items[pose.n_items++] = value_float((double)v->pose[7 * i + k]);
         const value_pair pairs[] = {
-            {"class", name_at(a, l->guard_info.classes, v->node_class[i])},
+            {"class", value_text(words_copy(a, l->guard_info.classes, v->node_class[i]))},
             {"name", value_text(arena_copy(a, v->names[i]))},
             {"pose", pose}};
         nodes.as.items[nodes.n_items++] = table_of(a, pairs, 3);
@@ -177,7 +167,8 @@ static value scene_of(film *f, const loop *l, const evla_scene_view *v)
                 continue;
             value three = list_with_room(a, 3);
             if (!three.as.items) continue;
-            three.as.items[three.n_items++] = name_at(a, l->guard_info.relations, r);
+            three.as.items[three.n_items++] =
+                value_text(words_copy(a, l->guard_info.relations, r));
             three.as.items[three.n_items++] = value_int(bit / n);
             three.as.items[three.n_items++] = value_int(bit % n);
             relations.as.items[relations.n_items++] = three;
@@ -204,19 +195,17 @@ static int32_t frame_of(film *f, loop *l, const choice_row *row, int32_t k, valu
         pairs[n++] = (value_pair){"picture", value_text(name)};
     }
     if (l->guard) {
-        evla_scene_view v = {.size = sizeof v};
         char why[512] = "";
-        if ((st = l->guard->view(&l->h.table, l->guard_self, &v)) < 0) return st;
-        pairs[n++] = (value_pair){"scene", scene_of(f, l, &v)};
+        pairs[n++] = (value_pair){"scene", film_scene(a, l)};
         if (l->verdict.kind != EVLA_ALLOW)
             l->guard->explain(&l->h.table, l->guard_self, &l->verdict, why, sizeof why);
         const value_pair verdict[] = {
             {"kind", value_text(kinds[l->verdict.kind == EVLA_VETO      ? 2
                                       : l->verdict.kind == EVLA_REPLACE ? 1
                                                                         : 0])},
-            {"rule", l->verdict.rule < 0
-                         ? value_text("")
-                         : name_at(a, l->guard_info.rules, l->verdict.rule)},
+            {"rule", value_text(l->verdict.rule < 0
+                                    ? ""
+                                    : words_copy(a, l->guard_info.rules, l->verdict.rule))},
             {"why", value_text(arena_copy(a, why))}};
         pairs[n++] = (value_pair){"verdict", table_of(a, verdict, 3)};
     }

@@ -10,6 +10,8 @@
 #include "../run/watch.h"
 #include "job.h"
 
+/* The scene that a loop's guard sees now, as above; nil when there is no guard. */
+value film_scene(arena *a, loop *l);
 /* Up to `keep` films from the rows of a rollout (journal: a path), as files film_I_K.png in
  * the job's folder and a JSON list in `a`:
  *   [{"episode":3, "why":"success", "frames":[{"tick":0, "seconds":0.0,

@@ -10,8 +10,8 @@
  */
 #include "../data/stream.h"
 #include "../mem.h"
-#include "../near.h"
 #include "../run/realtime.h"
+#include "../words.h"
 #include "drive.h"
 #include "film.h"
 #include "tally.h"
@@ -86,32 +86,20 @@ typedef struct rollout {
 
 /* ---- check ---- */
 
-/* Bit of an event's name, -1: there is none. */
-static int32_t event_bit(const char *events, const char *name, size_t n)
-{
-    for (int32_t i = 0; events && *events; i++) {
-        events += strspn(events, " ");
-        size_t k = strcspn(events, " ");
-        if (k == n && k && !memcmp(events, name, n)) return i;
-        events += k;
-    }
-    return -1;
-}
-
 static int32_t find_violations(rollout *r)
 {
     const evla_body_info *info = &r->drive.info;
     const char *const *names = r->given->violations.items;
     r->bad = 0;
-    for (const char *s = info->violations; !r->given->violations.n && s && *s;) {
-        s += strspn(s, " ");
-        size_t n = strcspn(s, " ");
-        int32_t bit = event_bit(info->events, s, n);
+    size_t n;
+    const char *word;
+    for (int32_t i = 0;
+         !r->given->violations.n && (word = words_at(info->violations, i, &n)); i++) {
+        int32_t bit = words_find(info->events, word, n);
         if (bit >= 0 && bit < 64) r->bad |= (uint64_t)1 << bit;
-        s += n;
     }
     for (int64_t i = 0; i < r->given->violations.n; i++) {
-        int32_t bit = event_bit(info->events, names[i], strlen(names[i]));
+        int32_t bit = words_find(info->events, names[i], strlen(names[i]));
         if (bit < 0 || bit > 63)
             return ctx_fail(r->cx, EVLA_E_MISSING,
                             "%s: violations: body.%s knows no event \"%.60s\", but: %s",

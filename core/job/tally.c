@@ -2,6 +2,7 @@
  * tally.c -- rows of episodes and what they come to. See tally.h.
  */
 #include "tally.h"
+#include "../words.h"
 #include "proportion.h"
 #include <string.h>
 
@@ -21,28 +22,6 @@ static value table_of(arena *a, const value_pair *pairs, int32_t n)
 
 static value value_bool(int yes) { return (value){.kind = VALUE_BOOL, .as.i = yes != 0}; }
 
-/* Name i of a blank-separated list, "?" when there is none. */
-static const char *name_at(arena *a, const char *list, int32_t i)
-{
-    for (; list && *list; i--) {
-        list += strspn(list, " ");
-        size_t n = strcspn(list, " ");
-        if (!i && n) return arena_copy_n(a, list, n);
-        list += n;
-    }
-    return "?";
-}
-
-/* The names of the bits that are set. */
-static value names_of(arena *a, const char *list, uint64_t bits)
-{
-    value v = {.kind = VALUE_TABLE};
-    v.as.items = arena_push(a, 65, sizeof(value));
-    for (int32_t i = 0; v.as.items && i < 64; i++)
-        if (bits >> i & 1) v.as.items[v.n_items++] = value_text(name_at(a, list, i));
-    return v;
-}
-
 static value spans_of(arena *a, loop *l, const watch *w)
 {
     value list = {.kind = VALUE_TABLE};
@@ -58,8 +37,8 @@ static value spans_of(arena *a, loop *l, const watch *w)
             {"tick", value_int(s->tick)},
             {"ticks", value_int(s->n_ticks)},
             {"kind", value_text(s->verdict.kind == EVLA_VETO ? "veto" : "replace")},
-            {"rule", value_text(name_at(a, l->guard_info.rules, s->verdict.rule))},
-            {"facts", names_of(a, l->guard_info.facts, s->verdict.facts)},
+            {"rule", value_text(words_copy(a, l->guard_info.rules, s->verdict.rule))},
+            {"facts", words_of(a, l->guard_info.facts, s->verdict.facts)},
             {"why", value_text(arena_copy(a, why))},
         };
         list.as.items[list.n_items++] = table_of(a, pairs, sizeof pairs / sizeof *pairs);
@@ -73,7 +52,7 @@ static value rules_of(arena *a, const loop *l, const watch *w)
     int32_t n = 0;
     for (int32_t i = 0; l->guard && i < 64; i++)
         if (w->ticks_of_rule[i])
-            pairs[n++] = (value_pair){name_at(a, l->guard_info.rules, i),
+            pairs[n++] = (value_pair){words_copy(a, l->guard_info.rules, i),
                                       value_int(w->ticks_of_rule[i])};
     return table_of(a, pairs, n);
 }
@@ -91,8 +70,8 @@ const char *tally_row(arena *a, loop *l, const watch *w, int64_t index, int is_c
         {"cut", value_bool(is_cut)},
         {"ticks", value_int(l->tick)},
         {"seconds", value_float((double)l->tick / info->rate_hz)},
-        {"events", names_of(a, info->events, w->events)},
-        {"violations", names_of(a, info->events, w->events & w->bad)},
+        {"events", words_of(a, info->events, w->events)},
+        {"violations", words_of(a, info->events, w->events & w->bad)},
         {"first_violation", value_int(w->first_violation)},
         {"replaced_ticks", value_int(w->n_replaced)},
         {"vetoed_ticks", value_int(w->n_vetoed)},

@@ -122,6 +122,7 @@ void bind_record_open(lua_State *L, script *s);
 void bind_engine_open(lua_State *L, script *s);
 void bind_format_open(lua_State *L, script *s);
 void bind_picture_open(lua_State *L, script *s);
+void bind_drive_open(lua_State *L, script *s);
 /* A tensor whose memory lives as long as the value at `keeper`; a table of attributes. */
 void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t);
 void bind_push_attrs(lua_State *L, const evla_attr *attrs, int32_t n);
