@@ -13,7 +13,8 @@ enum {
     WARM_RUNS = 3,
     MOST_NS = 1000000000, /* of timing one thing, as long as there were LEAST_RUNS */
     LEAST_RUNS = 10,
-    CACHE = 64 << 20
+    CACHE = 64 << 20,
+    MOST_SIDES = 3
 };
 
 /* ---- symbols and inputs ---- */
@@ -211,22 +212,23 @@ static int32_t run_side(ctx *cx, const side *a, int64_t *ns)
     return st;
 }
 
-static int32_t alternate(ctx *cx, const side sides[2], int64_t runs, measure_time out[2])
+static int32_t alternate(ctx *cx, const side *sides, int n_sides, int64_t runs,
+                         measure_time *out)
 {
-    int64_t *ns[2], n = 0, began = clock_ns(), unused;
+    int64_t *ns[MOST_SIDES], n = 0, began = clock_ns(), unused;
     arena_place mark = arena_mark(&cx->scratch);
     int32_t st = 0;
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; st >= 0 && k < n_sides; k++)
         if (!(ns[k] = arena_push(&cx->scratch, (size_t)runs + 1, sizeof **ns)))
-            return ctx_fail(cx, EVLA_E_NOMEM, "%lld runs", (long long)runs);
-    for (int i = 0; st >= 0 && i < 2 * WARM_RUNS; i++)
-        st = run_side(cx, &sides[i % 2], &unused);
+            st = ctx_fail(cx, EVLA_E_NOMEM, "%lld runs", (long long)runs);
+    for (int i = 0; st >= 0 && i < n_sides * WARM_RUNS; i++)
+        st = run_side(cx, &sides[i % n_sides], &unused);
     for (; st >= 0 && n < runs; n++) {
         if (n >= LEAST_RUNS && clock_ns() - began > MOST_NS) break;
-        for (int k = 0; st >= 0 && k < 2; k++)
+        for (int k = 0; st >= 0 && k < n_sides; k++)
             st = run_side(cx, &sides[k], &ns[k][n]);
     }
-    for (int k = 0; st >= 0 && k < 2; k++) {
+    for (int k = 0; st >= 0 && k < n_sides; k++) {
         qsort(ns[k], (size_t)n, sizeof **ns, by_time);
         out[k].best_us = 1e-3 * (double)ns[k][0];
         out[k].p50_us = 1e-3 * (double)ns[k][(n - 1) / 2];
@@ -238,13 +240,14 @@ static int32_t alternate(ctx *cx, const side sides[2], int64_t runs, measure_tim
 /* ---- one layer ---- */
 
 static int32_t plan_at(ctx *cx, const model *m, const char *name, const evla_list *given,
-                       int64_t batch, plan **out)
+                       int64_t batch, const evla_machine *machine, plan **out)
 {
+    plan_options how = {.n_workers = 1, .machine = machine};
     graph *g;
     symbols at;
     int32_t st = model_want_graph(cx, m, name, &g);
     if (st >= 0) st = measure_symbols(cx, g, given, batch, &at);
-    return st < 0 ? st : plan_make(cx, g, &at, &(plan_options){.n_workers = 1}, out);
+    return st < 0 ? st : plan_make(cx, g, &at, &how, out);
 }
 
 static double distance(const float *codes, const float *f32, int64_t n)
@@ -291,11 +294,11 @@ int32_t measure_pair(ctx *cx, const model *pair, const void *x, int64_t n, int64
         plan *p[2] = {NULL, NULL};
         session *s = NULL;
         for (int k = 0; st >= 0 && k < 2; k++)
-            st = plan_at(cx, pair, names[k], NULL, is_timed ? 1 : n, &p[k]);
+            st = plan_at(cx, pair, names[k], NULL, is_timed ? 1 : n, NULL, &p[k]);
         if (st >= 0) st = session_open(cx, p, 2, NULL, &s);
         if (st >= 0) st = run_pair(cx, s, p, x, is_timed ? NULL : error);
         if (st >= 0 && is_timed)
-            st = alternate(cx, (const side[]){{s, 0, 1}, {s, 1, 1}}, runs, time);
+            st = alternate(cx, (const side[]){{s, 0, 1}, {s, 1, 1}}, 2, runs, time);
         for (int k = 0; st >= 0 && k < 2; k++)
             time[k].kernel = main_kernel(p[k]);
         if (s) session_close(s);
@@ -308,13 +311,14 @@ int32_t measure_pair(ctx *cx, const model *pair, const void *x, int64_t n, int64
 /* ---- a whole step ---- */
 
 static int32_t open_side(ctx *cx, const model *m, const evla_list *graphs,
-                         const evla_list *given, plan **plans, side *out)
+                         const evla_list *given, const evla_machine *machine, plan **plans,
+                         side *out)
 {
     const char *const *names = graphs->items;
     int32_t st = 0;
     *out = (side){.n = (int32_t)graphs->n};
     for (int32_t i = 0; st >= 0 && i < out->n; i++)
-        st = plan_at(cx, m, names[i], given, 0, &plans[i]);
+        st = plan_at(cx, m, names[i], given, 0, machine, &plans[i]);
     if (st >= 0) st = session_open(cx, plans, out->n, NULL, &out->s);
     for (int32_t i = 0; st >= 0 && i < out->n; i++)
         for (int32_t k = 0; st >= 0 && k < plans[i]->graph->n_inputs; k++)
@@ -322,19 +326,22 @@ static int32_t open_side(ctx *cx, const model *m, const evla_list *graphs,
     return st;
 }
 
-int32_t measure_step(ctx *cx, const model *const m[2], const evla_list *graphs,
-                     const evla_list *given, int64_t runs, measure_time time[2])
+int32_t measure_step(ctx *cx, const model *f32, const model *codes, const evla_list *graphs,
+                     const evla_list *given, int64_t runs, measure_time time[3])
 {
-    side sides[2] = {{0}};
+    static const evla_machine plain = {
+        .size = sizeof plain, .n_workers = 1, .name = "portable", .features = ""};
+    side sides[3] = {{0}};
     arena_place mark = arena_mark(&cx->scratch);
-    plan **plans = arena_push(&cx->scratch, (size_t)graphs->n * 2 + 1, sizeof *plans);
+    plan **plans = arena_push(&cx->scratch, (size_t)graphs->n * 3 + 1, sizeof *plans);
     int32_t st = plans ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "a step");
-    for (int k = 0; st >= 0 && k < 2; k++)
-        st = open_side(cx, m[k], graphs, given, plans + k * graphs->n, &sides[k]);
-    if (st >= 0) st = alternate(cx, sides, runs, time);
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; st >= 0 && k < 3; k++)
+        st = open_side(cx, k == 1 ? codes : f32, graphs, given, k == 2 ? &plain : NULL,
+                       plans + k * graphs->n, &sides[k]);
+    if (st >= 0) st = alternate(cx, sides, 3, runs, time);
+    for (int k = 0; k < 3; k++)
         if (sides[k].s) session_close(sides[k].s);
-    for (int64_t i = 0; plans && i < graphs->n * 2; i++)
+    for (int64_t i = 0; plans && i < graphs->n * 3; i++)
         plan_drop(plans[i]);
     arena_reset(&cx->scratch, mark);
     return st;

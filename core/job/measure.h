@@ -61,9 +61,10 @@ typedef struct measure_time {
  * |codes - f32| / |f32|, Euclidean over all outputs; times are of one row. */
 int32_t measure_pair(ctx *cx, const model *pair, const void *x, int64_t n, int64_t runs,
                      double *error, measure_time time[2]);
-/* One run of all these graphs of each model, one after the other, at the smallest extents;
- * inputs are drawn. */
-int32_t measure_step(ctx *cx, const model *const m[2], const evla_list *graphs,
-                     const evla_list *given, int64_t runs, measure_time time[2]);
+/* One run of all these graphs, one after the other, at the smallest extents; inputs are
+ * drawn. time: f32, codes, and f32 with the kernels that any machine has, since a faster
+ * kernel for large batches may be a slower one here. */
+int32_t measure_step(ctx *cx, const model *f32, const model *codes, const evla_list *graphs,
+                     const evla_list *given, int64_t runs, measure_time time[3]);
 
 #endif

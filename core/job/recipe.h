@@ -75,7 +75,7 @@ typedef struct recipe_work {
     double metric[2]; /* of f32, of what is delivered */
     double first;     /* of what the rules alone would have made */
     double allowed;
-    measure_time step[2];
+    measure_time step[3]; /* see measure_step */
     evla_list step_graphs;
 } recipe_work;
 

@@ -386,8 +386,8 @@ int32_t recipe_fit(recipe_work *w)
     if (st >= 0) st = recipe_step_graphs(w->cx, &w->mem, w->p, w->f32, &w->step_graphs);
     if (st >= 0) job_report_progress(w->j, 0, 0, "timing");
     if (st >= 0)
-        st = measure_step(w->cx, (const model *const[]){w->f32, w->coded}, &w->step_graphs,
-                          &w->p->symbols, w->p->runs, w->step);
+        st = measure_step(w->cx, w->f32, w->coded, &w->step_graphs, &w->p->symbols,
+                          w->p->runs, w->step);
     return st;
 }
 

@@ -50,6 +50,8 @@ echo
 [ -f tests/bench/plan.sh ] && sh tests/bench/plan.sh "$build" "$work"
 # the kernels for this machine beside OpenBLAS, peak and bandwidth
 [ -f "$build/plugins/cpu-x86.so" ] && EVLA_BUILD=$build sh tests/bench/x86.sh "$build"
+# weights in codes beside f32
+[ -f "$build/plugins/int8.so" ] && { sh tests/bench/int8.sh "$build" || exit 1; }
 # the teacher
 if [ "${BENCH_EXPERT:-300}" -gt 0 ]; then
     cat >"$work/expert.lua" <<'LUA'
