@@ -145,7 +145,7 @@ static void leave_slot(sight *s, double height)
     double to[3];
     from_machine(s, PLACE_X - nearby - 0.02, s->tcp[1], height, to);
     face(s, s->yaw, MUG_TILT);
-    motion_straight(&s->hand, s->hand.pos, to, 0.3, &s->out);
+    motion_straight(s->hand.pos, to, 0.3, &s->out);
 }
 
 /* Into the slot along its axis: sideways and height first, forward as these vanish.
@@ -157,7 +157,7 @@ static void enter_slot(sight *s, const double at[3], double x, double height)
     from_machine(s, at[0], at[1], at[2], from);
     from_machine(s, at[0] + open * (x - at[0]), 0, height, to);
     face(s, s->yaw, MUG_TILT);
-    motion_straight(&s->hand, from, to, 0.25, &s->out);
+    motion_straight(from, to, 0.25, &s->out);
 }
 
 /* Where to head for the slot's mouth from `at` (machine coordinates): round the front,
@@ -217,7 +217,7 @@ static void pick(sight *s, int32_t body)
     /* Once the fingers close they may drift a little before they hold. */
     if (is_here || (is_between(s, point, 0.018) && s->hand.width < 0.074)) {
         s->out.grip = 1;
-        motion_straight(&s->hand, s->hand.pos, point, gentle, &s->out);
+        motion_straight(s->hand.pos, point, gentle, &s->out);
         return;
     }
     if (is_inside && is_mug(body)) {
@@ -238,7 +238,7 @@ static void pick(sight *s, int32_t body)
     }
     bool is_open = s->hand.width > 0.074;
     funnel f = {cruise, is_wide ? 0.006 : 0.010, 6, across, is_open ? 0 : 0.06};
-    motion_funnel(&s->hand, s->hand.pos, point, &f, &s->out);
+    motion_funnel(s->hand.pos, point, &f, &s->out);
 }
 
 static void serve(sight *s, int32_t mug)
@@ -256,7 +256,7 @@ static void serve(sight *s, int32_t mug)
             double to[3];
             from_machine(s, PLACE_X, 0, low, to);
             face(s, s->yaw, MUG_TILT);
-            motion_straight(&s->hand, p, to, gentle, &s->out);
+            motion_straight(p, to, gentle, &s->out);
         } else
             enter_slot(s, at, PLACE_X, PLATE_Z + 0.008);
         return;
@@ -265,7 +265,7 @@ static void serve(sight *s, int32_t mug)
     to_mouth(s, at, PLATE_Z + 0.008, to);
     funnel f = {0.12, 0.008, 6, across, 0};
     face(s, s->yaw, MUG_TILT);
-    motion_funnel(&s->hand, p, to, &f, &s->out);
+    motion_funnel(p, to, &f, &s->out);
 }
 
 static void clear(sight *s, int32_t mug)
@@ -280,7 +280,7 @@ static void clear(sight *s, int32_t mug)
         from_machine(s, is_up ? PLACE_X - nearby - 0.02 : at[0], at[1],
                      fmax(at[2], PLATE_Z + 0.012), to);
         face(s, s->yaw, MUG_TILT);
-        motion_straight(&s->hand, p, to, 0.25, &s->out);
+        motion_straight(p, to, 0.25, &s->out);
         return;
     }
     double spot[3];
@@ -293,7 +293,7 @@ static void clear(sight *s, int32_t mug)
         to[2] = 0.0002;
         face(s, heading_to(to), MUG_TILT);
     }
-    motion_funnel(&s->hand, p, to, &f, &s->out);
+    motion_funnel(p, to, &f, &s->out);
 }
 
 static void insert(sight *s, int32_t pod)
@@ -303,7 +303,7 @@ static void insert(sight *s, int32_t pod)
     s->out.grip = 1;
     face(s, s->yaw, 0);
     funnel f = {0.32, 0.003, 10, across, 0};
-    motion_funnel(&s->hand, world_position(s->w, pod), to, &f, &s->out);
+    motion_funnel(world_position(s->w, pod), to, &f, &s->out);
 }
 
 /* ---- the lid ---- */
@@ -327,12 +327,12 @@ static void close_lid(sight *s)
         face(s, s->yaw, 0);
         if (is_behind && s->hand.width < 0.01) {
             from_machine(s, HINGE_X - 0.06, side, height, to);
-            motion_straight(&s->hand, s->hand.pos, to, 0.16, &s->out);
+            motion_straight(s->hand.pos, to, 0.16, &s->out);
             return;
         }
         from_machine(s, start, side, height, to);
         funnel f = {0.40, 0.006, 12, across, s->hand.width < 0.01 ? 0 : 0.08};
-        motion_funnel(&s->hand, s->hand.pos, to, &f, &s->out);
+        motion_funnel(s->hand.pos, to, &f, &s->out);
         return;
     }
     /* Falling by itself: get out of its way, upwards; press only where it is at rest. */
@@ -344,14 +344,14 @@ static void close_lid(sight *s)
     if (s->lid > 0.6 && off > -0.01 && off < 0.03) {
         /* Off the lid along its normal: sliding up it would drag at the hinge. */
         from_machine(s, s->tcp[0] + 0.05 * n[0], s->tcp[1], s->tcp[2] + 0.05 * n[1], to);
-        motion_straight(&s->hand, s->hand.pos, to, 0.2, &s->out);
+        motion_straight(s->hand.pos, to, 0.2, &s->out);
         return;
     }
     double reach = 0.07, above = HINGE_Z + reach * sin(s->lid) + 0.004 + ARM_PAD_BELOW;
     bool is_falling = rate < -0.02 && s->lid > 0.15;
     from_machine(s, HINGE_X - reach * cos(s->lid), side, above - 0.004, to);
     funnel f = {0.38, 0.004, 12, 0.3, is_falling ? 0.10 : 0};
-    motion_funnel(&s->hand, s->hand.pos, to, &f, &s->out);
+    motion_funnel(s->hand.pos, to, &f, &s->out);
     double press = -gentle / 2;
     if (!is_falling && s->out.v[2] < press && s->hand.pos[2] < to[2] + 0.02)
         s->out.v[2] = press;
@@ -373,19 +373,19 @@ static void open_lid(sight *s)
     if (is_gripping(s, knob, 2 * KNOB_RADIUS)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
-        motion_straight(&s->hand, knob, ahead, 0.16, &s->out);
+        motion_straight(knob, ahead, 0.16, &s->out);
         return;
     }
     if (is_here || (is_between(s, knob, 0.015) && s->hand.width < 0.074)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
-        motion_straight(&s->hand, s->hand.pos, knob, gentle, &s->out);
+        motion_straight(s->hand.pos, knob, gentle, &s->out);
         return;
     }
     if (is_leaving(s)) return;
     face(s, s->yaw, 0);
     funnel f = {knob[2] + 0.08, 0.008, 6, across, s->hand.width > 0.074 ? 0 : 0.05};
-    motion_funnel(&s->hand, s->hand.pos, knob, &f, &s->out);
+    motion_funnel(s->hand.pos, knob, &f, &s->out);
 }
 
 /* ---- what to do ---- */
@@ -397,7 +397,7 @@ static void rest(sight *s)
     bool near_lid = fabs(s->tcp[1]) < 0.12 && s->tcp[0] > -0.12 && s->tcp[2] < 0.30;
     if (is_leaving(s)) return;
     s->out.grip = near_lid && s->hand.width < 0.03 ? 1 : -1;
-    if (s->hand.pos[2] < 0.36) motion_straight(&s->hand, s->hand.pos, up, 0.35, &s->out);
+    if (s->hand.pos[2] < 0.36) motion_straight(s->hand.pos, up, 0.35, &s->out);
 }
 
 static void fetch_pod(sight *s, int32_t pod)

@@ -9,16 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-static const double gain = 9;    /* 1/s, last centimetre: e-fold in 0.11 s */
-static const double brake = 1.6; /* m/s^2 */
-static const double ramp =
-    0.05; /* m/s above the measured speed: about 3 m/s^2 at kd = 70 */
+static const double gain = 9;          /* 1/s, last centimetre: e-fold in 0.11 s */
+static const double brake = 1.6;       /* m/s^2 */
 static const double turn_gain = 7;     /* 1/s */
 static const double turn_limit = 2;    /* rad/s */
-static const double turn_ramp = 0.25;  /* rad/s above the measured spin */
 static const double joint_limit = 1.7; /* rad/s, below the slowest joint's 2.175 */
-static const double joint_jump =
-    0.4; /* rad/s between a joint's speed and the next command */
 
 void motion_see(const world *w, hand *h)
 {
@@ -53,32 +48,27 @@ double motion_turn(const hand *h, const double mat[9], move *out)
     double angle = mju_norm3(turn);
     if (angle < 1e-9) return angle;
     mju_scl3(turn, turn, 1 / angle);
-    double now = fmax(0, mju_dot3(h->spin, turn));
-    mju_scl3(out->w, turn, fmin(fmin(turn_limit, turn_gain * angle), now + turn_ramp));
+    mju_scl3(out->w, turn, fmin(turn_limit, turn_gain * angle));
     return angle;
 }
 
-/* A speed for `left` metres to go in direction `dir`, given how fast the hand already is.
- */
-static double pace(const hand *h, const double dir[3], double left, double limit)
+/* A speed for `left` metres to go. How fast the hand already is does not matter: the arm's
+ * controller ramps speeds up (world.c). */
+static double pace(double left, double limit)
 {
-    double now = fmax(0, mju_dot3(h->vel, dir));
-    double v = fmin(fmin(limit, gain * left), sqrt(2 * brake * left));
-    return fmin(v, now + ramp);
+    return fmin(fmin(limit, gain * left), sqrt(2 * brake * left));
 }
 
-void motion_straight(const hand *h, const double from[3], const double to[3], double limit,
-                     move *out)
+void motion_straight(const double from[3], const double to[3], double limit, move *out)
 {
     double dir[3];
     mju_sub3(dir, to, from);
     double left = mju_normalize3(dir);
     if (left < 1e-9) return;
-    mju_scl3(out->v, dir, pace(h, dir, left, limit));
+    mju_scl3(out->v, dir, pace(left, limit));
 }
 
-void motion_funnel(const hand *h, const double from[3], const double to[3], const funnel *f,
-                   move *out)
+void motion_funnel(const double from[3], const double to[3], const funnel *f, move *out)
 {
     double flat[3] = {to[0] - from[0], to[1] - from[1], 0}, up[3] = {0, 0, 1};
     double left = mju_norm3(flat), top = fmax(f->cruise, to[2] + f->floor);
@@ -89,10 +79,10 @@ void motion_funnel(const hand *h, const double from[3], const double to[3], cons
     double gate = mju_clip(1 - (rise - 0.004) / 0.03, 0, 1);
     if (left > 1e-9) {
         mju_scl3(flat, flat, 1 / left);
-        mju_scl3(out->v, flat, gate * pace(h, flat, left, f->limit));
+        mju_scl3(out->v, flat, gate * pace(left, f->limit));
     }
     up[2] = rise < 0 ? -1 : 1;
-    out->v[2] = up[2] * pace(h, up, fabs(rise), f->limit);
+    out->v[2] = up[2] * pace(fabs(rise), f->limit);
 }
 
 void motion_action(const world *w, const move *m, float action[ARM_ACTIONS])
@@ -103,10 +93,7 @@ void motion_action(const world *w, const move *m, float action[ARM_ACTIONS])
     /* From the commanded joints: the measured ones trail by millimetres and would feed
      * back. */
     arm_inverse(w->command, twist, joint_limit, speed);
-    for (int i = 0; i < ARM_JOINTS; i++) {
-        double now = w->d->qvel[i];
-        action[i] =
-            (float)(mju_clip(speed[i], now - joint_jump, now + joint_jump) / WORLD_SCALE);
-    }
+    for (int i = 0; i < ARM_JOINTS; i++)
+        action[i] = (float)(speed[i] / WORLD_SCALE);
     action[7] = (float)m->grip;
 }

@@ -32,8 +32,7 @@ double motion_turn(const hand *h, const double mat[9], move *out);
 
 /* Straight from `from` to `to`, no faster than `limit` m/s. `from` is any point that moves
  * with the hand: the TCP, or a thing it holds. */
-void motion_straight(const hand *h, const double from[3], const double to[3], double limit,
-                     move *out);
+void motion_straight(const double from[3], const double to[3], double limit, move *out);
 
 /* The way above obstacles: up to `cruise` (z of `from`), across, and down inside a funnel
  * around the vertical through `to`. Height above `to` is at least slope * (distance -
@@ -45,8 +44,7 @@ typedef struct funnel {
     double limit; /* m/s */
     double floor; /* m above `to` below which it does not go (yet) */
 } funnel;
-void motion_funnel(const hand *h, const double from[3], const double to[3], const funnel *f,
-                   move *out);
+void motion_funnel(const double from[3], const double to[3], const funnel *f, move *out);
 
 /* The action that carries out a move from the current commanded joints. */
 void motion_action(const world *w, const move *m, float action[ARM_ACTIONS]);

@@ -226,11 +226,12 @@ static const char *env_args(const evla_host *h, const mujoco_params *p)
 static const char *action_doc(const evla_host *h, const mujoco_params *p)
 {
     mjcf x = {0};
-    mjcf_add(
-        &x,
-        "0 to 6: change of the commanded joint angle per tick, 1 is %g rad (%g rad/s); "
-        "7: gripper, -1 open (%g m) to +1 closed, at most %g N per finger",
-        WORLD_SCALE / p->rate, WORLD_SCALE, ARM_WIDTH_MAX, ARM_GRIP_FORCE);
+    mjcf_add(&x,
+             "0 to 6: change of the commanded joint angle per tick, 1 is %g rad (%g "
+             "rad/s), less "
+             "while the arm still speeds up; "
+             "7: gripper, -1 open (%g m) to +1 closed, at most %g N per finger",
+             WORLD_SCALE / p->rate, WORLD_SCALE, ARM_WIDTH_MAX, ARM_GRIP_FORCE);
     return keep(h, &x);
 }
 

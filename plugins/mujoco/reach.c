@@ -118,7 +118,7 @@ static void expert(const world *w, float action[ARM_ACTIONS])
     motion_tool(atan2(to[1], to[0]), 0, mat);
     to[2] += RADIUS + tip;
     motion_turn(&h, mat, &out);
-    motion_funnel(&h, h.pos, to, &f, &out);
+    motion_funnel(h.pos, to, &f, &out);
     motion_action(w, &out, action);
 }
 

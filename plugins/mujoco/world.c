@@ -27,7 +27,9 @@ static const double grip_kp = 1000;     /* N/m; damping is the finger joints' ow
 static const double grip_speed = 0.25;  /* m/s at which the wanted width changes */
 static const double grip_slack = 0.04;  /* m the wanted width may lie from the real one */
 static const double slack = 0.12;       /* rad the command may lie from the joint */
-static const double settle_s = 0.1;     /* s for things to come to rest at reset */
+static const double ramp =
+    0.10; /* rad/s the fastest joint may be asked to gain in a tick */
+static const double settle_s = 0.1; /* s for things to come to rest at reset */
 
 static void on_error(const char *text)
 {
@@ -211,17 +213,35 @@ static void step(world *w, const double speed[ARM_JOINTS])
     memcpy(w->torque, w->d->ctrl, sizeof w->torque);
 }
 
+/* The share of the wanted speeds that the arm can take up in one tick: the fastest joint
+ * may not be asked to run much faster than it does, about 6 rad/s^2 at these gains. All
+ * joints are scaled alike, so the hand keeps its direction; slowing down is never limited.
+ * What to do next then depends on where things are and not on how fast the arm already is.
+ */
+static double soft_start(const world *w, const double wanted[ARM_JOINTS])
+{
+    int k = 0;
+    for (int i = 1; i < ARM_JOINTS; i++)
+        if (fabs(wanted[i]) > fabs(wanted[k])) k = i;
+    double now = wanted[k] < 0 ? -w->d->qvel[k] : w->d->qvel[k];
+    double most = fmax(now, 0) + ramp, much = fabs(wanted[k]);
+    return much > most ? most / much : 1;
+}
+
 int32_t world_act(world *w, const float action[ARM_ACTIONS])
 {
     double a[ARM_ACTIONS], speed[ARM_JOINTS];
     for (int i = 0; i < ARM_ACTIONS; i++)
         a[i] = action[i] > -1 ? fmin(action[i], 1) : action[i] <= -1 ? -1 : 0;
+    for (int i = 0; i < ARM_JOINTS; i++)
+        speed[i] = a[i] * WORLD_SCALE;
+    double share = soft_start(w, speed);
     for (int i = 0; i < ARM_JOINTS; i++) {
         /* The command stays near the joint, so that pushing against something cannot wind
          * up. */
         double q = w->d->qpos[i], lo = fmax(arm_lower[i], q - slack);
         double hi = fmin(arm_upper[i], q + slack);
-        double to = w->command[i] + a[i] * WORLD_SCALE * w->period;
+        double to = w->command[i] + share * speed[i] * w->period;
         to = lo < hi ? mju_clip(to, lo, hi) : w->command[i];
         speed[i] = (to - w->command[i]) / w->period;
     }

@@ -73,7 +73,8 @@ void world_close(world *w);
 void world_reset(world *w, uint64_t seed, const int32_t *goals, int32_t n_goals);
 
 /* One control period under an action of 8 numbers in [-1, 1] (clipped; NaN counts as 0):
- *   0..6  joint velocities in units of WORLD_SCALE: added to the commanded joints per tick
+ *   0..6  joint velocities in units of WORLD_SCALE: added to the commanded joints per tick,
+ *         all scaled alike while the fastest joint still speeds up
  *   7     gripper, -1 open to +1 closed, in between a width; force at most ARM_GRIP_FORCE
  * Returns 1 when the goal has held for WORLD_HOLD_S, -1 when the simulation diverged, else
  * 0. */
