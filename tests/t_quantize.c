@@ -136,6 +136,9 @@ static int32_t run(const model *of, const plan_options *o, answers *out)
     return st;
 }
 
+/* Bit for bit; -0 and NaN count as themselves. */
+static int same(const void *a, const void *b) { return !memcmp(a, b, sizeof(answers)); }
+
 static double apart(const float *a, const float *b, int n)
 {
     double d = 0, s = 0;
@@ -253,7 +256,7 @@ static void test_bits(void)
 {
     arena a = arena_growing(4096);
     int32_t n = 0;
-    model *coded = NULL, *apart_ = NULL, *same = NULL;
+    model *coded = NULL, *apart_ = NULL, *off = NULL;
     static answers f32, got, want, other;
     make_model();
     run(m, NULL, &f32);
@@ -263,7 +266,7 @@ static void test_bits(void)
     ok(run(coded, NULL, &got) == 0, "and runs: %s", cx.why);
     want = got;
     oracle(&want, 0);
-    ok(!memcmp(&want, &got, sizeof got),
+    ok(same(&want, &got),
        "linears, a tied table, a bias and a state: the bits of the same sums in C");
     double gap = apart(got.y, f32.y, B * OUT);
     ok(gap > 0 && gap < 0.02, "within 2%% of f32 (found %.3f%%)", 100 * gap);
@@ -281,16 +284,15 @@ static void test_bits(void)
        "codes take the place of the weights; symbols, biases and others are as they were");
     ok(quantize_apply(&cx, m, l, n, "share", &apart_) == 0 &&
            count_ops(model_graph(apart_, "fast"), "quantize") == 4 &&
-           run(apart_, NULL, &other) == 0 && !memcmp(&got, &other, sizeof got),
+           run(apart_, NULL, &other) == 0 && same(&got, &other),
        "without sharing there are more nodes and the same bits");
     ok(run(coded, &(plan_options){.without = "fuse fold dead"}, &other) == 0 &&
-           !memcmp(&got, &other, sizeof got),
+           same(&got, &other),
        "and without fusing too");
-    ok(quantize_apply(&cx, m, l, n, "quantize", &same) == 0 &&
-           run(same, NULL, &other) == 0 && !memcmp(&f32, &other, sizeof f32) &&
-           same->n_weights == m->n_weights,
+    ok(quantize_apply(&cx, m, l, n, "quantize", &off) == 0 && run(off, NULL, &other) == 0 &&
+           same(&f32, &other) && off->n_weights == m->n_weights,
        "switched off, the rewrite makes a copy with the bits of f32");
-    ok(quantize_apply(&cx, m, l, n, "quantise", &same) < 0 &&
+    ok(quantize_apply(&cx, m, l, n, "quantise", &off) < 0 &&
            says(&cx, EVLA_E_ARG,
                 "no rewrite of a model is called \"quantise\"; want quantize or share"),
        "other names of rewrites are refused");
@@ -303,7 +305,7 @@ static void test_bits(void)
     ok(before == 4 * (2 * HID * IN + OUT * HID + ROWS * HID) &&
            after == 2 * HID * (IN + 4) + (OUT + ROWS) * (HID + 4),
        "bytes before and after are counted: %d, %d", (int)before, (int)after);
-    model_drop(coded), model_drop(apart_), model_drop(same);
+    model_drop(coded), model_drop(apart_), model_drop(off);
     drop(l, n);
     arena_free(&a);
 }
@@ -369,7 +371,7 @@ static void test_static(void)
        "equal static scales are shared");
     want = got;
     oracle(&want, aw->scale);
-    ok(!memcmp(&want, &got, sizeof got), "static codes: the bits of the same sums in C");
+    ok(same(&want, &got), "static codes: the bits of the same sums in C");
     const char *said = quantize_report(aw);
     ok(said && strstr(said, "per_tensor"), "it reports: %s", said ? said : "");
     got.x[7] = NAN;
@@ -444,7 +446,7 @@ static void test_file(void)
     quantize_apply(&cx, m, l, n, NULL, &coded);
     ok(coded && save_model(&cx, coded, path) == 0 && save_open(&cx, path, &back) == 0 &&
            run(coded, NULL, &got) == 0 && run(back, NULL, &again) == 0 &&
-           !memcmp(&got, &again, sizeof got),
+           same(&got, &again),
        "the new model survives its file");
     model_drop(coded), model_drop(back);
     unlink(path);

@@ -63,7 +63,7 @@ int32_t measure_inputs(ctx *cx, arena *a, const graph *g, const evla_list *given
                        int64_t *batch, symbols *at, rows_input **out, int32_t **slots,
                        int32_t *n)
 {
-    bound *b;
+    bound *b = NULL;
     arena mem = arena_growing(64 << 10);
     int32_t st = measure_symbols(cx, g, given, *batch, at), first = 1;
     if (st >= 0) st = infer_bind(cx, &mem, g, at, NULL, &b);
@@ -228,10 +228,11 @@ static int32_t alternate(ctx *cx, const side *sides, int n_sides, int64_t runs,
         for (int k = 0; st >= 0 && k < n_sides; k++)
             st = run_side(cx, &sides[k], &ns[k][n]);
     }
+    const int64_t middle = (n - 1) / 2;
     for (int k = 0; st >= 0 && k < n_sides; k++) {
         qsort(ns[k], (size_t)n, sizeof **ns, by_time);
         out[k].best_us = 1e-3 * (double)ns[k][0];
-        out[k].p50_us = 1e-3 * (double)ns[k][(n - 1) / 2];
+        out[k].p50_us = 1e-3 * (double)ns[k][middle];
     }
     arena_reset(&cx->scratch, mark);
     return st;
