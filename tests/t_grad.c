@@ -513,8 +513,7 @@ static void test_odd(void)
         int32_t code;
         const char *why;
     } want[] = {
-        [ODD_TYPE] = {EVLA_E_PLUGIN,
-                      "the gradient of input 1 by odd is f32; want f32[3]"},
+        [ODD_TYPE] = {EVLA_E_PLUGIN, "the gradient of input 1 by odd is f32; want f32[3]"},
         [ODD_WIRE] = {EVLA_E_PLUGIN,
                       "the gradient of input 1 by odd is no value; want f32[3]"},
         [ODD_OP] = {EVLA_E_MISSING, "frobnicate"},
@@ -632,11 +631,10 @@ static void test_refusals(void)
     x = op("conv2d", "{\"out\":2,\"kernel_size\":[3]}", input("x", "f32[B,1,5,5]"),
            weight("w", NULL, NULL), -1);
     output("loss", op("reduce_sum", NULL, x, -1, -1));
-    refuse(
-        EVLA_E_MISSING,
-        "loss/conv2d.0: the operator conv2d has no gradient, and what is trained "
-        "lies behind it; freeze that, or leave conv2d out of this graph",
-        &plain);
+    refuse(EVLA_E_MISSING,
+           "loss/conv2d.0: the operator conv2d has no gradient, and what is trained "
+           "lies behind it; freeze that, or leave conv2d out of this graph",
+           &plain);
 
     fresh();
     x = op("linear", "{\"out\":2}", input("x", "f64[B,6]"), weight("w", "f64[2,6]", NULL),

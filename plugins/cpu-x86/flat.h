@@ -22,6 +22,7 @@ typedef struct x86_flat {
 
 extern const x86_flat x86_flat_avx2, x86_flat_avx512;
 
+// clang-format off
 /* X(op): operators of which flat.c makes kernels. */
 #define X86_FLAT_UNARY(X)                                                                  \
     X(neg)                                                                                 \
@@ -31,5 +32,6 @@ extern const x86_flat x86_flat_avx2, x86_flat_avx512;
 #define X86_FLAT_SLOPE(X)                                                                  \
     X(relu_grad) X(sigmoid_grad) X(tanh_grad) X(silu_grad) X(gelu_grad)
 #define X86_FLAT(X) X86_FLAT_UNARY(X) X86_FLAT_BINARY(X) X86_FLAT_SLOPE(X) X(adamw)
+// clang-format on
 
 #endif

@@ -1,5 +1,6 @@
-/* Made by grad_torch.py with PyTorch 1.13.0a0: an MLP of 6, 16, 2 on a fixed regression, 50 steps of
- * AdamW with warm-up; losses before each step, norms before clipping. */
+/* Made by grad_torch.py with PyTorch 1.13.0a0: an MLP of 6, 16, 2 on a fixed regression,
+ * 50 steps of AdamW with warm-up; losses before each step, norms before clipping. */
+// clang-format off
 static const double torch_plain_loss[50] = {
     0.6281274, 0.619280613, 0.601954907, 0.576890359, 0.545196404,
     0.50833579, 0.468084451, 0.426456228, 0.385597998, 0.347657697,
@@ -48,3 +49,4 @@ static const double torch_clipped_norm[50] = {
     0.0592185465, 0.0504352946, 0.0459810205, 0.0470566436, 0.0512531836,
     0.0553598921, 0.0574205914, 0.0567240367, 0.0534998368, 0.0488709599,
 };
+// clang-format on

@@ -129,8 +129,8 @@ def train(dtype, clip):
 
 
 with open(os.path.join(here, "adamw_torch.h"), "w") as f:
-    f.write("/* Made by grad_torch.py with PyTorch %s: an MLP of 6, 16, 2 on a fixed regression, 50 steps of\n"
-            " * AdamW with warm-up; losses before each step, norms before clipping. */\n" % torch.__version__)
+    f.write("/* Made by grad_torch.py with PyTorch %s: an MLP of 6, 16, 2 on a fixed regression,\n"
+            " * 50 steps of AdamW with warm-up; losses before each step, norms before clipping. */\n// clang-format off\n" % torch.__version__)
     for name, clip in [("plain", 0.0), ("clipped", 0.25)]:
         losses, norms = train(torch.float64, clip)
         for what, row in [("loss", losses), ("norm", norms)]:
@@ -138,4 +138,5 @@ with open(os.path.join(here, "adamw_torch.h"), "w") as f:
             for i in range(0, 50, 5):
                 f.write("    " + " ".join("%.9g," % v for v in row[i:i + 5]) + "\n")
             f.write("};\n")
+    f.write("// clang-format on\n")
 print("grad_torch.npz: %d bytes; adamw_torch.h" % os.path.getsize(os.path.join(here, "grad_torch.npz")))
