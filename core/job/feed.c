@@ -25,7 +25,8 @@ struct feed {
     uint64_t bytes;
     int64_t next, waits;
     int32_t owed;      /* places used up that `room` has not heard of */
-    sem_t ready, room; /* filled and empty places of the ring */
+    sem_t ready, more; /* filled places of the ring; there is room again */
+    atomic_int room;   /* empty places that the thread may fill */
     pthread_t thread;
     int has_thread;
     atomic_int is_over;
@@ -53,8 +54,10 @@ static void *fill(void *to)
 {
     feed *f = to;
     for (int64_t k = f->o.from; k < f->o.until; k++) {
-        wait_for(&f->room);
+        while (!atomic_load(&f->room) && !atomic_load(&f->is_over))
+            wait_for(&f->more);
         if (atomic_load(&f->is_over)) break;
+        atomic_fetch_sub(&f->room, 1);
         slot *s = &f->ring[(k - f->o.from) % f->o.ahead];
         fill_slot(f, k, s);
         sem_post(&f->ready);
@@ -98,7 +101,8 @@ int32_t feed_open(ctx *cx, const rows *r, const feed_options *o, feed **out)
     f->next = o->from;
     atomic_init(&f->is_over, 0);
     sem_init(&f->ready, 0, 0);
-    sem_init(&f->room, 0, (unsigned)o->ahead);
+    sem_init(&f->more, 0, 0);
+    atomic_init(&f->room, o->ahead);
     int32_t st = lay_out(cx, f);
     if (st >= 0) st = rows_reader_open(cx, r, &f->reader);
     if (st >= 0) {
@@ -117,11 +121,11 @@ void feed_close(feed *f)
 {
     if (!f) return;
     atomic_store(&f->is_over, 1);
-    sem_post(&f->room);
+    sem_post(&f->more);
     if (f->has_thread) pthread_join(f->thread, NULL);
     rows_reader_close(&f->reader);
     sem_destroy(&f->ready);
-    sem_destroy(&f->room);
+    sem_destroy(&f->more);
     mem_free(f->which);
     mem_free(f->ring);
     mem_free(f->block);
@@ -149,8 +153,9 @@ void feed_done(feed *f)
 {
     f->next++;
     if (++f->owed < (f->o.ahead + 1) / 2) return;
-    for (; f->owed; f->owed--)
-        sem_post(&f->room);
+    atomic_fetch_add(&f->room, f->owed);
+    f->owed = 0;
+    sem_post(&f->more);
 }
 
 int64_t feed_waits(const feed *f) { return f->waits; }
