@@ -18,6 +18,9 @@ enum { CHUNK = 256 }; /* numbers converted at once */
 typedef struct dataset {
     const char *path, *job;
     void *file;
+    int64_t first;        /* number of its first row */
+    unsigned char *table; /* its rows with all fields that are cached, side by side */
+    int64_t stride;       /* bytes from one row to the next there */
 } dataset;
 
 typedef struct episode {
@@ -35,10 +38,9 @@ typedef struct column {
     int64_t bytes;    /* of a sample as the input wants it */
     int32_t is_text;
     int32_t is_cached;
-    unsigned char *text;   /* by episode */
-    int32_t *stored;       /* number format, by dataset */
-    unsigned char **cache; /* by dataset: its rows as stored */
-    int64_t *first;        /* by dataset: number of its first row */
+    unsigned char *text; /* by episode */
+    int32_t *stored;     /* number format, by dataset */
+    int64_t *offset;     /* by dataset: in a row of its table, when cached */
 } column;
 
 struct rows {
@@ -396,9 +398,8 @@ static int32_t start_column(ctx *cx, rows *r, host *h, const rows_input *in, col
     c->count = type_count(&c->sample);
     c->bytes = type_bytes(cx->reg, &c->sample);
     c->stored = arena_push(&r->mem, (size_t)r->n_sets + 1, sizeof *c->stored);
-    c->cache = arena_push(&r->mem, (size_t)r->n_sets + 1, sizeof *c->cache);
-    c->first = arena_push(&r->mem, (size_t)r->n_sets + 1, sizeof *c->first);
-    if (!c->stored || !c->cache || !c->first) return no_room(cx);
+    c->offset = arena_push(&r->mem, (size_t)r->n_sets + 1, sizeof *c->offset);
+    if (!c->stored || !c->offset) return no_room(cx);
     if (!is_text_input(&c->sample) || !r->n_sets) return 0;
     int32_t st = r->frames->type(&h->table, r->sets[0].file, 0, c->name, &t);
     if (st >= 0 || cx->code) return st < 0 ? st : 0;
@@ -412,8 +413,7 @@ static int32_t list_episodes(ctx *cx, rows *r, host *h)
 {
     for (int32_t s = 0; s < r->n_sets; s++) {
         int64_t count = r->frames->count(&h->table, r->sets[s].file);
-        for (int32_t k = 0; k < r->n_columns; k++)
-            r->columns[k].first[s] = r->n;
+        r->sets[s].first = r->n;
         for (int64_t i = 0; i < count; i++) {
             episode *e = &r->episodes[r->n_episodes];
             *e = (episode){.first = r->n, .at = i, .set = s};
@@ -455,9 +455,15 @@ static int64_t stored_bytes(const rows *r, const column *c, int32_t set)
     return dtype_bytes(r->cx->reg, c->stored[set], c->count);
 }
 
-static int64_t set_rows(const rows *r, const column *c, int32_t set)
+static int64_t set_rows(const rows *r, int32_t set)
 {
-    return (set + 1 < r->n_sets ? c->first[set + 1] : r->n) - c->first[set];
+    return (set + 1 < r->n_sets ? r->sets[set + 1].first : r->n) - r->sets[set].first;
+}
+
+/* In a row of the table; numbers of every format are aligned. */
+static int64_t cached_bytes(const rows *r, const column *c, int32_t set)
+{
+    return (stored_bytes(r, c, set) + 7) / 8 * 8;
 }
 
 static int32_t check_finite(ctx *cx, const rows *r, host *h, const column *c,
@@ -483,48 +489,76 @@ static int32_t check_finite(ctx *cx, const rows *r, host *h, const column *c,
     return 0;
 }
 
-static int32_t load(ctx *cx, rows *r, host *h, column *c)
+/* One episode of a column, checked, into the table. */
+static int32_t load_episode(ctx *cx, const rows *r, host *h, const column *c,
+                            const episode *e, unsigned char *raw)
 {
-    for (int32_t s = 0; s < r->n_sets; s++) {
-        int64_t bytes = set_rows(r, c, s) * stored_bytes(r, c, s);
-        c->cache[s] = mem_alloc((size_t)bytes + 1);
-        if (!c->cache[s]) return no_room(cx);
-        r->cached += (uint64_t)bytes;
-    }
-    for (int64_t i = 0; i < r->n_episodes; i++) {
-        const episode *e = &r->episodes[i];
-        int64_t each = stored_bytes(r, c, e->set), n = e[1].first - e->first;
-        unsigned char *to = c->cache[e->set] + (e->first - c->first[e->set]) * each;
-        arena_place mark = arena_mark(&cx->scratch);
-        int32_t st = r->frames->read(&h->table, r->sets[e->set].file, e->at, c->name, 0, n,
-                                     to, (uint64_t)(n * each));
-        host_done(h, mark);
-        if (st >= 0) st = check_finite(cx, r, h, c, e, to, n);
-        if (st < 0) return st;
-        if (ctx_stopping(cx)) return ctx_fail(cx, EVLA_E_STOPPED, "stopped");
-    }
-    c->is_cached = 1;
-    return 0;
+    const dataset *s = &r->sets[e->set];
+    int64_t each = stored_bytes(r, c, e->set), n = e[1].first - e->first;
+    unsigned char *to = s->table + (e->first - s->first) * s->stride + c->offset[e->set];
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = r->frames->read(&h->table, s->file, e->at, c->name, 0, n, raw,
+                                 (uint64_t)(n * each));
+    host_done(h, mark);
+    if (st >= 0) st = check_finite(cx, r, h, c, e, raw, n);
+    for (int64_t t = 0; st >= 0 && t < n; t++)
+        memcpy(to + t * s->stride, raw + t * each, (size_t)each);
+    return st;
 }
 
-/* Smallest first, until the next one does not fit. */
+static int32_t load(ctx *cx, rows *r, host *h)
+{
+    int64_t longest = 0;
+    int32_t st = 0;
+    for (int64_t i = 0; i < r->n_episodes; i++) {
+        int64_t n = r->episodes[i + 1].first - r->episodes[i].first;
+        if (n > longest) longest = n;
+    }
+    for (int32_t k = 0; st >= 0 && k < r->n_columns; k++) {
+        const column *c = &r->columns[k];
+        int64_t most = 0;
+        if (!c->is_cached) continue;
+        for (int32_t s = 0; s < r->n_sets; s++)
+            if (stored_bytes(r, c, s) > most) most = stored_bytes(r, c, s);
+        unsigned char *raw = mem_alloc((size_t)(longest * most) + 1);
+        if (!raw) return no_room(cx);
+        for (int64_t i = 0; st >= 0 && i < r->n_episodes; i++) {
+            st = load_episode(cx, r, h, c, &r->episodes[i], raw);
+            if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
+        }
+        mem_free(raw);
+    }
+    return st;
+}
+
+/* Which fields are cached: smallest first, until the next one does not fit. A row's fields
+ * lie side by side, since a shuffled row is a miss of the processor's caches. */
 static int32_t fill_cache(ctx *cx, rows *r, host *h, uint64_t most)
 {
     for (;;) {
         column *least = NULL;
-        int64_t least_bytes = 0;
+        uint64_t least_bytes = 0;
         for (int32_t k = 0; k < r->n_columns; k++) {
             column *c = &r->columns[k];
-            int64_t bytes = 0;
+            uint64_t bytes = 0;
             if (c->is_text || c->is_cached) continue;
             for (int32_t s = 0; s < r->n_sets; s++)
-                bytes += set_rows(r, c, s) * stored_bytes(r, c, s);
+                bytes += (uint64_t)(set_rows(r, s) * cached_bytes(r, c, s));
             if (!least || bytes < least_bytes) least = c, least_bytes = bytes;
         }
-        if (!least || r->cached + (uint64_t)least_bytes > most) return 0;
-        int32_t st = load(cx, r, h, least);
-        if (st < 0) return st;
+        if (!least || r->cached + least_bytes > most) break;
+        least->is_cached = 1;
+        r->cached += least_bytes;
+        for (int32_t s = 0; s < r->n_sets; s++) {
+            least->offset[s] = r->sets[s].stride;
+            r->sets[s].stride += cached_bytes(r, least, s);
+        }
     }
+    for (int32_t s = 0; s < r->n_sets; s++) {
+        r->sets[s].table = mem_alloc((size_t)(set_rows(r, s) * r->sets[s].stride) + 1);
+        if (!r->sets[s].table) return no_room(cx);
+    }
+    return load(cx, r, h);
 }
 
 int32_t rows_open(ctx *cx, const evla_value *const *data, int32_t n_data,
@@ -567,11 +601,10 @@ void rows_close(rows *r)
     host h;
     if (!r) return;
     host_init(&h, r->cx, &r->mem);
-    for (int32_t s = 0; s < r->n_sets; s++)
+    for (int32_t s = 0; s < r->n_sets; s++) {
         r->frames->close(&h.table, r->sets[s].file);
-    for (int32_t k = 0; k < r->n_columns; k++)
-        for (int32_t s = 0; r->columns[k].cache && s < r->n_sets; s++)
-            mem_free(r->columns[k].cache[s]);
+        mem_free(r->sets[s].table);
+    }
     arena_free(&r->mem);
     mem_free(r);
 }
@@ -671,7 +704,8 @@ int32_t rows_gather(rows_reader *q, const int64_t *which, int64_t n, int32_t k, 
         int64_t each = dtype_bytes(q->cx.reg, from, c->count);
         const unsigned char *raw = q->raw;
         if (c->is_cached) {
-            raw = c->cache[e->set] + (which[i] - c->first[e->set]) * each;
+            const dataset *s = &r->sets[e->set];
+            raw = s->table + (which[i] - s->first) * s->stride + c->offset[e->set];
         } else {
             arena_place mark = arena_mark(&q->cx.scratch);
             st = r->frames->read(&q->h.table, r->sets[e->set].file, e->at, c->name,

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEAST_AHEAD = 4, MOST_AHEAD = 64, AHEAD_BYTES = 4 << 20 };
+enum { LEAST_AHEAD = 4, MOST_AHEAD = 1024, AHEAD_BYTES = 4 << 20 };
 enum { LEAST_WINDOW = 1, MOST_WINDOW = 100 };
 /* A spread below this is that of a constant: it divides by 1, not by almost nothing. */
 static const double least_deviation = 1e-4;
