@@ -30,7 +30,7 @@ typedef struct tiles {
 
 static tiles tiles_of(const evla_node *n)
 {
-    enum { ROWS = 64, COLS = 128, FEW = 64 << 10 /* codes of w worth a tile */ };
+    enum { ROWS = 64, COLS = 128, FEW = 256 << 10 /* codes of w worth a tile */ };
     tiles t = {.m = node_rows(&n->out[0]),
                .n = node_last(&n->out[0]),
                .k = node_last(&n->in[0]),

@@ -118,21 +118,16 @@ INLINE vint i_unsigned(vint w)
 }
 
 /* out[r * 16 / R + c] = sum of q[r] w[c], w's row offset by 128 where VNNI is; R * C <= 16,
- * R a divisor of 16. far: codes ahead of w that will be wanted soon, 0: none. */
+ * R a divisor of 16. */
 INLINE void codes_micro(const int R, const int C, const int8_t *q, const int8_t *w,
-                        int64_t k, int64_t far, int32_t out[SUMS])
+                        int64_t k, int32_t out[SUMS])
 {
-    enum { LINE = 64 };
     vint s[SUMS], a[4];
 #pragma GCC unroll 16
     for (int i = 0; i < SUMS; i++)
         s[i] = i_zero();
     int64_t i = 0;
     for (; i + CODES <= k; i += CODES) {
-        if (R == 1 && far)
-#pragma GCC unroll 16
-            for (int c = 0; c < C * CODES / LINE; c++)
-                _mm_prefetch((const char *)(w + far + i * C + c * LINE), _MM_HINT_T0);
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++)
             a[r] = i_load(q + r * k + i);
@@ -156,6 +151,32 @@ INLINE void codes_micro(const int R, const int C, const int8_t *q, const int8_t 
             for (int r = 0; r < R; r++)
                 s[r * (SUMS / R) + c] = i_dot(s[r * (SUMS / R) + c], b, a[r]);
         }
+    }
+    i_fold(s, out);
+}
+
+/* The same for one row of q and up to 16 of w, which are read one after the other, as
+ * memory likes it. */
+static __attribute__((noinline)) void codes_line(const int8_t *q, const int8_t *w,
+                                                 int64_t k, int64_t cols, int32_t out[SUMS])
+{
+    vint s[SUMS];
+    for (int c = 0; c < SUMS; c++) {
+        vint t[4] = {i_zero(), i_zero(), i_zero(), i_zero()};
+        int64_t i = 0, end = c < cols ? k : 0;
+        for (; i + 4 * CODES <= end; i += 4 * CODES)
+#pragma GCC unroll 4
+            for (int l = 0; l < 4; l++)
+                t[l] = i_dot(t[l], i_unsigned(i_load(w + i + l * CODES)),
+                             i_load(q + i + l * CODES));
+        for (; i + CODES <= end; i += CODES)
+            t[0] = i_dot(t[0], i_unsigned(i_load(w + i)), i_load(q + i));
+        if (i < end) {
+            cmask m = i_first(end - i);
+            t[0] = i_dot(t[0], i_unsigned(i_load_some(w + i, m)), i_load_some(q + i, m));
+        }
+        s[c] = v_iadd(v_iadd(t[0], t[1]), v_iadd(t[2], t[3]));
+        w += k;
     }
     i_fold(s, out);
 }
@@ -198,36 +219,34 @@ static void codes_scale(const int32_t *sum, int32_t excess, float qs, const floa
 
 #define ROWS_BY_COLUMNS(R, C)                                                              \
     static __attribute__((noinline)) void codes_##R##_##C(                                 \
-        const int8_t *q, const int8_t *w, int64_t k, int64_t far, int32_t out[SUMS])       \
+        const int8_t *q, const int8_t *w, int64_t k, int32_t out[SUMS])                    \
     {                                                                                      \
-        codes_micro(R, C, q, w, k, far, out);                                              \
+        codes_micro(R, C, q, w, k, out);                                                   \
     }
-#define PAIRS(X)                                                                           \
-    X(1, 1)                                                                                \
-    X(1, 2)                                                                                \
-    X(1, 3) X(1, 4) X(1, 16) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(4, 1) X(4, 2) X(4, 3) X(4, 4)
+#define PAIRS(X) X(1, 16) X(2, 1) X(2, 2) X(2, 3) X(2, 4) X(4, 1) X(4, 2) X(4, 3) X(4, 4)
 PAIRS(ROWS_BY_COLUMNS)
 #undef ROWS_BY_COLUMNS
 
 static void codes(const x86_codes *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1)
 {
     static void (*const by_size[5][5])(const int8_t *q, const int8_t *w, int64_t k,
-                                       int64_t far, int32_t out[SUMS]) = {
+                                       int32_t out[SUMS]) = {
 #define ENTRY(R, C) [R][(C) % 16] = codes_##R##_##C,
         PAIRS(ENTRY)
 #undef ENTRY
     };
-    enum { NEAR = 512 << 10 /* codes that the second cache holds */, AHEAD = 16 << 10 };
-    int is_far = p->m == 1 && p->k * p->n > NEAR;
+    enum { NEAR = 256 << 10 /* codes that the second cache holds */ };
     int64_t k = p->k;
+    int is_far = k >= 1024 || k * p->n > NEAR;
     for (int64_t r = r0; r < r1;) {
         int64_t left = r1 - r, rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-        int64_t wide = rows == 1 && k <= 1024 ? 16 : 4;
         for (int64_t c = c0; c < c1;) {
             int32_t out[SUMS];
-            int64_t cols = c1 - c >= wide ? wide : least(c1 - c, 4);
-            int64_t far = !is_far ? 0 : cols * k > AHEAD ? cols * k : AHEAD;
-            by_size[rows][cols % 16](p->q + r * k, p->w + c * k, k, far, out);
+            int64_t cols = least(c1 - c, rows == 1 ? SUMS : 4);
+            if (rows == 1 && (is_far || cols < SUMS))
+                codes_line(p->q + r * k, p->w + c * k, k, cols, out);
+            else
+                by_size[rows][cols % 16](p->q + r * k, p->w + c * k, k, out);
             for (int64_t i = 0; i < rows; i++)
                 memcpy(p->y + (r + i) * p->n + c, out + i * (SUMS / rows),
                        (size_t)cols * sizeof *out);

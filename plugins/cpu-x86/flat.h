@@ -26,8 +26,8 @@ extern const x86_flat x86_flat_avx2, x86_flat_avx512;
 /* X(op): operators of which flat.c makes kernels. */
 #define X86_FLAT_UNARY(X)                                                                  \
     X(neg)                                                                                 \
-    X(abs) X(exp) X(sqrt) X(rsqrt) X(square) X(erf) X(relu) X(silu) X(sigmoid) X(tanh)     \
-        X(gelu)
+    X(abs)                                                                                 \
+    X(exp) X(sqrt) X(rsqrt) X(square) X(erf) X(relu) X(silu) X(sigmoid) X(tanh) X(gelu)
 #define X86_FLAT_BINARY(X) X(add) X(sub) X(mul) X(div) X(maximum) X(minimum)
 #define X86_FLAT_SLOPE(X)                                                                  \
     X(relu_grad) X(sigmoid_grad) X(tanh_grad) X(silu_grad) X(gelu_grad)

@@ -10,6 +10,14 @@
 #include <string.h>
 enum { COLS = 2 * LANES, PANEL_A = ROWS * X86_DEPTH };
 
+/* A load of its own, where compilers would make one operand of each use. */
+INLINE vec v_load_once(const float *p)
+{
+    vec v = v_load(p);
+    __asm__("" : "+v"(v));
+    return v;
+}
+
 /* y[R][width] = or += a[R][depth] b[depth][C vectors]. some: width is less than C vectors,
  * and b may not be read beyond it. */
 INLINE void micro(const int R, const int C, const int some, const float *a, int64_t a_row,
@@ -68,7 +76,7 @@ static void pack_turned(const float *from, int64_t from_row, int64_t n_i, int64_
             if (i + LANES <= n_i && j + LANES <= n_j) {
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
-                    t[l] = v_load(at + l * from_row);
+                    t[l] = v_load_once(at + l * from_row);
                 v_transpose(t);
 #pragma GCC unroll 16
                 for (int l = 0; l < LANES; l++)
@@ -210,11 +218,26 @@ INLINE void ahead(const float *next, int64_t b_col, int64_t step)
     const float *row = next + step * EACH / LINES * b_col + step * EACH % LINES * LINE;
 #pragma GCC unroll 16
     for (int i = 0; i < EACH; i++)
-        _mm_prefetch((const char *)(row + i * LINE), _MM_HINT_T0);
+        _mm_prefetch((const char *)(row + i * LINE), _MM_HINT_NTA);
+}
+
+/* So many whole pieces, one after the other. */
+INLINE void pieces(const int R, const int is_far, int64_t steps, const float *a,
+                   int64_t a_row, int64_t a_k, const float *b, int64_t b_col,
+                   const float *next, vec s[R])
+{
+    vec t[LANES];
+    for (int64_t step = 0; step < steps; step++) {
+        if (is_far) ahead(next, b_col, step);
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++)
+            t[l] = v_load_once(b + l * b_col + step * LANES);
+        piece(R, a + step * LANES * a_k, a_row, a_k, t, LANES, s);
+    }
 }
 
 /* b's terms lie side by side: LANES columns at a time. */
-INLINE void across(const int R, const x86_product *p, int64_t c0, int64_t c1)
+INLINE void across(const int R, const x86_product *p, int64_t a_k, int64_t c0, int64_t c1)
 {
     enum { NEAR = 128 << 10 }; /* numbers that the second cache holds */
     int is_far = p->k * p->n > NEAR;
@@ -226,24 +249,24 @@ INLINE void across(const int R, const x86_product *p, int64_t c0, int64_t c1)
 #pragma GCC unroll 8
             for (int r = 0; r < R; r++)
                 s[r] = v_zero();
-            const float *a = p->a + k0 * p->a_k, *b = p->b + c * p->b_col + k0;
+            const float *a = p->a + k0 * a_k, *b = p->b + c * p->b_col + k0;
             const float *next =
                 k0 + X86_DEPTH < p->k ? b + X86_DEPTH : p->b + (c + LANES) * p->b_col;
-            for (; have == LANES && k + LANES <= end; k += LANES) {
-                if (is_far) ahead(next, p->b_col, (k - k0) / LANES);
-#pragma GCC unroll 16
-                for (int l = 0; l < LANES; l++)
-                    t[l] = v_load(b + l * p->b_col);
-                piece(R, a, p->a_row, p->a_k, t, LANES, s);
-                a += LANES * p->a_k;
-                b += LANES;
-            }
+            enum { STEPS = X86_DEPTH / LANES };
+            int64_t whole = have == LANES ? (end - k) / LANES : 0;
+            if (is_far && whole == STEPS)
+                pieces(R, 1, STEPS, a, p->a_row, a_k, b, p->b_col, next, s);
+            else
+                pieces(R, 0, whole, a, p->a_row, a_k, b, p->b_col, next, s);
+            k += whole * LANES;
+            a += whole * LANES * a_k;
+            b += whole * LANES;
             for (; k < end; k += LANES) {
                 vmask m = v_first(least(end - k, LANES));
                 for (int l = 0; l < LANES; l++)
                     t[l] = l < have ? v_load_some(b + l * p->b_col, m) : v_zero();
-                piece(R, a, p->a_row, p->a_k, t, least(end - k, LANES), s);
-                a += LANES * p->a_k;
+                piece(R, a, p->a_row, a_k, t, least(end - k, LANES), s);
+                a += LANES * a_k;
                 b += LANES;
             }
             vmask m = v_first(have);
@@ -259,8 +282,10 @@ INLINE void across(const int R, const x86_product *p, int64_t c0, int64_t c1)
     static __attribute__((noinline)) void slim_##R(const x86_product *p, int64_t c0,       \
                                                    int64_t c1)                             \
     {                                                                                      \
-        if (p->b_k == 1)                                                                   \
-            across(R, p, c0, c1);                                                          \
+        if (p->b_k == 1 && p->a_k == 1)                                                    \
+            across(R, p, 1, c0, c1);                                                       \
+        else if (p->b_k == 1)                                                              \
+            across(R, p, p->a_k, c0, c1);                                                  \
         else                                                                               \
             along(R, LANES == 16 && (R) <= 4 ? 4 : 2, p, c0, c1);                          \
     }

@@ -8,6 +8,7 @@
  */
 #include "../kernel_kit.h"
 #include <immintrin.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,16 +35,27 @@ typedef struct crew {
 
 static crew team;
 
+/* On a busy machine the other one may not be running at all. */
+static void wait_a_little(int *spins)
+{
+    if (++*spins < 2000)
+        _mm_pause();
+    else
+        sched_yield();
+}
+
 static void *helper(void *arg)
 {
     (void)arg;
+    int spins = 0;
     for (int seen = 0;;) {
         int turn = atomic_load_explicit(&team.turn, memory_order_acquire);
         if (atomic_load(&team.stop)) return NULL;
         if (turn == seen) {
-            _mm_pause();
+            wait_a_little(&spins);
             continue;
         }
+        spins = 0;
         seen = turn;
         team.work(team.to, 1);
         atomic_store_explicit(&team.ready, turn, memory_order_release);
@@ -71,8 +83,9 @@ static void crew_run(void (*work)(void *to, int32_t w), void *to)
     team.to = to;
     int turn = atomic_fetch_add_explicit(&team.turn, 1, memory_order_release) + 1;
     work(to, 0);
-    while (team.n > 1 && atomic_load_explicit(&team.ready, memory_order_acquire) != turn)
-        _mm_pause();
+    for (int spins = 0;
+         team.n > 1 && atomic_load_explicit(&team.ready, memory_order_acquire) != turn;)
+        wait_a_little(&spins);
 }
 
 /* ---- contestants ---- */
