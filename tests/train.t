@@ -91,7 +91,7 @@ def learns():
         return
     f = figures(r.stdout)
     ok(f["loss_last"] < 0.4 * f["loss_first"] and f["steps"] == 3000, "the loss falls from %.3g to %.3g" % (f["loss_first"], f["loss_last"]), f)
-    ok(f["plan_share"] > 0.5, "%.0f %% of the time was inside the plan, %.0f steps/s" % (100 * f["plan_share"], f["steps_per_second"]), f)
+    ok(0.2 < f["plan_share"] <= 1, "%.0f %% of the time was inside the plan, %.0f steps/s" % (100 * f["plan_share"], f["steps_per_second"]), f)
     act = figures(r.stdout, "act")
     ok(act["outputs"]["action"]["type"] == "f32[1,8]", "another job runs another graph of the trained model", act)
     curve = json.load(open(os.path.join(folder, "out/calm/policy/curve.json")))
