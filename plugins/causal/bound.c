@@ -18,7 +18,8 @@ static const double back = 0.0003;      /* m per tick at which a margin is won b
 static const double joint_share = 0.15; /* per tick, of the way left to a joint's limit */
 static const double finger_share =
     0.25; /* fingers are light and stop at once: they may come nearer faster */
-enum { SWEEPS = 60 };
+static const double least_stiff = 0.12, lid_stop = 1.95; /* share, rad */
+enum { SWEEPS = 60, MOST_CARRIED = 8 };
 
 typedef struct solid {
     shape s;
@@ -65,6 +66,22 @@ static bound_row *add(bound *b, int32_t id, int32_t node)
     return r;
 }
 
+/* A lid gives way along its hinge's arc, and only there: 1 stiff, least_stiff where it is
+ * free. */
+static double stiffness(const track *t, int32_t lid, const double at[3],
+                        const double away[3])
+{
+    const track_thing *x = &t->thing[lid];
+    double axis[3] = {x->rot[1], x->rot[4], x->rot[7]}, arm[3], arc[3];
+    vec_sub(arm, at, x->pos);
+    vec_cross(arc, axis, arm);
+    double length = vec_length(arc),
+           along = length > 1e-6 ? vec_dot(arc, away) / length : 0;
+    if (along < 0 && x->angle > lid_stop) along = 0; /* it is open as far as it goes */
+    if (along > 0 && x->angle < 0.1) along = 0;      /* shut */
+    return fmax(least_stiff, 1 - fabs(along));
+}
+
 /* The distance between a solid and a node's shape, as an inequality. */
 static void keep_apart(bound *b, const track *t, const chain_pose *p, const rules_keep *k,
                        const solid *s, const shape *other, int32_t node,
@@ -96,7 +113,10 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
         row[CHAIN_JOINTS] = finger_share * s->side * vec_dot(y, away) * BOUND_FINGER;
     }
     double least = h > 0 ? -share * h : fmin(back, -share * h);
-    if (k->speed > 0) least = fmin(-k->speed * t->period, -share * fmax(h, 0));
+    double speed = k->speed;
+    if (speed > 0 && r->nodes[node].class == CLASS_LID)
+        speed /= stiffness(t, node, on_b, away);
+    if (speed > 0) least = fmin(-speed * t->period, -share * fmax(h, 0));
     double lowest = 0, square = 0, will = 0;
     for (int i = 0; i < CHAIN_VARS; i++) {
         lowest += fmin(row[i] * b->low[i], row[i] * b->high[i]);
@@ -137,7 +157,7 @@ static void all_distances(bound *b, const track *t, const relate *g, uint64_t fa
                 else
                     put(in, x->pos, x->rot, &other);
                 for (int32_t a = 0; a < n_solids; a++)
-                    if (parts[a] & k->parts)
+                    if (parts[a] & k->parts && solids[a].node != i)
                         keep_apart(b, t, p, k, &solids[a], &other, i, wanted);
             }
         }
@@ -197,8 +217,8 @@ void bound_collect(bound *b, const track *t, const relate *g, uint64_t facts,
 {
     const rules *r = t->r;
     const chain *c = &r->arm;
-    solid solids[RULES_PARTS + 4];
-    int32_t parts[RULES_PARTS + 4], n = 0;
+    solid solids[RULES_PARTS + MOST_CARRIED];
+    int32_t parts[RULES_PARTS + MOST_CARRIED], n = 0;
     chain_pose p;
     b->n = b->n_lost = b->is_close = 0;
     b->nearest = 1;
@@ -221,20 +241,23 @@ void bound_collect(bound *b, const track *t, const relate *g, uint64_t facts,
         put(&moved, p.pos[part->frame], p.rot[part->frame], &solids[n].s);
         parts[n++] = part->part;
     }
-    if (t->held >= 0) {
+    /* what the fingers touch goes with them, held or not yet */
+    uint64_t carried = g->row[IS_HELD][0] | (g->row[IS_CONTACT][0] & g->named);
+    for (; carried; carried &= carried - 1) {
+        int32_t i = __builtin_ctzll(carried);
+        const track_thing *x = &t->thing[i];
+        const rules_node *node = &r->nodes[i];
+        double d[3], in[3], in_rot[9], pos[3], rot[9];
         /* where the command takes it: its place in the measured hand, from the commanded
          * one */
-        const track_thing *x = &t->thing[t->held];
-        const rules_node *node = &r->nodes[t->held];
-        double d[3], in[3], in_rot[9], pos[3], rot[9];
         vec_sub(d, x->pos, t->now.pos[CHAIN_HAND]);
         vec_back(in, t->now.rot[CHAIN_HAND], d);
         vec_mul_back(in_rot, t->now.rot[CHAIN_HAND], x->rot);
         vec_turn(pos, p.rot[CHAIN_HAND], in);
         vec_add(pos, pos, 1, p.pos[CHAIN_HAND]);
         vec_mul(rot, p.rot[CHAIN_HAND], in_rot);
-        for (int32_t m = 0; m < node->n && m < 4; m++) {
-            solids[n] = (solid){.frame = CHAIN_HAND, .node = t->held};
+        for (int32_t m = 0; m < node->n && n < RULES_PARTS + MOST_CARRIED; m++) {
+            solids[n] = (solid){.frame = CHAIN_HAND, .node = i};
             put(&r->shapes[node->first + m], pos, rot, &solids[n].s);
             parts[n++] = PART_CARRIED;
         }

@@ -488,7 +488,18 @@ static void decide(causal *s, float *action, evla_verdict *v)
         v->found = b->found;
         v->bound = b->wanted;
     }
-    s->is_close = s->bound.is_close || is_supported(s);
+    for (int i = 0; i < CHAIN_JOINTS; i++)
+        if (wanted[i] > s->bound.high[i] + 1e-6 || wanted[i] < s->bound.low[i] - 1e-6) {
+            v->rules |= bit(r->id_joint);
+            if (v->rule < 0) {
+                v->rule = r->id_joint;
+                v->found = s->command[i] + wanted[i];
+                v->bound = wanted[i] > 0 ? r->arm.upper[i] - r->joint_margin
+                                         : r->arm.lower[i] + r->joint_margin;
+                v->node[0] = 0;
+            }
+        }
+    s->is_close = s->bound.is_close || s->track.held >= 0;
     for (int i = 0; i < CHAIN_JOINTS; i++) {
         double a = step[i] / (r->action_speed * s->period);
         action[i] = (float)vec_clip(a, -1, 1);

@@ -10,8 +10,9 @@
 #include "vec.h"
 
 static const double near_m = 0.012; /* m between the pads' box and a surface */
-static const double between_m =
-    0.020; /* m of a grip point from the TCP, along each hand axis */
+/* m of a grip point from the TCP, along the hand's axes: centred between the pads; m:
+ * between them somewhere */
+static const double between_m[3] = {0.010, 0.016, 0.014}, around_m = 0.022;
 static const double touch_m = 0.004; /* m the opening may be wider than what is between */
 static const double on_m = 0.006;    /* m above a support */
 static const double shut = 1.4;      /* rad: a lid that is open less blocks what is below */
@@ -26,19 +27,26 @@ static void by_gripper(relate *g, const track *t, int32_t i)
 {
     const rules_node *n = &t->r->nodes[i];
     const track_thing *x = &t->thing[i];
-    static const double box[3] = {0.011, 0.05, 0.03};
-    double p[3], at[3], gap[3];
+    /* the room between the open fingers, in hand axes from the TCP */
+    static const double box[3] = {0.011, 0.05, 0.028}, middle[3] = {0, 0, -0.019};
+    double p[3], at[3], up[3], gap[3];
     track_grip_point(t, i, p);
     track_from_tcp(t, p, at);
+    for (int k = 0; k < 3; k++)
+        p[k] += (n->tall / 2 - n->grip) * x->rot[3 * k + 2];
+    track_from_tcp(t, p, up);
     double least = fmax(n->width / 2, 0.02);
     for (int k = 0; k < 3; k++)
-        gap[k] = fmax(0, fabs(at[k]) - box[k] - (k == 2 ? n->tall / 2 : least));
+        gap[k] = fmax(0, fabs(up[k] - middle[k]) - box[k] - (k == 2 ? n->tall / 2 : least));
     if (x->n > 0 && vec_length(gap) < near_m) tell(g, IS_NEAR, 0, i);
     if (!(n->width > 0)) return;
-    int is_between =
-        fabs(at[0]) < between_m && fabs(at[1]) < between_m && fabs(at[2]) < between_m;
+    int is_between = 1, is_around = 1;
+    for (int k = 0; k < 3; k++) {
+        is_between &= fabs(at[k]) < between_m[k];
+        is_around &= fabs(at[k]) < around_m;
+    }
     if (is_between) tell(g, IS_BETWEEN, 0, i);
-    if (is_between && t->opening < n->width + touch_m) tell(g, IS_CONTACT, 0, i);
+    if (is_around && t->opening < n->width + touch_m) tell(g, IS_CONTACT, 0, i);
     if (i == t->held) tell(g, IS_HELD, 0, i);
 }
 

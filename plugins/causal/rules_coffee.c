@@ -97,7 +97,6 @@ const char *const rules_coffee[] = {
     "fact pod_named named gripper pod_green,pod_orange",
     "fact seated in pod_green,pod_orange holder",
     "fact lid_open angle lid 1.45",
-    "fact lid_half angle lid 0.3",
     "fact lid_wide angle lid 1.85",
     "fact crowded near gripper object",
     "fact around_named between gripper object",
@@ -131,10 +130,8 @@ const char *const rules_coffee[] = {
     "keep lid_closes_on_pod finger off lid 0.003 0.003 when pod_named !seated lid_wide",
     "keep lid_closes_on_hand finger,carried off lid 0.003 0.003 when holding",
     "keep lid_on_hand arm,hand,finger under lid 0 0 when !lid_open",
-    "touch soft_touch finger on object 0.03",
-    "touch soft_touch finger on lid 0.03 when !lid_half",
-    "touch soft_touch finger on lid 0.16 when lid_half",
-    "touch soft_landing carried on table,fixture,lid,object 0.02",
+    "touch soft_touch finger on object,lid 0.03",
+    "touch soft_landing carried on table,fixture,lid,object 0.008",
     NULL,
 };
 // clang-format on

@@ -21,19 +21,21 @@ static const double upright =
 
 static bool is_robot(int32_t part) { return part >= PART_INNER && part <= PART_RIGHT; }
 
-/* Something of the robot touches the lid from below while it is closing or bears on it. */
+/* Something of the robot touches the lid's lower face while it is closing or bears on it.
+ */
 static bool is_under_lid(const world *w, const mjContact *c)
 {
     int32_t a = w->part_of[c->geom1], b = w->part_of[c->geom2];
     if (!(a == PART_LID && is_robot(b)) && !(b == PART_LID && is_robot(a))) return false;
     int lid = w->m->geom_bodyid[a == PART_LID ? c->geom1 : c->geom2];
-    double arm[3], at[3];
+    double arm[3], at[3], normal[3];
     for (int k = 0; k < 3; k++)
         arm[k] = c->pos[k] - w->d->xpos[3 * lid + k];
     mju_rotVecMatT(at, arm, w->d->xmat + 9 * lid); /* z of the lid points outwards */
+    mju_rotVecMatT(normal, c->frame, w->d->xmat + 9 * lid);
     double angle = w->d->qpos[w->m->jnt_qposadr[w->hinge]];
     double rate = w->d->qvel[w->m->jnt_dofadr[w->hinge]];
-    return at[2] < 0 && (angle < upright || rate < -0.05);
+    return at[2] < 0 && fabs(normal[2]) > 0.5 && (angle < upright || rate < -0.05);
 }
 
 void monitor_scan(world *w)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "channel.h"
+#include "disturb.h"
 #include "evla/abi.h"
 #include "monitor.h"
 #include "world.h"
@@ -27,11 +28,13 @@ typedef struct mujoco_params {
     evla_list cameras; /* camera_request */
     evla_list goals;   /* const char * */
     sensor_params sensor;
+    disturb_params disturb;
 } mujoco_params;
 
 typedef struct mujoco_body {
     world *world;
     sensor sensor;
+    disturb_params disturb;
     channel_list channels;
     eye eyes[CHANNEL_CAMERAS];
     int32_t goals[MOST_GOALS];
@@ -114,6 +117,13 @@ static const evla_param params_table[] = {
      .n_fields = SENSOR_PARAMS,
      .fields_size = sizeof(sensor_params),
      .offset = offsetof(mujoco_params, sensor)},
+    {.name = "disturb",
+     .doc = "what goes wrong on purpose",
+     .type = EVLA_P_STRUCT,
+     .fields = disturb_fields,
+     .n_fields = DISTURB_PARAMS,
+     .fields_size = sizeof(disturb_params),
+     .offset = offsetof(mujoco_params, disturb)},
 };
 
 /* ---- what there is ---- */
@@ -308,6 +318,7 @@ static int32_t body_open(const evla_host *h, const void *params, void **self)
         st =
             channel_make(h, scenes[p->scene], p->rate, cameras, p->cameras.n, &b->channels);
     if (st >= 0) st = sensor_open(h, scenes[p->scene], &p->sensor, p->rate, &b->sensor);
+    b->disturb = p->disturb;
     if (st < 0) return st;
     b->world = world_open(scenes[p->scene], p->rate, (double)p->step_ns * 1e-9, why);
     if (!b->world) return h->fail(h, EVLA_E_STATE, why);
@@ -355,8 +366,9 @@ static int32_t body_act(const evla_host *h, void *self, const float *action, evl
     for (int i = 0; i < ARM_ACTIONS; i++)
         if (!isfinite(action[i]))
             return h->fail(h, EVLA_E_RANGE, "mujoco: the action is not finite");
+    disturb_shift(&b->disturb, w);
     int32_t end = world_act(w, action);
-    sensor_tick(&b->sensor, w);
+    if (!disturb_stalls(&b->disturb, w)) sensor_tick(&b->sensor, w);
     b->now++;
     *out = (evla_tick){
         .events = w->events,

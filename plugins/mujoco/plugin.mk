@@ -2,7 +2,7 @@ mujoco_HEADER := mujoco/mujoco.h
 mujoco_LIBS   := -lmujoco -lm
 t_raster_SRC  := plugins/mujoco/raster.c plugins/mujoco/raster_mesh.c
 t_raster_LIBS := -lmujoco
-mujoco_SIM         := $(addprefix plugins/mujoco/,rng.c mjcf.c camera.c arm.c world.c touch.c monitor.c motion.c coffee.c \
+mujoco_SIM         := $(addprefix plugins/mujoco/,rng.c mjcf.c camera.c arm.c world.c touch.c monitor.c disturb.c motion.c coffee.c \
                       coffee_model.c coffee_judge.c coffee_expert.c reach.c)
 t_mujoco_world_SRC  := $(mujoco_SIM)
 t_mujoco_world_LIBS := -lmujoco

@@ -375,6 +375,14 @@ void world_place(world *w, int32_t body, double x, double y, double z, double ya
     memcpy(to ? to + 3 : w->raw_quat + 4 * w->mocap[body], quat, sizeof quat);
 }
 
+void world_move(world *w, int32_t body, double x, double y)
+{
+    double *q = w->d->qpos + w->qpos[body];
+    q[0] = x;
+    q[1] = y;
+    refresh(w);
+}
+
 const double *world_position(const world *w, int32_t body)
 {
     return w->d->xpos + 3 * w->body[body];

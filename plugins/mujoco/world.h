@@ -15,7 +15,8 @@
 #include "scene.h"
 
 enum { WORLD_MEMO = 32, WORLD_WHY = 256, WORLD_MAX_BODIES = 16 };
-enum { WORLD_MONITOR = 16 }; /* memo: the judge's up to here, the monitor's from here on */
+/* Places in the memo: the judge's first, the disturbance's one, the monitor's last. */
+enum { WORLD_DISTURB = 15, WORLD_MONITOR = 16 };
 
 #define WORLD_SCALE  2.5 /* rad/s of a joint whose action entry is 1 */
 #define WORLD_HOLD_S 1.0 /* s for which success must hold */
@@ -49,7 +50,7 @@ struct world {
     double command[ARM_JOINTS]; /* rad, where the joints are told to be */
     double width;               /* m, where the gripper is told to be */
     double torque[ARM_ACTIONS]; /* Nm; N for the gripper; of the last step */
-    double memo[WORLD_MEMO];    /* the judge's and the monitor's; all zero after reset */
+    double memo[WORLD_MEMO];    /* see WORLD_MONITOR; all zero after reset */
     double held_s;              /* s since when the goal is met without a break */
     uint64_t seed;
     int64_t tick;
@@ -90,6 +91,8 @@ int32_t world_restore(world *w, const double *state);
 
 /* Helpers for scenes. Pose: position[3], quaternion[4] (w x y z). */
 void world_place(world *w, int32_t body, double x, double y, double z, double yaw);
+/* Moves a free body of a running world aside. */
+void world_move(world *w, int32_t body, double x, double y);
 const double *world_position(const world *w, int32_t body);
 const double *world_axes(const world *w, int32_t body); /* row-major 3x3 */
 double world_opening(const world *w);                   /* m between the pads, measured */

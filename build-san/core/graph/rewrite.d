@@ -1,0 +1,24 @@
+build-san/core/graph/rewrite.o: core/graph/rewrite.c core/graph/rewrite.h \
+ core/graph/infer.h core/graph/choose.h core/graph/../ctx.h \
+ core/graph/../arena.h core/graph/../evla/abi.h core/graph/graph.h \
+ core/graph/model.h core/graph/../param.h core/graph/../tensor.h \
+ core/graph/../ctx.h core/graph/../value.h core/graph/op.h \
+ core/graph/../evla/abi.h core/graph/../near.h core/graph/../registry.h \
+ core/graph/order.h
+core/graph/rewrite.h:
+core/graph/infer.h:
+core/graph/choose.h:
+core/graph/../ctx.h:
+core/graph/../arena.h:
+core/graph/../evla/abi.h:
+core/graph/graph.h:
+core/graph/model.h:
+core/graph/../param.h:
+core/graph/../tensor.h:
+core/graph/../ctx.h:
+core/graph/../value.h:
+core/graph/op.h:
+core/graph/../evla/abi.h:
+core/graph/../near.h:
+core/graph/../registry.h:
+core/graph/order.h:

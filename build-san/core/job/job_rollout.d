@@ -1,0 +1,53 @@
+build-san/core/job/job_rollout.o: core/job/job_rollout.c \
+ core/job/../data/stream.h core/job/../mem.h core/job/../near.h \
+ core/job/../run/realtime.h core/job/../run/histogram.h \
+ core/job/../run/loop.h core/job/../run/../host.h \
+ core/job/../run/../ctx.h core/job/../run/../arena.h \
+ core/job/../run/../evla/abi.h core/job/../run/pilot.h \
+ core/job/../run/policy.h core/job/../run/../graph/plan.h \
+ core/job/../run/../graph/infer.h core/job/../run/../graph/choose.h \
+ core/job/../run/../graph/../ctx.h core/job/../run/../graph/graph.h \
+ core/job/../run/../graph/model.h core/job/../run/../graph/../param.h \
+ core/job/../run/../graph/../tensor.h core/job/../run/../graph/../ctx.h \
+ core/job/../run/../graph/../value.h core/job/../run/../graph/../arena.h \
+ core/job/../run/../graph/op.h core/job/../run/../graph/../evla/abi.h \
+ core/job/../run/../graph/pack.h core/job/../run/watch.h core/job/drive.h \
+ core/job/../run/loop.h core/job/types.h core/job/../graph/model.h \
+ core/job/job.h core/job/../param.h core/job/film.h \
+ core/job/../run/watch.h core/job/tally.h
+core/job/../data/stream.h:
+core/job/../mem.h:
+core/job/../near.h:
+core/job/../run/realtime.h:
+core/job/../run/histogram.h:
+core/job/../run/loop.h:
+core/job/../run/../host.h:
+core/job/../run/../ctx.h:
+core/job/../run/../arena.h:
+core/job/../run/../evla/abi.h:
+core/job/../run/pilot.h:
+core/job/../run/policy.h:
+core/job/../run/../graph/plan.h:
+core/job/../run/../graph/infer.h:
+core/job/../run/../graph/choose.h:
+core/job/../run/../graph/../ctx.h:
+core/job/../run/../graph/graph.h:
+core/job/../run/../graph/model.h:
+core/job/../run/../graph/../param.h:
+core/job/../run/../graph/../tensor.h:
+core/job/../run/../graph/../ctx.h:
+core/job/../run/../graph/../value.h:
+core/job/../run/../graph/../arena.h:
+core/job/../run/../graph/op.h:
+core/job/../run/../graph/../evla/abi.h:
+core/job/../run/../graph/pack.h:
+core/job/../run/watch.h:
+core/job/drive.h:
+core/job/../run/loop.h:
+core/job/types.h:
+core/job/../graph/model.h:
+core/job/job.h:
+core/job/../param.h:
+core/job/film.h:
+core/job/../run/watch.h:
+core/job/tally.h:

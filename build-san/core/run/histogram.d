@@ -1,0 +1,2 @@
+build-san/core/run/histogram.o: core/run/histogram.c core/run/histogram.h
+core/run/histogram.h:
