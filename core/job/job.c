@@ -171,13 +171,31 @@ static void key_text(keying *k, const char *text)
     sha256_update(&k->sum, text, strlen(text) + 1);
 }
 
+struct digest {
+    digest *next;
+    const char *path;
+    char hex[65];
+};
+
+/* Each file is read once per check, however many jobs it is part of. */
 static void key_file(keying *k, const char *path)
 {
-    char hex[65];
-    if (sha256_file(path, hex) == 0)
-        key_text(k, hex);
-    else
-        key_text(k, "absent");
+    program *p = k->j->in;
+    digest *d = p->digests;
+    while (d && strcmp(d->path, path) != 0)
+        d = d->next;
+    if (!d) {
+        digest *made = arena_push(&p->cx->mem, 1, sizeof *made);
+        const char *copy = arena_copy(&p->cx->mem, path);
+        if (!made || !copy) {
+            k->st = ctx_fail(p->cx, EVLA_E_NOMEM, "key of job %s", k->j->name);
+            return;
+        }
+        *made = (digest){.next = p->digests, .path = copy};
+        if (sha256_file(path, made->hex) != 0) memcpy(made->hex, "absent", 7);
+        d = p->digests = made;
+    }
+    key_text(k, d->hex);
 }
 
 /* The files that path parameters read. */
@@ -253,7 +271,7 @@ static int32_t make_key(job *j)
             if (cx->reg->plugins[i].handle) key_file(&k, cx->reg->plugins[i].path);
     sha256_final_hex(&k.sum, j->key);
     arena_reset(&cx->scratch, mark);
-    return 0;
+    return k.st;
 }
 
 /* ---- ordering and checking ---- */
@@ -290,6 +308,7 @@ int32_t program_check(program *p, const char **report)
 {
     ctx *cx = p->cx;
     *report = NULL;
+    p->digests = NULL;
     job **order = arena_push(&cx->mem, (size_t)p->n_jobs + 1, sizeof *order);
     char *mark = arena_push(&cx->mem, (size_t)p->n_jobs + 1, 1);
     int32_t n = 0, st = 0, first = 0;

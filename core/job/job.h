@@ -14,6 +14,7 @@
 
 typedef struct job job;
 typedef struct program program;
+typedef struct digest digest;
 
 /* A kind of job. The tables are constants of the core. */
 typedef struct job_type {
@@ -68,6 +69,7 @@ struct program {
     job_progress *progress;
     void *progress_to;
     int32_t workers; /* 0: one per processor */
+    digest *digests; /* of files, while a check goes on */
 };
 
 program *program_new(ctx *cx, const char *name, const char *out);
