@@ -461,6 +461,30 @@ static int32_t memory_figures(rollout *r)
     return st;
 }
 
+/* What it was, for whoever compares rollouts. */
+static int32_t setting_figures(rollout *r)
+{
+    static const char *const drivers[] = {"expert", "random", "zero", "model"};
+    static const char *const clocks[] = {"virtual", "wall"}, *const told[] = {"own",
+                                                                              "shuffled"};
+    const rollout_params *p = r->given;
+    const struct {
+        const char *name;
+        value v;
+    } rows[] = {
+        {"policy", value_text(drivers[p->drive.policy])},
+        {"model", value_text(p->drive.model ? p->drive.model->job : "")},
+        {"guard", value_text(p->guard.item ? p->guard.item->name : "")},
+        {"clock", value_text(clocks[p->clock])},
+        {"instructions", value_text(told[p->instructions])},
+        {"seed", value_int(p->drive.seed)},
+    };
+    int32_t st = 0;
+    for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
+        st = job_figure(r->j, rows[i].name, rows[i].v);
+    return st;
+}
+
 /* Opens one loop to see what it really holds: the promise is kept or nothing runs. */
 static int32_t weigh(rollout *r)
 {
@@ -565,6 +589,7 @@ static int32_t run_all(rollout *r)
         st = film_make(r->j, &r->hold, &r->drive.spec, r->journal_path, r->given->keep,
                        &films);
     if (st >= 0) st = write_result(r, films);
+    if (st >= 0) st = setting_figures(r);
     if (st >= 0) st = tally_figures(r->j, &r->sum);
     if (st >= 0) st = timing_figures(r);
     if (st >= 0) st = memory_figures(r);

@@ -342,8 +342,13 @@ static int32_t open_sets(ctx *cx, rows *r, host *h, const evla_value *const *dat
         int32_t st = open_file(cx, h, r->frames, s->path, how, s->job, 1, &s->file);
         if (st < 0) return st;
         if (!s->file) continue;
+        int64_t n = r->frames->count(&h->table, s->file);
+        if (n < 1) { /* an empty mask, which a small dataset may well have */
+            r->frames->close(&h->table, s->file);
+            continue;
+        }
         r->n_sets++;
-        most += r->frames->count(&h->table, s->file);
+        most += n;
     }
     r->episodes = arena_push(&r->mem, (size_t)most + 1, sizeof *r->episodes);
     return r->episodes ? 0 : no_room(cx);

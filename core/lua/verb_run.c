@@ -5,6 +5,7 @@
 #include "verbs.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,6 +97,10 @@ static int32_t finish(call *c, script *s)
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "plugins");
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    lua_pushinteger(L, (lua_Integer)used.ru_maxrss * 1024); /* Linux counts in KiB */
+    lua_setfield(L, -2, "peak_rss_bytes");
     lua_getfield(L, LUA_REGISTRYINDEX, "evla.report");
     lua_setfield(L, -2, "report");
     lua_pushboolean(L, c->is_json);

@@ -11,7 +11,7 @@ local seeds = {}
 for _, j in ipairs(jobs) do
   if j.type == "pipeline" and run.options then seeds.rollout = run.options.seed end
 end
-local s = summary.of(run.program, jobs, { versions = versions, seeds = seeds })
+local s = summary.of(run.program, jobs, { versions = versions, seeds = seeds, memory = { peak_rss_bytes = run.peak_rss_bytes } })
 
 local keys, unchanged = {}, true
 for _, j in ipairs(jobs) do

@@ -8,41 +8,109 @@ local function short(path)
 end
 summary.short = short
 
--- jobs: list of { name, type, state, seconds, figures, result } as the core reports them.
-function summary.of(program, jobs, extra)
-  local out = { program = program, jobs = jobs }
-  for _, j in ipairs(jobs) do
-    local f = j.figures
-    if j.type == "pipeline" and f.attempted and not out.episodes then
-      out.episodes, out.kept, out.discarded = f.attempted, f.kept, f.discarded
-      out.episodes_per_min = f.run_seconds > 0 and 60 * f.kept / f.run_seconds or 0
-      for _, figures in pairs(f) do
-        if type(figures) == "table" and figures.bytes then
-          out.dataset = { path = j.result, bytes = figures.bytes }
-        end
-      end
-    end
-    if j.type == "recipe" and f.bytes_f32 then
-      out.quant = {
-        bytes_f32 = f.bytes_f32, bytes_int8 = f.bytes_int8, metric = f.metric,
-        metric_f32 = f.metric_f32, metric_int8 = f.metric_int8, speedup = f.speedup,
+local function percent(x) return ("%.4g %%"):format(100 * x) end
+
+-- The blocks of the summary, each from the jobs that have something to say about it.
+local block = {}
+
+function block.pipeline(out, f, j)
+  if out.episodes or not f.attempted then return end
+  out.episodes, out.kept, out.discarded = f.attempted, f.kept, f.discarded
+  out.episodes_per_min = f.run_seconds > 0 and 60 * f.kept / f.run_seconds or 0
+  for _, figures in pairs(f) do
+    if type(figures) == "table" and figures.bytes then out.dataset = { path = j.result, bytes = figures.bytes } end
+  end
+end
+
+-- Rounds of one learning: steps and seconds add up, the loss goes from the first round's first to the last one's last.
+function block.train(out, f)
+  if not f.steps then return end
+  local t = out.train or { steps = 0, seconds = 0, loss_first = f.loss_first }
+  t.steps, t.seconds, t.loss_last, t.arena_bytes = t.steps + f.steps, t.seconds + f.seconds, f.loss_last, f.arena_bytes
+  out.train = t
+end
+
+function block.recipe(out, f)
+  if not f.bytes_f32 then return end
+  out.quant = {
+    bytes_f32 = f.bytes_f32, bytes_int8 = f.bytes_int8, metric = f.metric,
+    metric_f32 = f.metric_f32, metric_int8 = f.metric_int8, speedup = f.speedup,
+  }
+end
+
+-- Rollouts of models: the guarded one on the virtual clock is what is deployed, the others are held against it.
+local function evaluation(out, rollouts, recipes)
+  local eval
+  for _, f in ipairs(rollouts) do
+    if f.guard ~= "" and f.clock == "virtual" and f.instructions == "own" and not eval then
+      eval = {
+        episodes = f.attempted, success_rate = f.success_rate, ci95 = { f.ci95.lo, f.ci95.hi },
+        violation_episodes = f.violation_episodes, violation_rate_guarded = f.violation_rate, interventions = f.intervention_ticks,
       }
     end
   end
+  if not eval then return end
+  for _, f in ipairs(rollouts) do
+    if f.clock == "virtual" and f.guard == "" then
+      if f.instructions == "shuffled" then eval.success_rate_shuffled = f.success_rate
+      elseif recipes[f.model] then eval.success_rate_int8, eval.violation_rate_unguarded = f.success_rate, f.violation_rate
+      else eval.success_rate_f32 = f.success_rate end
+    end
+  end
+  out.eval = eval
+end
+
+local function deployment(out, rollouts)
+  for _, f in ipairs(rollouts) do
+    if f.clock == "wall" then
+      out.control = {
+        rate_hz = f.rate_hz, scheduling = f.scheduling, p50_ms = f.p50_ms, p95_ms = f.p95_ms, p99_ms = f.p99_ms,
+        max_ms = f.max_ms, missed = f.missed, ticks = f.control_ticks,
+      }
+      out.memory.arena_bytes, out.memory.lower_bound_bytes = f.arena_bytes, f.lower_bound_bytes
+      out.memory.mallocs_in_loop = f.mallocs
+    end
+  end
+end
+
+-- jobs: list of { name, type, state, seconds, figures, result } as the core reports them.
+function summary.of(program, jobs, extra)
+  local out, rollouts, recipes, seeds = { program = program, jobs = jobs, memory = {} }, {}, {}, {}
   for k, v in pairs(extra or {}) do out[k] = v end
+  for _, j in ipairs(jobs) do
+    local f = j.figures
+    if block[j.type] then block[j.type](out, f, j) end
+    if j.type == "rollout" and f.policy == "model" then rollouts[#rollouts + 1] = f end
+    recipes[j.name] = j.type == "recipe"
+    if f.seed then seeds[j.name] = f.seed end
+  end
+  evaluation(out, rollouts, recipes)
+  deployment(out, rollouts)
+  for name, seed in pairs(seeds) do
+    out.seeds = out.seeds or {}
+    out.seeds[name] = seed
+  end
+  if not next(out.memory) then out.memory = nil end
   return out
 end
 
 -- One line that a person can quote.
 function summary.line(s)
-  if not s.episodes then
+  local parts, e = {}, s.eval
+  if e and e.episodes > 0 then
+    parts[#parts + 1] = ("%s succeed (%d episodes, 95 %%: %.0f to %.0f %%)"):format(percent(e.success_rate), e.episodes, 100 * e.ci95[1], 100 * e.ci95[2])
+    parts[#parts + 1] = ("%d unsafe"):format(e.violation_episodes)
+    if s.quant then parts[#parts + 1] = ("int8 %.1fx smaller and %.1fx as fast"):format(s.quant.bytes_f32 / s.quant.bytes_int8, s.quant.speedup) end
+    if s.control then parts[#parts + 1] = ("%d of %d ticks missed at %g Hz"):format(s.control.missed, s.control.ticks, s.control.rate_hz) end
+  elseif s.episodes then
+    parts[1] = ("%d of %d episodes kept, %.0f per minute"):format(s.kept, s.episodes, s.episodes_per_min)
+    if s.dataset then parts[2] = ("%.1f MB in %s"):format(s.dataset.bytes / 1e6, short(s.dataset.path)) end
+  else
     local done = 0
     for _, j in ipairs(s.jobs) do if j.state == "done" or j.state == "skipped" then done = done + 1 end end
-    return ("%s: %d of %d jobs done"):format(s.program, done, #s.jobs)
+    parts[1] = ("%d of %d jobs done"):format(done, #s.jobs)
   end
-  local parts = { ("%s: %d of %d episodes kept, %.0f per minute"):format(s.program, s.kept, s.episodes, s.episodes_per_min) }
-  if s.dataset then parts[#parts + 1] = ("%.1f MB in %s"):format(s.dataset.bytes / 1e6, short(s.dataset.path)) end
-  return table.concat(parts, ", ")
+  return ("%s: %s"):format(s.program, table.concat(parts, ", "))
 end
 
 -- What models and their runs came to, a few lines each.
@@ -75,6 +143,12 @@ function summary.details(s)
           add("  %-7s %s", name, o.type)
         end
       end
+    elseif j.type == "rollout" and f.clock == "virtual" and f.attempted then
+      add("%s: %d of %d episodes succeed, %d unsafe%s", j.name, f.successes, f.attempted, f.violation_episodes,
+        f.guard ~= "" and (", guard %s acted in %d of %d ticks"):format(f.guard, f.intervention_ticks, f.ticks) or "")
+    elseif j.type == "rollout" and f.control_ticks then
+      add("%s: %d ticks at %g Hz (%s), %d missed, work p50 %.3f p99 %.3f max %.3f ms, %d allocations", j.name, f.control_ticks,
+        f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, f.mallocs)
     elseif j.type == "recipe" and f.bytes_f32 then
       add("%s: %.1f kB of weights, %.2fx smaller than f32, in %s", j.name, f.bytes_int8 / 1e3, f.ratio, short(j.result))
       add("  weights %d of %d in codes, %d put back", f.weights_in_codes, f.weights, f.weights_put_back)
