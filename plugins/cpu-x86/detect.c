@@ -50,7 +50,7 @@ static int32_t need(const evla_host *h, const wanted *w, size_t n)
     }
     return EVLA_OK;
 }
-#define NEED(list) need(h, list, sizeof list / sizeof *list)
+#define NEED(list) need(h, list, sizeof(list) / sizeof *(list))
 
 static int32_t detect_avx2(const evla_host *h, evla_machine *out)
 {

@@ -25,6 +25,5 @@ const x86_isa x86_avx2 = {.feature = "avx2",
                           .largest = largest,
                           .encode = encode};
 
-
 #define FLAT x86_flat_avx2
 #include "flat_inner.h"

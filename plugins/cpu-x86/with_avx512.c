@@ -25,6 +25,5 @@ const x86_isa x86_avx512 = {.feature = "avx512",
                             .largest = largest,
                             .encode = encode};
 
-
 #define FLAT x86_flat_avx512
 #include "flat_inner.h"
