@@ -335,7 +335,7 @@ static double figure(const setup *s, const char *name)
     return !v ? -1 : v->kind == VALUE_FLOAT ? v->as.f : (double)v->as.i;
 }
 
-static const char *digest(const setup *s)
+static const char *result_digest(const setup *s)
 {
     static char hex[4][65];
     static int k;
@@ -414,22 +414,22 @@ static void learns(void)
     ok(lr && fabs(lr->as.items[0].as.f - 0.001) < 1e-12 && lr->as.items[19].as.f == 0.02 &&
            lr->as.items[399].as.f < 1e-12,
        "the learning rate warms up and falls to nothing");
-    strcpy(plain, digest(&s));
+    strcpy(plain, result_digest(&s));
     ok(go(&s, 1) == 0 && s.train->state == JOB_SKIPPED, "a second run has nothing to do");
     program_free(s.p);
     s = declare("two", "{" BASE "}", NULL);
-    ok(go(&s, 2) == 0 && !strcmp(digest(&s), plain), "two workers make the same bits %s",
+    ok(go(&s, 2) == 0 && !strcmp(result_digest(&s), plain), "two workers make the same bits %s",
        cx.why);
     program_free(s.p);
     s = declare("deep", "{" BASE ",\"recompute\":\"deep\"}", NULL);
     int32_t st = go(&s, 1);
-    ok(st == 0 && !strcmp(digest(&s), plain) &&
+    ok(st == 0 && !strcmp(result_digest(&s), plain) &&
            figure(&s, "recomputed_bytes") <= figure(&s, "kept_bytes"),
        "so does a step that computes again what it did not keep: %.0f bytes, not %.0f %s",
        figure(&s, "recomputed_bytes"), figure(&s, "kept_bytes"), cx.why);
     program_free(s.p);
     s = declare("rows", "{" BASE ",\"cache\":0}", NULL);
-    ok(go(&s, 1) == 0 && !strcmp(digest(&s), plain) && figure(&s, "cached_bytes") == 0,
+    ok(go(&s, 1) == 0 && !strcmp(result_digest(&s), plain) && figure(&s, "cached_bytes") == 0,
        "so do rows that are read one by one %s", cx.why);
     program_free(s.p);
 }
@@ -446,7 +446,7 @@ static void resumes(void)
         stop_at_read = 0;
         if (st == 0) {
             ok(stops > 3 && !wrong, "stopped %d times, it said so every time", stops);
-            ok(!strcmp(digest(&s), plain), "and ends with the bits of an undisturbed run");
+            ok(!strcmp(result_digest(&s), plain), "and ends with the bits of an undisturbed run");
             ok(figure(&s, "resumed_at") > 0, "it went on from step %.0f",
                figure(&s, "resumed_at"));
             program_free(s.p);
@@ -487,7 +487,7 @@ static void damaged(void)
             if (!memcmp(bytes + i, "\"key\":\"", 7)) bytes[i + 7] ^= 1;
         file_replace(&cx, path, bytes, k == 0 ? n / 2 : n);
         s = declare("damaged", json, NULL);
-        ok(go(&s, 1) == 0 && figure(&s, "resumed_at") == 0 && !strcmp(digest(&s), plain),
+        ok(go(&s, 1) == 0 && figure(&s, "resumed_at") == 0 && !strcmp(result_digest(&s), plain),
            "%s is left aside; the bits are the same %s", title[k], cx.why);
         program_free(s.p);
     }

@@ -1,3 +1,0 @@
-build-san/core/job/proportion.o: core/job/proportion.c \
- core/job/proportion.h
-core/job/proportion.h:
