@@ -168,6 +168,14 @@ shots = [s for x in some["films"] for s in x["frames"]]
 tap.ok(all(open(os.path.join(work, "out/films/some", s["picture"]), "rb").read(8) == b"\x89PNG\r\n\x1a\n" for s in shots)
        and len(shots) == 32, "in pictures over their whole length", str(len(shots)))
 
+# ---- cut short ----
+code, said = run(script("short", """
+  evla.rollout "short" { body = evla.body.point {}, policy = "zero", episodes = 3, limit = "300ms" },
+"""))
+short = result("short", "short")["episodes"] if code == 0 else []
+tap.ok([r["ticks"] for r in short] == [30] * 3 and not any(r["success"] for r in short),
+       "limit cuts episodes that have not ended by then", f"{[r['ticks'] for r in short]} {said}")
+
 # ---- the stage: labels and mixing ----
 if os.path.exists(os.path.join(build, "plugins/hdf5.so")):
     try:

@@ -3,6 +3,7 @@
  */
 #include "drive.h"
 #include "../graph/save.h"
+#include <math.h>
 #include <string.h>
 
 // clang-format off
@@ -52,6 +53,10 @@ static int32_t prepare(ctx *cx, arena *hold, const drive_params *p, drive *d)
                           .segment_ns = p->segment_ns}};
     int32_t st = check_words(cx, p);
     if (st >= 0) st = loop_describe(cx, hold, &p->body, &d->info);
+    if (st >= 0 && p->limit_ns) {
+        int64_t ticks = (int64_t)ceil(1e-9 * (double)p->limit_ns * d->info.rate_hz - 1e-9);
+        if (ticks < d->info.max_ticks) d->info.max_ticks = ticks > 1 ? ticks : 1;
+    }
     if (st >= 0) st = loop_check(cx, &d->spec);
     return st;
 }

@@ -11,7 +11,7 @@ typedef struct drive_params {
     evla_choice body;
     const evla_value *model;
     evla_list schedule; /* policy_line */
-    int64_t segment_ns, seed;
+    int64_t segment_ns, limit_ns, seed;
     double noise, mix;
     int32_t policy; /* loop_driver */
     int32_t reserved;
@@ -43,9 +43,12 @@ extern const evla_param drive_line_fields[3];
      .offset = offsetof(drive_params, mix)},                                                  \
     {.name = "segment", .doc = "length of such a segment", .preset = "500ms", .unit = "s",    \
      .type = EVLA_P_DURATION, .min = 1e-3, .max = 3600,                                       \
-     .offset = offsetof(drive_params, segment_ns)}
+     .offset = offsetof(drive_params, segment_ns)},                                           \
+    {.name = "limit", .doc = "an episode is cut here at the latest; 0: where the body cuts it", \
+     .preset = "0", .unit = "s", .type = EVLA_P_DURATION, .min = 0, .max = 86400,             \
+     .offset = offsetof(drive_params, limit_ns)}
 // clang-format on
-enum { N_DRIVE_PARAMS = 8 };
+enum { N_DRIVE_PARAMS = 9 };
 
 /* A drive that is open: describes the body and, when a model acts, fits it. */
 typedef struct drive {
