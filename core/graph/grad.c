@@ -318,16 +318,19 @@ static int32_t check_options(ctx *cx, const graph *of, grad_options *o)
     return 0;
 }
 
+int grad_freezes(const char *entry, const char *weight)
+{
+    size_t n = strlen(entry);
+    return n && entry[n - 1] == '*' ? !strncmp(entry, weight, n - 1)
+                                    : !strcmp(entry, weight);
+}
+
 static int is_frozen(const grad_options *o, const weight_info *w)
 {
     if (w->init && (!strncmp(w->init, "mean:", 5) || !strncmp(w->init, "std:", 4)))
         return 1;
-    for (int32_t i = 0; i < o->n_frozen; i++) {
-        size_t n = strlen(o->frozen[i]);
-        if (n && o->frozen[i][n - 1] == '*' ? !strncmp(o->frozen[i], w->name, n - 1)
-                                            : !strcmp(o->frozen[i], w->name))
-            return 1;
-    }
+    for (int32_t i = 0; i < o->n_frozen; i++)
+        if (grad_freezes(o->frozen[i], w->name)) return 1;
     return 0;
 }
 

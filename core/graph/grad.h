@@ -92,6 +92,8 @@ typedef struct grad {
 int32_t grad_make(ctx *cx, const graph *g, const symbols *s, const grad_options *go,
                   const plan_options *o, grad **out);
 void grad_free(grad *g); /* plans and models live on while others keep them */
+/* Does an entry of `frozen` name that weight? */
+int grad_freezes(const char *entry, const char *weight);
 /* Points the weights that are not trained at the bytes they have in the model now; call it
  * before session_open. They are borrowed from the model, which the derived one keeps. */
 int32_t grad_frozen(ctx *cx, grad *g);

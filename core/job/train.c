@@ -7,6 +7,7 @@
  */
 #include "train.h"
 #include "../graph/infer.h"
+#include "../near.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -271,6 +272,45 @@ static int32_t check_memory(ctx *cx, const job *j, const grad *g)
                     j->name, (unsigned long long)need, (long long)given->memory);
 }
 
+/* A name that freezes nothing is a slip of the pen, and what was meant would be trained. */
+static int32_t check_freeze(ctx *cx, const job *j, const model *m)
+{
+    const train_params *given = j->params;
+    const char *const *names = given->freeze.items, *all[256];
+    for (int64_t i = 0; i < given->freeze.n; i++) {
+        int32_t n = 0, found = 0;
+        for (int32_t k = 0; !found && k < m->n_weights; k++) {
+            found = grad_freezes(names[i], m->weights[k].name);
+            if (n < 256) all[n++] = m->weights[k].name;
+        }
+        if (found) continue;
+        const char *near = near_miss(names[i], all, n);
+        return ctx_fail(cx, EVLA_E_MISSING,
+                        "train \"%s\": freeze: no weight is called \"%.60s\"%s%s%s",
+                        j->name, names[i],
+                        near ? "; did you mean \""
+                             : "; want a name, or its "
+                               "beginning and a *",
+                        near ? near : "", near ? "\"?" : "");
+    }
+    return 0;
+}
+
+/* Rows are ticks in any order: what a state would carry from one to the next is of another
+ * episode. */
+static int32_t check_states(ctx *cx, const job *j, const grad *g)
+{
+    const plan *p = g->plans[g->batch];
+    for (int32_t i = 0; i < g->of->n_states && i < p->n_states; i++)
+        if (p->state_types[i].rank >= 0)
+            return ctx_fail(
+                cx, EVLA_E_STATE,
+                "train \"%s\": graph %s keeps a state %s, but rows are drawn in "
+                "any order and do not follow each other; feed it as an input",
+                j->name, ((const train_params *)j->params)->graph, g->of->states[i].name);
+    return 0;
+}
+
 /* Every weight is in the model to start from, with the same type. */
 static int32_t check_init(ctx *cx, const job *j, const model *m)
 {
@@ -350,6 +390,8 @@ static int32_t train_check(ctx *cx, job *j)
             j->name, from ? from->type->name : "the job", from ? from->name : "?");
     int32_t st = train_plans(cx, j, m, &g);
     if (st >= 0) st = check_memory(cx, j, g);
+    if (st >= 0) st = check_freeze(cx, j, m);
+    if (st >= 0) st = check_states(cx, j, g);
     if (st >= 0) st = check_init(cx, j, m);
     if (st >= 0) st = check_data(cx, j, m, g);
     if (st < 0 && !strstr(cx->why, j->name)) ctx_prefix(cx, "train \"%s\"", j->name);

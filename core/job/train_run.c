@@ -44,6 +44,7 @@ typedef struct trainer {
     int64_t *which; /* rows of a batch that is measured */
     train_log log;
     int64_t resumed, plan_ns, loop_ns, valid_ns;
+    int is_kept; /* there is a checkpoint of this training */
 } trainer;
 
 /* ---- before the first step ---- */
@@ -197,6 +198,7 @@ static int32_t prepare(trainer *r)
         ctx_say(cx, EVLA_LOG_INFO, "%s: goes on from step %lld of an earlier run",
                 r->j->name, (long long)r->log.n);
     r->resumed = r->log.n;
+    r->is_kept = st == 1;
     feed_options fo = {.in = r->in,
                        .n_in = r->n_in,
                        .ahead = batches_ahead(r),
@@ -228,7 +230,7 @@ static int32_t not_finite(trainer *r, const char *what, double x)
                     r->j->name, what, x, (long long)r->log.n + 1, train_lr(p, r->log.n + 1),
                     (long long)p->seed, (long long)(r->log.n * rows_each),
                     (long long)((r->log.n + 1) * rows_each - 1),
-                    r->log.n ? "; the last checkpoint is kept" : "");
+                    r->is_kept ? "; the last checkpoint is kept" : "");
 }
 
 /* One update. */
@@ -282,6 +284,12 @@ static int32_t measure(trainer *r)
     }
     r->plan_ns = plan_ns;
     r->valid_ns += clock_ns() - from;
+    if (st >= 0 && !isfinite(sum))
+        return ctx_fail(
+            r->cx, EVLA_E_RANGE,
+            "train \"%s\": the loss on held-out rows is %g after step %lld, "
+            "though it is %.3g on those that are learned from; take a smaller lr",
+            r->j->name, sum, (long long)r->log.n, (double)r->log.loss[r->log.n - 1]);
     if (st >= 0 && r->log.n_valid < r->log.most_valid)
         r->log.valid[r->log.n_valid++] =
             (train_valid){(double)r->log.n, sum / (double)batches};
@@ -303,7 +311,9 @@ static void tell(trainer *r, int64_t ns, int64_t steps)
 static int32_t keep(trainer *r, double earlier, int64_t began)
 {
     r->log.seconds = earlier + 1e-9 * (double)(clock_ns() - began);
-    return train_save(r->cx, r->j, r->g, r->s, &r->log);
+    int32_t st = train_save(r->cx, r->j, r->g, r->s, &r->log);
+    r->is_kept |= st >= 0;
+    return st;
 }
 
 static int32_t loop(trainer *r)
