@@ -16,7 +16,7 @@ typedef struct set {
     const char *path;
     int64_t lengths[4];
     int32_t x_dtype; /* of obs/x */
-    int is_ragged, has_nan, has_mask, has_no_text;
+    int is_ragged, has_nan, has_mask, has_no_text, has_huge;
 } set;
 
 static const set sets[] = {
@@ -25,6 +25,7 @@ static const set sets[] = {
     {.path = "ragged", .lengths = {5, 5}, .x_dtype = EVLA_F32, .is_ragged = 1},
     {.path = "nan", .lengths = {5, 5}, .x_dtype = EVLA_F32, .has_nan = 1},
     {.path = "silent", .lengths = {5}, .x_dtype = EVLA_F32, .has_no_text = 1},
+    {.path = "huge", .lengths = {5, 5}, .x_dtype = EVLA_F64, .has_huge = 1},
 };
 
 typedef struct opened {
@@ -86,6 +87,7 @@ static int32_t fr_type(const evla_host *h, void *self, int64_t i, const char *fi
 static double x_at(const set *s, int64_t i, int64_t t, int64_t k)
 {
     if (s->has_nan && i == 1 && t == 3 && k == 2) return NAN;
+    if (s->has_huge && i == 1 && t == 1 && k == 0) return 1e300; /* beyond f32 */
     return (double)((s - sets) * 1000 + i * 100 + t * 10 + k) / 4;
 }
 
@@ -376,6 +378,41 @@ static void refusals(void)
     }
 }
 
+/* What is read row by row is looked at, too: a loss that is no number would not say why. */
+static void not_numbers(void)
+{
+    rows *r = NULL;
+    rows_reader q = {0};
+    float x[3];
+    int64_t which[] = {2, 8};
+    ok(open_rows("nan", &(rows_options){.cache = 0}, all, 1, &r) == 0,
+       "a file with a NaN opens when nothing of it is cached %s", cx.why);
+    rows_reader_open(&cx, r, &q);
+    ok(rows_gather(&q, &which[0], 1, 0, x) == 0, "a good row is read");
+    ok(rows_gather(&q, &which[1], 1, 0, x) == EVLA_E_RANGE &&
+           strstr(q.cx.why, "obs/x is nan at tick 3 of episode 1"),
+       "the bad one is named: %s", q.cx.why);
+    rows_reader_close(&q);
+    rows_close(r);
+    static const uint64_t cache[] = {1 << 20, 0};
+    for (int k = 0; k < 2; k++) {
+        int64_t row = 6;
+        r = NULL;
+        int32_t st = open_rows("huge", &(rows_options){.cache = cache[k]}, all, 1, &r);
+        const char *why = cx.why;
+        if (st == 0) {
+            rows_reader_open(&cx, r, &q);
+            st = rows_gather(&q, &row, 1, 0, x);
+            why = q.cx.why;
+        }
+        ok(st == EVLA_E_RANGE && strstr(why, "obs/x is 1e+300 at tick 1 of episode 1"),
+           "what f32 cannot hold is named, %s: %s", k ? "read" : "cached", why);
+        rows_reader_close(&q);
+        rows_close(r);
+        ctx_clear(&cx);
+    }
+}
+
 /* Batches from the feed are those gathered by hand, also when it starts in the middle. */
 static void feeding(int64_t from)
 {
@@ -421,6 +458,7 @@ int main(void)
     gather(200, "partly cached");
     gather(0, "nothing cached");
     refusals();
+    not_numbers();
     feeding(0);
     feeding(17);
     ok(atomic_load(&n_open) == 0, "every dataset was closed");

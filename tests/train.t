@@ -173,6 +173,11 @@ end
 """
 
 
+def no_dataset():
+    refused("text.lua", 'return evla.train "policy" { model = evla.model "imitate" {}, data = evla.dataset "mine" { path = "text.lua" } }\n',
+            "is no HDF5 file", "what is no dataset, once and not for every job behind it,")
+
+
 def somebody_elses():
     robot = os.path.join(os.environ.get("EVLA_TEST_DATA", ""), "robot")
     names = ("panda_lift", "panda_stack")
@@ -209,6 +214,7 @@ try:
     learns()
     killed()
     stopped()
+    no_dataset()
     somebody_elses()
 finally:
     shutil.rmtree(folder, ignore_errors=True)

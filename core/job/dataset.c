@@ -23,7 +23,7 @@ static const evla_param params[] = {
 
 const char *job_dataset_path(const job *j)
 {
-    const dataset_params *p = j->type == &job_dataset ? j->params : NULL;
+    const dataset_params *p = j->type == &job_dataset ? j->checked : NULL;
     return p ? p->path : NULL;
 }
 
@@ -57,7 +57,9 @@ static int32_t dataset_check(ctx *cx, job *j)
 {
     int64_t n;
     j->result.path = ((const dataset_params *)j->params)->path;
-    return count(cx, j, &n);
+    int32_t st = count(cx, j, &n);
+    j->checked = st < 0 ? NULL : j->params; /* what is refused here is told once */
+    return st;
 }
 
 static int32_t dataset_run(ctx *cx, job *j)

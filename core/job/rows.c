@@ -10,6 +10,7 @@
 #include "../near.h"
 #include "../registry.h"
 #include "types.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -255,8 +256,6 @@ static int32_t check_stored(ctx *cx, host *h, const evla_frames_service *frames,
 {
     evla_type stored;
     evla_attr attr;
-    if (frames->count(&h->table, file) < 1)
-        return ctx_fail(cx, EVLA_E_MISSING, "data: %s holds no episode", job_name);
     int32_t st = frames->type(&h->table, file, 0, name, &stored);
     if (st == EVLA_E_MISSING && !cx->code && sample && is_text_input(sample)) {
         st = frames->attr(&h->table, file, 0, name, &attr);
@@ -303,6 +302,13 @@ static int32_t look(ctx *cx, const job *maker, const rows_options *how,
     host_init(&h, cx, NULL);
     arena_place mark = arena_mark(&cx->scratch);
     if ((st = open_file(cx, &h, frames, path, how, maker->name, 0, &file)) < 0) return st;
+    if (file && frames->count(&h.table, file) < 1) { /* see open_sets */
+        if (how->without == ROWS_REFUSE)
+            st = ctx_fail(cx, EVLA_E_MISSING, "data: %s: no episode is in the mask %s",
+                          maker->name, how->mask ? how->mask : "");
+        frames->close(&h.table, file);
+        file = NULL;
+    }
     for (int32_t i = 0; file && st >= 0 && i < n_in; i++) {
         evla_type sample = sample_of(&in[i].type);
         st = check_stored(cx, &h, frames, file, maker->name, in[i].name, &sample, 0);
@@ -471,25 +477,30 @@ static int64_t cached_bytes(const rows *r, const column *c, int32_t set)
     return (stored_bytes(r, c, set) + 7) / 8 * 8;
 }
 
+/* n rows of a column from tick `first` on are numbers that the input can hold. */
 static int32_t check_finite(ctx *cx, const rows *r, host *h, const column *c,
-                            const episode *e, const unsigned char *data, int64_t n)
+                            const episode *e, int64_t first, const unsigned char *data,
+                            int64_t n)
 {
     int32_t from = c->stored[e->set];
     int64_t each = dtype_bytes(cx->reg, from, 1), count = n * c->count;
     double some[CHUNK];
-    if (from != EVLA_F32 && from != EVLA_F64 && from < EVLA_DTYPE_FIRST) return 0;
+    if (!is_plain(cx->reg, from) ||
+        (from != EVLA_F32 && from != EVLA_F64 && from < EVLA_DTYPE_FIRST))
+        return 0;
+    const double most = c->sample.dtype == EVLA_F32 ? (double)FLT_MAX : DBL_MAX;
     for (int64_t i = 0; i < count; i += CHUNK) {
         int64_t k = count - i < CHUNK ? count - i : CHUNK;
         int32_t st = to_f64(&h->table, cx->reg, from, data + i * each, k, some);
         if (st < 0) return st;
         for (int64_t at = 0; at < k; at++)
-            if (!isfinite(some[at]))
+            if (!(fabs(some[at]) <= most))
                 return ctx_fail(
                     cx, EVLA_E_RANGE,
                     "data: %s: %s is %g at tick %lld of episode %lld; leave such "
                     "episodes out of the dataset",
                     r->sets[e->set].job, c->name, some[at],
-                    (long long)((i + at) / c->count), (long long)e->at);
+                    (long long)(first + (i + at) / c->count), (long long)e->at);
     }
     return 0;
 }
@@ -505,7 +516,7 @@ static int32_t load_episode(ctx *cx, const rows *r, host *h, const column *c,
     int32_t st = r->frames->read(&h->table, s->file, e->at, c->name, 0, n, raw,
                                  (uint64_t)(n * each));
     host_done(h, mark);
-    if (st >= 0) st = check_finite(cx, r, h, c, e, raw, n);
+    if (st >= 0) st = check_finite(cx, r, h, c, e, 0, raw, n);
     for (int64_t t = 0; st >= 0 && t < n; t++)
         memcpy(to + t * s->stride, raw + t * each, (size_t)each);
     return st;
@@ -716,6 +727,8 @@ int32_t rows_gather(rows_reader *q, const int64_t *which, int64_t n, int32_t k, 
             st = r->frames->read(&q->h.table, r->sets[e->set].file, e->at, c->name,
                                  which[i] - e->first, 1, q->raw, (uint64_t)each);
             host_done(&q->h, mark);
+            if (st >= 0)
+                st = check_finite(&q->cx, r, &q->h, c, e, which[i] - e->first, raw, 1);
             if (st < 0) return st;
         }
         st = convert(&q->h.table, q->cx.reg, from, raw, c->sample.dtype, c->count, to);

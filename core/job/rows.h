@@ -44,8 +44,8 @@ int32_t rows_check(ctx *cx, const job *maker, const rows_options *how, const row
 int32_t rows_check_field(ctx *cx, const job *maker, const rows_options *how,
                          const char *field, int64_t n);
 
-/* data: results of type "episodes". Numbers that are not finite are refused by name as far
- * as they are cached. */
+/* data: results of type "episodes". Numbers that are not finite as the input's format are
+ * refused by name: cached ones here, others when they are read. */
 int32_t rows_open(ctx *cx, const evla_value *const *data, int32_t n_data,
                   const rows_options *how, const rows_input *in, int32_t n_in, rows **out);
 void rows_close(rows *r);

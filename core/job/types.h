@@ -18,7 +18,8 @@ extern const job_type job_pipeline, job_dataset, job_model, job_train, job_apply
 /* What the records of a pipeline look like behind its last stage; NULL: no pipeline, or its
  * check found a mistake. */
 const evla_schema *job_pipeline_schema(const job *j);
-/* The file of a job of type "dataset", which is there; NULL: another type. */
+/* The file of a job of type "dataset", which is one; NULL: another type, or its check found
+ * a mistake. */
 const char *job_dataset_path(const job *j);
 
 /* ---- job_model.c: what other job types and the host need ---- */
@@ -33,12 +34,6 @@ model *job_model_graphs(const job *j);
 int job_model_failed(const job *j);
 /* 1 when its weights are those of a file. */
 int job_model_is_given(const job *j);
-extern const job_type job_pipeline, job_dataset, job_model, job_train, job_apply,
-    job_export, job_recipe, job_rollout;
-
-#define JOB_TYPES                                                                          \
-    &job_pipeline, &job_dataset, &job_model, &job_train, &job_apply, &job_export,          \
-        &job_recipe, &job_rollout
 /* The graphs behind the result of any job that makes a model, as far as they are known
  * before it has run: its own, or those of the model it starts from. v: a job's result. */
 const model *job_model_behind(const evla_value *v);
