@@ -255,6 +255,8 @@ return evla.program { m, demos,
     tap.ok(card["off"]["metric_int8"] == card["off"]["metric_f32"] and
            {n: a.tobytes() for n, a in weights("out/r/off/off.evla").items()} == {n: a.tobytes() for n, a in w.items()},
            "without = \"quantize\" leaves every bit as it was")
+    tap.ok(card["off"]["weights_in_codes"] == 0 and {(l["decision"], l["reason"]) for l in layer["off"].values()} ==
+           {("f32", "without quantize")}, f"and its scorecard says so: {layer['off']['mid.w']['reason']}")
     c = card["drawn"]
     tap.ok(c["metric_f32"] == 0 and c["metric_int8"] > 1e-3 and c["metric_allowed"] == 1 and c["step_graphs"] == ["policy"] and
            c["metric_mask"] == "", "without data inputs are drawn and outputs are compared with f32's")
@@ -285,6 +287,16 @@ return evla.program { r, evla.apply "run" { model = r, graph = "policy", symbols
     tap.ok({"policy.before.svg", "policy.after.svg"} <= set(drawn) and "quantized_linear" in open(os.path.join(work, "out/r/all/policy.after.svg")).read() and
            "quantized_linear" not in open(os.path.join(work, "out/r/all/policy.before.svg")).read() and code_ == 0, "graphs are drawn before and after")
 
+    # nothing to compare
+    write("models/small.lua", MODEL.replace("loss = function", 'words = function(g) g:output("word", g.cast { g:input("word", "i32[B]"), to = "i64" }) end,\n    loss = function'))
+    write("words.lua", """local evla = require "evla"
+return evla.program { evla.recipe "words" { model = evla.model "small" {}, rules = { { "*", evla.quant.int8 {} } },
+  accept = { graph = "words", metric = "output_error" } } }
+""")
+    code_, said = evla("run", "words.lua", "--out", "out")
+    tap.ok(code_ != 0 and "graph words has no f32 output to compare" in said, "a graph without outputs to compare proves nothing: " + said.strip().splitlines()[-1])
+    write("models/small.lua", MODEL)
+
     # NaN
     bad = bytearray(file)
     v, at = placed(file)[1]["w:mid.w"]
@@ -309,4 +321,14 @@ return evla.program { r, evla.apply "run" { model = r, graph = "policy", symbols
         del f["mask/valid"]
     code_, said = evla("check", "r.lua")
     tap.ok(code_ == 2 and 'recipe "all": accept: ' in said and "valid" in said, "a mask that is not there: " + said.splitlines()[0][-120:])
+    with h5py.File(os.path.join(work, "demos.hdf5"), "a") as f:
+        f["mask/valid"] = np.array([], "S8")
+    code_, said = evla("check", "r.lua")
+    tap.ok(code_ == 2 and "no episode is in the mask valid" in said, "a mask without episodes: " + said.splitlines()[0][-120:])
+    write("learn.lua", """local evla = require "evla"
+return evla.train "learn" { model = evla.model "small" {}, data = evla.dataset "demos" { path = "demos.hdf5" }, steps = 3, batch = 8 }
+""")
+    code_, said = evla("run", "learn.lua", "--out", "out")
+    f = load("out/learn/learn/job.json")["figures"] if code_ == 0 else {}
+    tap.ok(code_ == 0 and f["steps"] == 3 and "valid_loss" not in f, "training measures on it when there are some" + ("" if code_ == 0 else ": " + said))
 tap.done()

@@ -3,6 +3,7 @@
  * metric, and putting back what costs too much.
  */
 #include "../graph/bundle.h"
+#include "../graph/choose.h"
 #include "../graph/save.h"
 #include "../mem.h"
 #include "recipe.h"
@@ -37,6 +38,8 @@ static int32_t apply_rule(recipe_work *w, int32_t i)
         n->reason = "no rule names it";
     else if (n->rule->keep == RECIPE_KEEP_F32)
         n->reason = arena_text(&w->mem, "rule %d keeps it", n->rule_number);
+    else if (list_has(w->p->without, "quantize"))
+        n->reason = "without quantize";
     else {
         int32_t st = quantize_open(w->cx, &w->mem, w->f32, l, &n->rule->quant);
         if (st < 0) return st;
@@ -187,7 +190,7 @@ typedef struct judging {
     recipe_work *w;
     int is_f32;
     double sum, all; /* of the metric; for output_error squares: of gaps, of f32's */
-    int64_t n;
+    int64_t n;       /* outputs seen */
 } judging;
 
 static int32_t see_metric(judging *g, session *s, const plan *p)
@@ -217,6 +220,7 @@ static int32_t see_outputs(judging *g, session *s, const plan *p, int64_t batch)
         const evla_type *t = plan_output_type(p, k);
         if (t->dtype != EVLA_F32) continue;
         int64_t n = type_count(t);
+        g->n++;
         const float *v = session_output(s, 0, k)->data[0];
         float **mine = &w->outputs[batch * p->graph->n_outputs + k];
         if (g->is_f32 && !*mine) {
@@ -244,6 +248,10 @@ static int32_t metric_of(recipe_work *w, const model *m, int is_f32, double *out
 {
     judging g = {.w = w, .is_f32 = is_f32};
     int32_t st = measure_run(&w->held_out, m, judge, &g);
+    if (st >= 0 && !g.n)
+        st = ctx_fail(w->cx, EVLA_E_ARG,
+                      "recipe \"%s\": accept: graph %s has no f32 output to compare",
+                      w->j->name, w->p->accept.graph);
     if (st < 0) return st;
     *out = !recipe_is_output_error(w->p) ? g.sum / (double)g.n
            : g.all > 0                   ? sqrt(g.sum / g.all)
