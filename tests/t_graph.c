@@ -352,7 +352,8 @@ static void test_first_values(void)
     ok(fabs(sqrt(sum / 6400) - 2) < 0.1, "normal:2 has deviation 2");
     model_fill_one(&k.cx, "n", "gauss", &t, 7, a);
     ok(says(&k.cx, EVLA_E_ARG,
-            "n: init \"gauss\": want zeros, ones, uniform:0.1 or normal:0.02"),
+            "n: init \"gauss\": want zeros, ones, uniform:0.1, normal:0.02, "
+            "mean:FIELD or std:FIELD"),
        "an init nobody knows");
 }
 

@@ -13,7 +13,7 @@ typedef struct replay_params {
 /* The parameters of tests/plugins/body_point.c. */
 typedef struct point_params {
     double rate;
-    int64_t ticks, fail_every, slow_ns, break_at;
+    int64_t ticks, fail_every, slow_ns, break_at, spill_at;
     int32_t fail, leak;
 } point_params;
 
@@ -233,6 +233,8 @@ int main(void)
     if (!item || !symbol) skip_all("replay.so or body_point.so is not built");
     memcpy(&entry, &symbol, sizeof symbol);
     point_item = entry()->items;
+    ok(point_item->params_size == sizeof(point_params),
+       "the parameters are those of the body");
     point = point_item->table;
     stage = item->table;
     verdicts();
