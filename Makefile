@@ -93,7 +93,7 @@ $(B)/libevla.so: $(CORE_OBJ) $(wildcard core/libevla.map)
 	  -o $@ $(CORE_OBJ) $(MALLOC) -ldl -lpthread -lm
 	ln -sf libevla.so $@.0
 # What core/malloc.c counts is seen by plugins, too.
-COUNTED  := $(if $(SAN),,$(patsubst %,-Wl$(comma)--export-dynamic-symbol=%,malloc calloc realloc aligned_alloc posix_memalign _Znwm _Znam))
+COUNTED  := $(if $(SAN),,$(patsubst %,-Wl$(comma)--export-dynamic-symbol=%,malloc calloc realloc reallocarray aligned_alloc posix_memalign memalign valloc pvalloc _Znwm* _Znam*))
 $(B)/evla: $(HOST_OBJ) $(B)/libcore.a
 	$(CC) $(LINK) $(COUNTED) -o $@ $(HOST_OBJ) $(B)/libcore.a $(shell pkg-config --libs $(LUA_PKG) libedit) $(MALLOC) -ldl -lpthread -lm -lrt
 

@@ -27,9 +27,37 @@ SEEN_BY_ALL int posix_memalign(void **out, size_t align, size_t size)
     return mi_posix_memalign(out, align, size);
 }
 
-/* C++'s new and new[], for libraries written in it. */
-SEEN_BY_ALL void *new_one(size_t size) __asm__("_Znwm");
-SEEN_BY_ALL void *new_many(size_t size) __asm__("_Znam");
-void *new_one(size_t size) { return mem_made++, mi_new(size); }
-void *new_many(size_t size) { return mem_made++, mi_new(size); }
+/* Not every libc declares these. */
+SEEN_BY_ALL void *memalign(size_t align, size_t size);
+SEEN_BY_ALL void *valloc(size_t size);
+SEEN_BY_ALL void *pvalloc(size_t size);
+SEEN_BY_ALL void *reallocarray(void *p, size_t n, size_t size);
+void *memalign(size_t align, size_t size) { return mem_made++, mi_memalign(align, size); }
+void *valloc(size_t size) { return mem_made++, mi_valloc(size); }
+void *pvalloc(size_t size) { return mem_made++, mi_pvalloc(size); }
+void *reallocarray(void *p, size_t n, size_t size)
+{
+    return mem_made++, mi_reallocarray(p, n, size);
+}
+
+/* C++'s new and new[] in all their forms, for libraries written in it. */
+#define NEW(name, symbol, params, call)                                                    \
+    SEEN_BY_ALL void *name params __asm__(symbol);                                         \
+    void *name params { return mem_made++, call; }
+NEW(new_one, "_Znwm", (size_t size), mi_new(size))
+NEW(new_many, "_Znam", (size_t size), mi_new(size))
+NEW(try_one, "_ZnwmRKSt9nothrow_t", (size_t size, const void *tag),
+    ((void)tag, mi_new_nothrow(size)))
+NEW(try_many, "_ZnamRKSt9nothrow_t", (size_t size, const void *tag),
+    ((void)tag, mi_new_nothrow(size)))
+NEW(aligned_one, "_ZnwmSt11align_val_t", (size_t size, size_t align),
+    mi_new_aligned(size, align))
+NEW(aligned_many, "_ZnamSt11align_val_t", (size_t size, size_t align),
+    mi_new_aligned(size, align))
+NEW(try_aligned_one, "_ZnwmSt11align_val_tRKSt9nothrow_t",
+    (size_t size, size_t align, const void *tag),
+    ((void)tag, mi_new_aligned_nothrow(size, align)))
+NEW(try_aligned_many, "_ZnamSt11align_val_tRKSt9nothrow_t",
+    (size_t size, size_t align, const void *tag),
+    ((void)tag, mi_new_aligned_nothrow(size, align)))
 #endif

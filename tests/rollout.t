@@ -155,6 +155,27 @@ same = open(os.path.join(work, "killed/slow/own/rollout.json"), "rb").read() == 
 tap.ok(code == 0 and same, "a killed evaluation comes to the same bytes", said)
 tap.ok(10 < had < 120 and "episodes were run before" in said, f"and goes on where it was ({had} of 120)", said)
 
+# ---- a journal that was damaged ----
+rows_before = open(journal, "rb").read().splitlines(True)
+for damage in (b"\0\0garbage\n", rows_before[1], b'{"index":3}\n', b'{"index":3,\n'):
+    os.remove(os.path.join(work, "killed/slow/own/job.json"))
+    with open(journal, "wb") as f:
+        f.writelines(rows_before[:3] + [damage])
+    code, said = run(slow, out="killed")
+    tap.ok(code == 0 and open(journal, "rb").read().splitlines(True) == rows_before, f"a journal that goes on with {damage[:12]} is mended", said)
+
+# ---- stopped in real time ----
+stop = script("stop", 'evla.rollout "r" { body = evla.body.point {}, model = m, schedule = s, clock = "wall", seconds = 30 }')
+going = subprocess.Popen([evla, "run", stop, "--plugins", point, "--out", os.path.join(work, "stopped")], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True, cwd=work)
+until = time.time() + 20
+journal = os.path.join(work, "stopped/stop/r/episodes.jsonl")
+while time.time() < until and not (os.path.exists(journal) and os.path.getsize(journal)):
+    time.sleep(0.01)
+going.send_signal(signal.SIGINT)
+said = going.communicate()[1]
+tap.ok(going.returncode == 130 and "r: stopped" in said and "starts anew" in said, "a run in real time can be stopped, and says so", said)
+
 # ---- films ----
 films = script("films", """evla.rollout "some" { body = evla.body.point { fail_every = 2, fail = "timeout" }, policy = "expert",
   episodes = 12, keep = 4 }""")
@@ -209,6 +230,7 @@ if os.path.exists(os.path.join(build, "plugins/hdf5.so")):
 wall = script("wall", """
   evla.rollout "wall" { body = evla.body.point {}, model = m, schedule = s, clock = "wall", seconds = 4 },
   evla.rollout "spill" { body = evla.body.point { spill_at = 30 }, policy = "expert", clock = "wall", seconds = 3, episodes = 1 },
+  evla.rollout "flood" { body = evla.body.point { spill_at = 9, spill = "every_way" }, policy = "expert", clock = "wall", seconds = 0.5 },
 """)
 code, said = run(wall)
 w, rows = job("wall", "wall"), result("wall", "wall")
@@ -225,6 +247,7 @@ tap.ok(w["scheduling"] in ("fifo", "normal") and (w["scheduling"] == "fifo") == 
 if is_plain:
     tap.ok(w["mallocs"] == 0, "the ticks allocate nothing", str(w["mallocs"]))
     tap.ok(job("wall", "spill")["mallocs"] == 1, "a plugin that allocates once in a tick is seen")
+    tap.ok(job("wall", "flood")["mallocs"] == 7, "and so is each way to allocate", str(job("wall", "flood")["mallocs"]))
     if shutil.which("setpriv") and os.geteuid() == 0:
         less = "-sys_nice,-ipc_lock,-sys_resource"
         done = subprocess.run(["prlimit", "--rtprio=0", "--memlock=65536", "setpriv", "--bounding-set", less, "--inh-caps", less,
@@ -252,6 +275,9 @@ for _, bad in ipairs { { body = evla.body.point {} }, { body = evla.body.point {
   print("REFUSED", select(2, pcall(evla.drive, bad)))
 end
 print("REFUSED", select(2, pcall(r.observe, r, "obs/ps")))
+print("REFUSED", select(2, pcall(r.step, r, -1)))
+r:close()
+print("REFUSED", select(2, pcall(r.step, r)))
 return evla.program { evla.model "steer" {} }
 """)
 code, said = run(hand, "--trust", verb="check")
@@ -264,13 +290,20 @@ tap.ok(lines["LAST"][0] == [str(rows0["ticks"]), "true", "true", "nobody guards 
 tap.ok(lines["WRONG"][0][0] == "false" and "at tick 400" in lines["WRONG"][0][1], "told another sentence, it fails", said)
 tap.ok(lines["SEEN"][0][:2] == ["4", "2"], "what the body shows can be looked at", said)
 tap.ok([any(part in " ".join(x) for x in lines["REFUSED"]) for part in
-        ('policy = "model" needs one', "none.evla", 'did you mean "policy"', "no channel")] == [True] * 4, "mistakes are told", said)
+        ('policy = "model" needs one', "none.evla", 'did you mean "policy"', "no channel", "want 0 or more ticks", "it is closed")] == [True] * 6, "mistakes are told", said)
 
 # ---- refused before anything runs ----
 small = script("small", 'evla.rollout "own" { body = evla.body.point {}, model = m, schedule = s, memory = "64KiB" }')
 code, said = run(small, out="never")
 tap.ok(code == 2 and "65536 bytes are promised, but the loop needs" in said and "mailboxes" in said
        and not os.path.exists(os.path.join(work, "never/small/steer")), "a promise of 64 KiB is refused, and nothing has run", said)
+
+unguarded = script("bare", 'evla.rollout "bare" { body = evla.body.point {}, policy = "expert", memory = "1KiB" }')
+code, said = run(unguarded, verb="check")
+tap.ok(code == 2 and "1024 bytes are promised" in said, "a loop without a model keeps the promise, too", said)
+part = script("part", 'evla.rollout "part" { body = evla.body.point {}, model = m, schedule = { { graph = "fast" } } }')
+code, said = run(part, verb="check")
+tap.ok(code == 2 and "input target is made by graph slow, which is not in the schedule" in said, "a graph left out is named", said)
 
 shutil.rmtree(work)
 tap.done()

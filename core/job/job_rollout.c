@@ -121,11 +121,13 @@ static int32_t fit(rollout *r)
     uint64_t bytes = 0;
     int32_t st = loop_check(cx, s);
     if (st >= 0) st = loop_needs(cx, s, &bytes);
-    if (st >= 0 && r->drive.policy)
+    if (st >= 0)
         st = policy_promise(cx, r->drive.policy, bytes, (uint64_t)r->given->memory);
     if (st >= 0 && r->given->instructions == INSTRUCTIONS_SHUFFLED && r->n < 2)
         st = ctx_fail(cx, EVLA_E_ARG,
-                      "instructions: to shuffle them takes at least 2 episodes");
+                      "instructions: to shuffle them takes at least 2 episodes, got "
+                      "episodes = %lld",
+                      (long long)r->n);
     if (st < 0) ctx_prefix(cx, "%s", r->what);
     return st < 0 ? st : find_violations(r);
 }
@@ -171,7 +173,11 @@ static int32_t read_journal(rollout *r)
         if (value_parse(&cx->scratch, text + at, length, &row, NULL) < 0) break;
         const value *index = value_get(&row, "index");
         if (!index || index->kind != VALUE_INT || index->as.i != r->n_before) break;
-        if (tally_add(cx, &r->sum, &row) < 0) return cx->code;
+        if (tally_add(cx, &r->sum, &row) < 0) {
+            if (cx->code != EVLA_E_FORMAT) return cx->code;
+            ctx_clear(cx); /* not ours; this episode runs again */
+            break;
+        }
         char *line = arena_copy_n(&cx->scratch, text + at, length + 1);
         if (!line) return ctx_fail(cx, EVLA_E_NOMEM, "%s", r->journal_path);
         int32_t st = file_append(cx, r->journal, r->journal_path, line);
@@ -388,6 +394,11 @@ static int32_t run_wall(rollout *r)
     int32_t st = loop_open(r->cx, &r->drive.spec, &l);
     if (st >= 0) st = realtime_run(r->cx, l, &s, &e, r->timing);
     loop_close(r->cx, l);
+    if (st == EVLA_E_STOPPED) { /* not the sentence of whatever node was about to run */
+        ctx_clear(r->cx);
+        ctx_fail(r->cx, st, "%s: stopped; it starts anew, since real time does not go on",
+                 r->j->name);
+    }
     return st;
 }
 
@@ -443,10 +454,9 @@ static int32_t timing_figures(rollout *r)
 static int32_t memory_figures(rollout *r)
 {
     job *j = r->j;
-    if (!r->drive.policy) return 0;
     policy_memory m = policy_needs(r->drive.policy);
     uint64_t lower = 0;
-    for (int32_t i = 0; i < r->drive.policy->n_graphs; i++)
+    for (int32_t i = 0; r->drive.policy && i < r->drive.policy->n_graphs; i++)
         lower += r->drive.policy->graphs[i].plan->lower_bound;
     const struct {
         const char *name;
@@ -489,7 +499,6 @@ static int32_t setting_figures(rollout *r)
 static int32_t weigh(rollout *r)
 {
     loop *l = NULL;
-    if (!r->drive.policy) return 0;
     int32_t st = loop_open(r->cx, &r->drive.spec, &l);
     if (st < 0) return st;
     policy_memory m = policy_needs(r->drive.policy);

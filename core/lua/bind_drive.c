@@ -2,8 +2,8 @@
  * bind_drive.c -- evla.drive { body, model, schedule, guard, ... }: one loop in the hand,
  * to step it, look at it and ask the guard why.
  *
- *   r:reset(seed, instruction?)  r:step(n?) -> state  r:observe(channel?)  r:why() ->
- * sentence r:scene() -> { nodes, relations }
+ *   r:reset(seed, instruction?)  r:step(n?) -> state  r:observe(channel?)
+ *   r:why() -> sentence, table  r:scene() -> { nodes, relations }  r:close()
  *
  * On a virtual clock. A model is a job that has run, or the path of a file.
  */
@@ -201,6 +201,8 @@ static int l_step(lua_State *L)
     script *s = script_of(L);
     hand *h = hand_at(L, s, 1);
     lua_Integer n = luaL_optinteger(L, 2, 1);
+    if (n < 0)
+        script_error(L, s, "drive: step: want 0 or more ticks, got %lld", (long long)n);
     uint64_t events = 0;
     int32_t st = 0;
     script_pause(s);
@@ -263,7 +265,7 @@ static int l_why(lua_State *L)
     }
     if (l->guard->explain(&l->h.table, l->guard_self, &l->verdict, text, sizeof text) < 0)
         throw(L, s, h);
-    lua_pushfstring(L, "%s%s%s", verdict_name(&l->verdict), *text ? ": " : "", text);
+    lua_pushstring(L, *text ? text : verdict_name(&l->verdict));
     arena *a = &s->cx->scratch;
     arena_place mark = arena_mark(a);
     value_pair pairs[] = {
@@ -284,12 +286,28 @@ static int l_why(lua_State *L)
     return 2;
 }
 
+/* { "on", 9, 1 } becomes { "on", "mug", "table" }: a person asks. */
+static void name_nodes(value *scene)
+{
+    const value *nodes = value_get(scene, "nodes"),
+                *relations = value_get(scene, "relations");
+    for (int32_t i = 0; nodes && relations && i < relations->n_items; i++)
+        for (int32_t k = 1; k < relations->as.items[i].n_items; k++) {
+            value *end = &relations->as.items[i].as.items[k];
+            if (end->kind != VALUE_INT || end->as.i < 0 || end->as.i >= nodes->n_items)
+                continue;
+            const value *name = value_get(&nodes->as.items[end->as.i], "name");
+            if (name) *end = *name;
+        }
+}
+
 static int l_scene(lua_State *L)
 {
     script *s = script_of(L);
     hand *h = hand_at(L, s, 1);
     arena_place mark = arena_mark(&s->cx->scratch);
     value v = film_scene(&s->cx->scratch, h->loop);
+    name_nodes(&v);
     if (v.kind == VALUE_NIL)
         lua_pushnil(L);
     else
@@ -312,10 +330,12 @@ static int l_text(lua_State *L)
 
 void bind_drive_open(lua_State *L, script *s)
 {
-    static const luaL_Reg methods[] = {{"reset", l_reset},     {"step", l_step},
-                                       {"observe", l_observe}, {"why", l_why},
-                                       {"scene", l_scene},     {NULL, NULL}};
-    static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__tostring", l_text}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"reset", l_reset}, {"step", l_step},   {"observe", l_observe},
+        {"why", l_why},     {"scene", l_scene}, {"close", l_gc},
+        {NULL, NULL}};
+    static const luaL_Reg slots[] = {
+        {"__gc", l_gc}, {"__close", l_gc}, {"__tostring", l_text}, {NULL, NULL}};
     (void)s;
     luaL_newmetatable(L, "evla.drive");
     luaL_setfuncs(L, slots, 0);

@@ -113,6 +113,15 @@ static int32_t misfit(ctx *cx, const policy *p, const char *graph_name, const ch
     return st;
 }
 
+/* The graph of the model that has such an output, or NULL. */
+static const char *made_elsewhere(const model *m, const char *output)
+{
+    for (int32_t k = 0; k < m->n_graphs; k++)
+        for (int32_t i = 0; i < m->graphs[k]->n_outputs; i++)
+            if (!strcmp(m->graphs[k]->outputs[i].name, output)) return m->graphs[k]->name;
+    return NULL;
+}
+
 static int32_t no_source(ctx *cx, const policy *p, const evla_body_info *body, int32_t of,
                          const char *input)
 {
@@ -130,6 +139,12 @@ static int32_t no_source(ctx *cx, const policy *p, const evla_body_info *body, i
                             "graph %s: input %s is made by graph %s, which does not stand "
                             "before it in the schedule",
                             p->graphs[of].name, input, p->graphs[k].name);
+    const char *other = made_elsewhere(p->graphs[of].plan->model, input);
+    if (other)
+        return ctx_fail(cx, EVLA_E_MISSING,
+                        "graph %s: input %s is made by graph %s, which is not in the "
+                        "schedule; want it there, before %s",
+                        p->graphs[of].name, input, other, p->graphs[of].name);
     const char *near = near_miss(input, names, n);
     return ctx_fail(cx, EVLA_E_MISSING,
                     "graph %s: nothing feeds input %s: it is no channel of the body, no "
@@ -336,6 +351,7 @@ static uint64_t weights_bytes(const policy *p)
 
 policy_memory policy_needs(const policy *p)
 {
+    if (!p) return (policy_memory){0};
     policy_memory m = {.weights = weights_bytes(p), .plans = p->mem.total};
     for (int32_t k = 0; k < p->n_graphs; k++) {
         const policy_graph *g = &p->graphs[k];

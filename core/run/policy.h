@@ -70,7 +70,7 @@ int32_t policy_new(ctx *cx, const model *m, const evla_body_info *body,
                    const policy_line *lines, int32_t n_lines, policy **out);
 void policy_free(policy *p);
 
-/* What one pilot of it holds, by part. */
+/* What one pilot of it holds, by part; of no policy (NULL): nothing. */
 typedef struct policy_memory {
     uint64_t plans, arenas, states, tables, mailboxes, weights, total;
 } policy_memory;

@@ -89,12 +89,15 @@ end
 local function events(f)
   local rows = {}
   for _, name in ipairs(sorted(f.events)) do
-    rows[#rows + 1] = { name, f.events[name], of = f.attempted, note = ("%d episode%s"):format(f.events[name], f.events[name] == 1 and "" or "s") }
+    rows[#rows + 1] = { name, f.events[name], of = (f.attempted or 0) + (f.cut_episodes or 0), note = ("%d episode%s"):format(f.events[name], f.events[name] == 1 and "" or "s") }
   end
   return #rows > 0 and svg.bars(rows, 640) or ""
 end
 
 -- ---- time ----
+
+-- Ticks that were due: those skipped count as missed, so they count here.
+local function due(f) return (f.control_ticks or 0) + (f.skipped or 0) end
 
 local function histogram(bins, title, f, prefix, limit)
   if not bins or #bins == 0 then return "" end
@@ -114,7 +117,7 @@ local function clock(f, result)
   local period = result.rate_hz and 1e6 / result.rate_hz
   out[#out + 1] = ('<p class="say">%s. %s of %d ticks missed their time; scheduling %s%s. Counts are logarithmic: the tail is what matters.</p>'):format(
     result.rate_hz and ("%g Hz on the wall clock, %.0f ms a tick"):format(result.rate_hz, period / 1000) or "On the wall clock",
-    f.missed and (f.missed == 0 and "None" or ("%d"):format(f.missed)) or "?", f.control_ticks or 0, svg.escape(f.scheduling or "?"),
+    f.missed and (f.missed == 0 and "None" or ("%d"):format(f.missed)) or "?", due(f), svg.escape(f.scheduling or "?"),
     f.scheduling == "normal" and f.why_not_fifo and f.why_not_fifo ~= "" and (" (%s)"):format(svg.escape(f.why_not_fifo)) or "")
   out[#out + 1] = '<div class="grid">'
   out[#out + 1] = histogram(result.step_ns, "ticks, by what the step took", f, "", period and { period, "the period" })
@@ -224,7 +227,7 @@ function rollout.section(f, result, read)
   end
   if f.intervention_episodes and any and f.guard ~= "" then card(("%d"):format(f.intervention_episodes), "episodes in which the guard acted") end
   if f.p99_ms then card(("%s ms"):format(svg.number(f.p99_ms)), "work of a tick; 99 of 100 take less") end
-  if f.missed then card(("%d"):format(f.missed), ("missed of %d ticks"):format(f.control_ticks or 0)) end
+  if f.missed then card(("%d"):format(f.missed), ("missed of %d ticks"):format(due(f))) end
   if f.memory_bytes then card(bytes(f.memory_bytes), "memory of the loop") end
   out[#out + 1] = '<div class="cards">' .. table.concat(cards, "\n") .. "</div>"
   out[#out + 1] = films(result, read)

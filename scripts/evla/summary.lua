@@ -65,7 +65,7 @@ local function deployment(out, rollouts)
     if f.clock == "wall" then
       out.control = {
         rate_hz = f.rate_hz, scheduling = f.scheduling, p50_ms = f.p50_ms, p95_ms = f.p95_ms, p99_ms = f.p99_ms,
-        max_ms = f.max_ms, missed = f.missed, ticks = f.control_ticks,
+        max_ms = f.max_ms, missed = f.missed, ticks = f.control_ticks + f.skipped,
       }
       out.memory.arena_bytes, out.memory.lower_bound_bytes = f.arena_bytes, f.lower_bound_bytes
       out.memory.mallocs_in_loop = f.mallocs

@@ -7,6 +7,7 @@
  * each in one way that the engine has to notice.
  */
 #include "evla/abi.h"
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,27 @@ enum { PIXELS = 8, N_STATE = 10, HOLD_TICKS = 10 };
 enum { FAIL_TIMEOUT, FAIL_BOUNDS, FAIL_COLLISION, FAIL_NAN };
 enum { EVENT_COLLISION = 1, EVENT_BOUNDS = 2 };
 
+/* operator new(size_t, std::nothrow_t const &), where the process has one */
+extern void *cxx_new(size_t size, const void *tag) __asm__("_ZnwmRKSt9nothrow_t")
+    __attribute__((weak));
+extern void cxx_delete(void *p) __asm__("_ZdlPv") __attribute__((weak));
+
+enum { SPILL_ONCE, SPILL_EVERY_WAY };
+
+/* Allocates: once, or in seven ways. */
+static void spill(int32_t how)
+{
+    void *volatile p = malloc(100);
+    free(p);
+    if (how == SPILL_ONCE) return;
+    free(p = memalign(64, 100));
+    free(p = valloc(100));
+    free(p = aligned_alloc(64, 128));
+    free(p = strdup("spilled"));
+    free(p = reallocarray(NULL, 10, 10));
+    if (cxx_new) cxx_delete(p = cxx_new(100, ""));
+}
+
 typedef struct point_params {
     double rate;
     int64_t ticks;
@@ -23,6 +45,7 @@ typedef struct point_params {
     int64_t slow_ns;
     int64_t break_at;
     int64_t spill_at;
+    int32_t spill;
     int32_t fail;
     int32_t leak;
 } point_params;
@@ -179,10 +202,7 @@ static int32_t point_act(const evla_host *h, void *self, const float *action,
         struct timespec nap = {b->p.slow_ns / 1000000000, b->p.slow_ns % 1000000000};
         nanosleep(&nap, NULL);
     }
-    if (b->p.spill_at && (int64_t)s->tick + 1 == b->p.spill_at) {
-        void *volatile p = malloc(100);
-        free(p);
-    }
+    if (b->p.spill_at && (int64_t)s->tick + 1 == b->p.spill_at) spill(b->p.spill);
     b->n_acts++;
     s->vx += push[0] * dt, s->vy += push[1] * dt;
     s->x += s->vx * dt, s->y += s->vy * dt;
@@ -241,6 +261,7 @@ static const evla_param params[] = {
     {.name = "slow", .doc = "sleeps so long in every tick", .preset = "0s", .type = EVLA_P_DURATION, AT(slow_ns)},
     {.name = "break_at", .doc = "act fails at this tick; 0: never", .preset = "0", .min = 0, .max = 1e9, .type = EVLA_P_INT, AT(break_at)},
     {.name = "spill_at", .doc = "act allocates once at this tick; 0: never", .preset = "0", .min = 0, .max = 1e9, .type = EVLA_P_INT, AT(spill_at)},
+    {.name = "spill", .doc = "how: once, or in each of seven ways", .preset = "once", .type = EVLA_P_ENUM, .choices = "once|every_way", AT(spill)},
     {.name = "leak", .doc = "hides state from save, so that replay differs", .preset = "false", .type = EVLA_P_BOOL, AT(leak)},
 };
 // clang-format on
