@@ -5,4 +5,4 @@ import sys
 sys.dont_write_bytecode = True
 import page
 
-page.test("control-loop.md", ("evla", "plugins/mujoco.so", "plugins/hdf5.so", "plugins/image.so", "plugins/ops.so"))
+page.test("control-loop.md", ("evla", "plugins/mujoco.so", "plugins/hdf5.so", "plugins/image.so", "plugins/ops.so", "plugins/causal.so"))

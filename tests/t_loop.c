@@ -228,9 +228,19 @@ static void test_refusals(void)
        "a graph before what it needs");
     try(&fast, 1);
     ok(says(&k.cx, EVLA_E_MISSING,
+            "graph fast: input seen is made by graph slow, which is not in the "
+            "schedule; want it there, before fast"),
+       "a graph that is left out");
+    graph *maker;
+    model_want_graph(&k.cx, k.m, "slow", &maker);
+    const char *name = maker->outputs[0].name;
+    maker->outputs[0].name = "sight";
+    try(&fast, 1);
+    ok(says(&k.cx, EVLA_E_MISSING,
             "graph fast: nothing feeds input seen: it is no channel of the body, "
             "no output of an earlier graph, and not \"instruction\""),
        "an input without a source");
+    maker->outputs[0].name = name;
     try(&slow, 1);
     ok(says(&k.cx, EVLA_E_MISSING,
             "schedule: no graph of it has an output called \"action\""),
