@@ -14,7 +14,7 @@ typedef struct replay_params {
 typedef struct point_params {
     double rate;
     int64_t ticks, fail_every, slow_ns, break_at, spill_at;
-    int32_t fail, leak;
+    int32_t spill, fail, leak;
 } point_params;
 
 enum { NA = 2, NS = 10 };
