@@ -20,9 +20,8 @@
 
 /* ---- the allocators, counted (see t_malloc.c, which proves that counting works) ---- */
 
-static atomic_llong counted;
-
 #ifndef EVLA_LIBC_MALLOC
+static atomic_llong counted;
 static _Alignas(64) char early[1 << 16];
 static size_t early_used;
 
