@@ -231,6 +231,8 @@ wall = script("wall", """
   evla.rollout "wall" { body = evla.body.point {}, model = m, schedule = s, clock = "wall", seconds = 4 },
   evla.rollout "spill" { body = evla.body.point { spill_at = 30 }, policy = "expert", clock = "wall", seconds = 3, episodes = 1 },
   evla.rollout "flood" { body = evla.body.point { spill_at = 9, spill = "every_way" }, policy = "expert", clock = "wall", seconds = 0.5 },
+  evla.rollout "dent" { body = evla.body.point { fail_every = 1, fail = "collision" }, policy = "zero", violations = { "collision" },
+    clock = "wall", seconds = 0.5 },
 """)
 code, said = run(wall)
 w, rows = job("wall", "wall"), result("wall", "wall")
@@ -244,6 +246,9 @@ tap.ok(w["p50_ms"] <= w["p95_ms"] <= w["p99_ms"] <= w["max_ms"] and rows["step_n
        "and the quantiles agree with them")
 tap.ok(w["scheduling"] in ("fifo", "normal") and (w["scheduling"] == "fifo") == (w["why_not_fifo"] == ""),
        f"it says how it was scheduled: {w['scheduling']} {w['why_not_fifo']}")
+d = job("wall", "dent")
+tap.ok((d["attempted"], d["violation_episodes"], d["cut_violation_episodes"]) == (0, 0, 1) and "1 cut by the clock, 1 unsafe" in said,
+       "what was unsafe in an episode that the clock cut is told", said)
 if is_plain:
     tap.ok(w["mallocs"] == 0, "the ticks allocate nothing", str(w["mallocs"]))
     tap.ok(job("wall", "spill")["mallocs"] == 1, "a plugin that allocates once in a tick is seen")

@@ -125,16 +125,18 @@ int32_t tally_add(ctx *cx, tally *t, const value *row)
     tally_count *of_goal = count_of(t, t->goals, &t->n_goals, goal->as.text);
     if (!of_goal) return ctx_fail(cx, EVLA_E_NOMEM, "a tally");
     int is_cut = whole(row, "cut") != 0;
-    if (is_cut)
+    int is_unsafe = list_in(row, "violations")->n_items > 0;
+    if (is_cut) {
         t->cut++;
-    else {
+        t->cut_violations += is_unsafe;
+    } else {
         of_goal->n++;
         of_goal->k += success->as.i;
         t->attempted++;
         t->successes += success->as.i;
         if (success->as.i) t->success_ticks += ticks;
         t->timeouts += whole(row, "timeout");
-        t->violations += list_in(row, "violations")->n_items > 0;
+        t->violations += is_unsafe;
         t->intervened += vetoed + replaced > 0;
         t->not_finite += whole(row, "not_finite") > 0;
     }
@@ -193,6 +195,7 @@ int32_t tally_figures(job *j, const tally *t)
     const value_pair rows[] = {
         {"attempted", value_int(t->attempted)},
         {"cut_episodes", value_int(t->cut)},
+        {"cut_violation_episodes", value_int(t->cut_violations)},
         {"successes", value_int(t->successes)},
         {"success_rate", value_float((double)t->successes / n)},
         {"ci95", bounds(a, t->successes, t->attempted)},

@@ -149,6 +149,8 @@ function summary.details(s)
     elseif j.type == "rollout" and f.control_ticks then
       add("%s: %d ticks at %g Hz (%s), %d missed, work p50 %.3f p99 %.3f max %.3f ms, %d allocations", j.name, f.control_ticks,
         f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, f.mallocs)
+      add("  %d of %d episodes succeed, %d cut by the clock, %d unsafe", f.successes, f.attempted, f.cut_episodes,
+        f.violation_episodes + f.cut_violation_episodes)
     elseif j.type == "recipe" and f.bytes_f32 then
       add("%s: %.1f kB of weights, %.2fx smaller than f32, in %s", j.name, f.bytes_int8 / 1e3, f.ratio, short(j.result))
       add("  weights %d of %d in codes, %d put back", f.weights_in_codes, f.weights, f.weights_put_back)
