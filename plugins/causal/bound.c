@@ -104,7 +104,6 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
         memcpy(on_a, over, sizeof over);
     }
     double h = d - clear, share = r->approach * t->period;
-    if (k->speed > 0 && d < 0.004) b->is_close = 1;
     if (k->speed <= 0) b->nearest = fmin(b->nearest, d);
     if (h < close_m && k->speed <= 0) b->is_close |= h < 0.004;
     chain_row(p, s->frame, on_a, away, row);
@@ -113,9 +112,11 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
         row[CHAIN_JOINTS] = finger_share * s->side * vec_dot(y, away) * BOUND_FINGER;
     }
     double least = h > 0 ? -share * h : fmin(back, -share * h);
-    double speed = k->speed;
+    double speed = k->speed, stiff = 1;
     if (speed > 0 && r->nodes[node].class == CLASS_LID)
-        speed /= stiffness(t, node, on_b, away);
+        stiff = stiffness(t, node, on_b, away);
+    if (speed > 0 && d < 0.004 && stiff > 0.5) b->is_close = 1;
+    speed /= stiff;
     if (speed > 0) least = fmin(-speed * t->period, -share * fmax(h, 0));
     double lowest = 0, square = 0, will = 0;
     for (int i = 0; i < CHAIN_VARS; i++) {

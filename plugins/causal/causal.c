@@ -56,6 +56,11 @@ static const struct {
     [WANT_AGE] = {"obs/sensed_age", 1},
 };
 
+enum { most_blind = 3 }; /* ticks without its own joints that it goes on as told */
+static const double still =
+    0.05; /* m/s: fingers that move slower are stopped by something */
+static const double thin = 0.004; /* m: what is thinner is nothing between the fingers */
+
 /* What was observed and proposed in a tick; rows of poses follow. */
 typedef struct event {
     double time, slow_age;
@@ -81,7 +86,8 @@ typedef struct causal {
     double free_at[CHAIN_JOINTS],
         free_speed[CHAIN_JOINTS]; /* of joints that meet nothing */
     float grip;                   /* last action of the fingers */
-    int32_t is_started, is_close, is_blind;
+    double told[CHAIN_JOINTS];    /* rad, by the last action */
+    int32_t is_started, is_close, is_blind, n_blind;
     /* for the view */
     const char *names[RULES_NODES];
     float view_pose[RULES_NODES * 7];
@@ -268,7 +274,8 @@ static void start(causal *s)
     memset(s->step, 0, sizeof s->step);
     memset(s->now, 0, s->event_bytes);
     s->grip = 0;
-    s->is_started = s->is_close = 0;
+    memset(s->told, 0, sizeof s->told);
+    s->is_started = s->is_close = s->n_blind = 0;
     s->is_blind = 1;
 }
 
@@ -339,12 +346,23 @@ static void see(causal *s)
     const event *e = s->now;
     uint32_t body =
         1u << WANT_JOINTS | 1u << WANT_COMMAND | 1u << WANT_FINGERS | 1u << WANT_FORCE;
-    s->is_blind = (e->present & body) != body || !is_finite(e->joints, CHAIN_JOINTS) ||
-                  !is_finite(e->command, CHAIN_JOINTS) || !is_finite(e->fingers, 2) ||
-                  !is_finite(&e->force, 1);
-    if (!s->is_blind) {
-        double before[CHAIN_JOINTS];
-        memcpy(before, s->command, sizeof before);
+    int is_missing = (e->present & body) != body || !is_finite(e->joints, CHAIN_JOINTS) ||
+                     !is_finite(e->command, CHAIN_JOINTS) || !is_finite(e->fingers, 2) ||
+                     !is_finite(&e->force, 1);
+    double before[CHAIN_JOINTS];
+    memcpy(before, s->command, sizeof before);
+    s->n_blind = is_missing ? s->n_blind + 1 : 0;
+    s->is_blind = is_missing && (!s->is_started || s->n_blind > most_blind);
+    if (is_missing && s->is_started) {
+        /* For a moment: the body did as it was told, the joints follow as they do. */
+        for (int i = 0; i < CHAIN_JOINTS; i++) {
+            s->step[i] = s->is_blind ? 0 : s->told[i];
+            s->command[i] += s->step[i];
+        }
+        follow(s, before, s->command);
+        memcpy(s->joints, s->free_at, sizeof s->joints);
+    }
+    if (!is_missing) {
         for (int i = 0; i < CHAIN_JOINTS; i++) {
             s->joints[i] = (double)e->joints[i];
             s->command[i] = (double)e->command[i];
@@ -471,6 +489,7 @@ static void decide(causal *s, float *action, evla_verdict *v)
         memset(action, 0, ACTIONS * sizeof *action);
         action[CHAIN_JOINTS] = s->grip;
         v->kind = EVLA_VETO;
+        if (v->rule < 0) v->rule = r->id_joint;
         return;
     }
     want(s, asked, share, hold, wanted, &v->rules);
@@ -511,17 +530,29 @@ static void decide(causal *s, float *action, evla_verdict *v)
         double width = s->track.opening + 2 * step[CHAIN_JOINTS] * BOUND_FINGER;
         action[CHAIN_JOINTS] = (float)vec_clip(1 - 2 * width / r->width_max, -1, 1);
     }
+    /* Fingers that are stopped by something press as hard as their command lies inside it.
+     */
+    double least = s->track.opening - r->squeeze;
+    if (fabs(s->track.rate) < still && s->force < 0 &&
+        width_of(r, action[CHAIN_JOINTS]) < least && s->track.opening > thin) {
+        action[CHAIN_JOINTS] = (float)vec_clip(1 - 2 * least / r->width_max, -1, 1);
+        v->rules |= bit(r->id_squeeze);
+    }
     int is_same = is_whole;
     for (int i = 0; i < ACTIONS && is_same; i++)
         is_same = action[i] == fmaxf(-1, fminf(1, e->action[i]));
     v->kind = hold ? EVLA_VETO : is_same ? EVLA_ALLOW : EVLA_REPLACE;
     if (v->rule < 0 && !is_same)
-        v->rule = v->rules >> r->id_speed & 1 ? r->id_speed : r->id_accel;
+        v->rule = v->rules >> r->id_speed & 1   ? r->id_speed
+                  : v->rules >> r->id_accel & 1 ? r->id_accel
+                                                : r->id_squeeze;
     if (is_same && !hold) {
         v->rule = -1;
         v->rules = 0;
     }
     s->grip = action[CHAIN_JOINTS];
+    for (int i = 0; i < CHAIN_JOINTS; i++)
+        s->told[i] = (double)action[i] * r->action_speed * s->period;
 }
 
 /* ---- the table ---- */

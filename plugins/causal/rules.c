@@ -452,6 +452,9 @@ static void limit_in(reader *x)
     } else if (!strcmp(what, "contact_force")) {
         r->id_press = id;
         r->press = number(x, "lead");
+    } else if (!strcmp(what, "grip_force")) {
+        r->id_squeeze = id;
+        r->squeeze = number(x, "lead");
     } else if (!strcmp(what, "workspace_limit")) {
         r->id_box = id;
         numbers(x, "low corner", r->box_low, 3);
@@ -524,6 +527,7 @@ static void whole(reader *x)
                         : !(r->speed_part > 0 && r->accel_part > 0)
                             ? "limit velocity_limit and "
                               "acceleration_limit"
+                        : !(r->squeeze > 0)                 ? "limit grip_force"
                         : !(r->press > 0)                   ? "limit contact_force"
                         : !(r->box_low[0] < r->box_high[0]) ? "limit workspace_limit"
                         : !r->n_parts                       ? "a part"

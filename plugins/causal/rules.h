@@ -124,9 +124,10 @@ typedef struct rules {
     double approach; /* 1/s: how fast a distance may shrink towards its bound */
     double calm;     /* 0 to 1: share of a new velocity taken over near contact */
     double press;    /* m the TCP's command may lead the TCP */
+    double squeeze;  /* m the fingers command may lie inside what stops them */
     double joint_margin, speed_part, accel_part, box_margin;
     double box_low[3], box_high[3];
-    int32_t id_joint, id_speed, id_accel, id_box, id_press;
+    int32_t id_joint, id_speed, id_accel, id_box, id_press, id_squeeze;
     rules_part parts[RULES_PARTS];
     rules_node nodes[RULES_NODES];
     shape shapes[RULES_SHAPES];
