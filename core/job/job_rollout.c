@@ -366,8 +366,11 @@ static int32_t wall_begin(void *to, loop *l, int64_t i, uint64_t *seed, const ch
 static int32_t wall_end(void *to, loop *l, const watch *w, int64_t i, int is_cut)
 {
     rollout *r = to;
-    const char *line = tally_row(&r->hold, l, w, i, is_cut);
+    arena *a = &l->h.cx->scratch; /* a robot runs for days: nothing may pile up */
+    arena_place mark = arena_mark(a);
+    const char *line = tally_row(a, l, w, i, is_cut);
     int32_t st = line ? settle(r, line) : ctx_fail(r->cx, EVLA_E_NOMEM, "a row");
+    arena_reset(a, mark);
     if (st < 0) ctx_fail(l->h.cx, st, "%s", r->cx->why);
     return st;
 }

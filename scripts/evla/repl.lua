@@ -139,6 +139,8 @@ local own_help = {
   records = "evla.records \"demos.hdf5\" or of a job: #set, set:record(1), record[\"actions\"]",
   describe = "evla.describe(thing): what it is, its parameters and help, as a table",
   near = "evla.near(name, list): the entry that was probably meant",
+  drive = "r = evla.drive { body = ..., model = a job or \"policy.evla\", schedule = ..., guard = ... }: a loop in the hand, on a virtual clock\n"
+    .. "r:reset(seed, sentence)  r:step(n)  r:observe(channel)  r:why()  r:scene()  r:close()",
   report = "evla.report {}: at a program's end, pictures of what came out",
 }
 
@@ -150,6 +152,7 @@ help(evla.stage.hdf5)                parameters of an item, a kind of job, a cho
 demos = evla.pipeline "demos" { evla.stage.hdf5 { path = "in.hdf5" }, evla.stage.sanity {} }
 demos:check()  demos:run()           a job is checked, run, skipped when nothing changed
 evla.records "demos.hdf5"            look into a dataset: set:record(1)["actions"]
+r = evla.drive { body = ... }        a loop in the hand: r:step(10)  r:observe("obs/...")  r:why()
 x                                    an expression shows its value; names stay, even after `local`
 exit, Ctrl-D                         leave; Ctrl-C interrupts a line]])
   end
@@ -166,6 +169,7 @@ exit, Ctrl-D                         leave; Ctrl-C interrupts a line]])
   for name, text in pairs(own_help) do
     if rawget(evla, name) == thing then return print(text) end
   end
+  if setup.name_of(thing) == "evla.drive" then return print(own_help.drive) end
   if thing == evla then return print("evla: " .. concat(names_of(evla), ", ")) end
   print("no help for a " .. (setup.name_of(thing) or type(thing)) .. "; its value:\n" .. show(thing))
 end
