@@ -52,6 +52,8 @@ echo
 [ -f "$build/plugins/cpu-x86.so" ] && EVLA_BUILD=$build sh tests/bench/x86.sh "$build"
 # weights in codes beside f32
 [ -f "$build/plugins/int8.so" ] && { sh tests/bench/int8.sh "$build" || exit 1; }
+# the guard, judged by the monitor
+[ -f "$build/plugins/causal.so" ] && [ -f "$build/plugins/mujoco.so" ] && { sh tests/bench/guard.sh "$build" || exit 1; }
 # the teacher
 if [ "${BENCH_EXPERT:-300}" -gt 0 ]; then
     cat >"$work/expert.lua" <<'LUA'

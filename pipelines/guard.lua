@@ -1,0 +1,29 @@
+-- guard.lua: what the guard is worth. The same episodes with and without it, the policy disturbed: noise on its actions,
+-- a thing on the table moved in half of the episodes, readings that stop coming. Who counts is the body's monitor.
+--   evla run pipelines/guard.lua
+--   evla run pipelines/guard.lua --episodes 3000 --noise 0.03
+local evla = require "evla"
+
+local opt = evla.options {
+  episodes = { type = "int", default = 300, min = 1, doc = "episodes of each arm" },
+  seed = { type = "int", default = 90001, doc = "start of all randomness" },
+  noise = { type = "float", default = 0.02, min = 0, max = 1, doc = "standard deviation of noise added to actions" },
+  shift = { type = "float", default = 0.5, min = 0, max = 1, doc = "share of episodes in which a thing is moved by 3 cm" },
+  stall = { type = "float", default = 0.2, min = 0, max = 1, doc = "probability in each second that readings stop coming" },
+}
+
+local coffee = evla.body.mujoco {
+  scene = "coffee", rate = 100,
+  disturb = { shift_chance = opt.shift, stall_chance = opt.stall },
+}
+
+local function arm(name, guard)
+  return evla.rollout(name) {
+    body = coffee, policy = "expert", noise = opt.noise, episodes = opt.episodes, seed = opt.seed, guard = guard,
+  }
+end
+
+local unguarded = arm("unguarded")
+local guarded = arm("guarded", evla.scene.causal { rules = "coffee" })
+
+return evla.program { unguarded, guarded, evla.report {} }
