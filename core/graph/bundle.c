@@ -150,7 +150,8 @@ int32_t bundle_write(ctx *cx, const char *path, const char *kind, const value *h
         if (good && (rename(temp, path) < 0 || !sync_folder(path))) good = 0, why = errno;
         if (!good) {
             if (fd >= 0) unlink(temp);
-            st = ctx_fail(cx, EVLA_E_IO, "%s: cannot be written: %s", path, strerror(why));
+            st = ctx_fail(cx, EVLA_E_IO, "%s: cannot be written: %s%s", path, strerror(why),
+                          why == ENOSPC ? "; free some space and run again" : "");
         }
     }
     arena_reset(a, mark);
