@@ -232,7 +232,7 @@ wall = script("wall", """
   evla.rollout "spill" { body = evla.body.point { spill_at = 30 }, policy = "expert", clock = "wall", seconds = 3, episodes = 1 },
   evla.rollout "flood" { body = evla.body.point { spill_at = 9, spill = "every_way" }, policy = "expert", clock = "wall", seconds = 0.5 },
   evla.rollout "dent" { body = evla.body.point { fail_every = 1, fail = "collision" }, policy = "zero", violations = { "collision" },
-    clock = "wall", seconds = 0.5 },
+    clock = "wall", seconds = 0.5, keep = 1 },
 """)
 code, said = run(wall)
 w, rows = job("wall", "wall"), result("wall", "wall")
@@ -249,6 +249,7 @@ tap.ok(w["scheduling"] in ("fifo", "normal") and (w["scheduling"] == "fifo") == 
 d = job("wall", "dent")
 tap.ok((d["attempted"], d["violation_episodes"], d["cut_violation_episodes"]) == (0, 0, 1) and "1 cut by the clock, 1 unsafe" in said,
        "what was unsafe in an episode that the clock cut is told", said)
+tap.ok([x["why"] for x in result("wall", "dent")["films"]] == ["cut"], "and its film is not called a failure")
 if is_plain:
     tap.ok(w["mallocs"] == 0, "the ticks allocate nothing", str(w["mallocs"]))
     tap.ok(job("wall", "spill")["mallocs"] == 1, "a plugin that allocates once in a tick is seen")

@@ -12,7 +12,7 @@ typedef struct choice_row {
     int64_t index, ticks, moment; /* moment: a tick worth showing, -1: none */
     uint64_t seed;
     const char *instruction, *why;
-    int is_taken, success, intervened;
+    int is_taken, success, is_cut, intervened;
 } choice_row;
 
 typedef struct film {
@@ -66,6 +66,7 @@ static int32_t read_rows(film *f, const char *journal, choice_row **rows, int64_
             .seed = (uint64_t)whole(&row, "seed"),
             .instruction = told && told->kind == VALUE_TEXT ? told->as.text : "",
             .success = whole(&row, "success") != 0,
+            .is_cut = whole(&row, "cut") != 0,
             .intervened = whole(&row, "vetoed_ticks")     ? 2
                           : whole(&row, "replaced_ticks") ? 1
                                                           : 0};
@@ -83,7 +84,7 @@ static choice_row *choose(choice_row *rows, int64_t n, int32_t turn)
         if (r->is_taken) continue;
         int fits = turn == 0   ? r->success && !r->intervened
                    : turn == 1 ? r->intervened > 0
-                   : turn == 2 ? !r->success
+                   : turn == 2 ? !r->success && !r->is_cut
                                : 1;
         /* a veto says more than a replaced action, a quiet success more than a saved one */
         if (fits && (!best || (turn == 1 && r->intervened > best->intervened))) best = r;
@@ -93,7 +94,10 @@ static choice_row *choose(choice_row *rows, int64_t n, int32_t turn)
             if (rows[i].success && !rows[i].is_taken) best = &rows[i];
     if (!best) return NULL;
     best->is_taken = 1;
-    best->why = turn < 3 ? why[turn] : best->success ? "success" : "failure";
+    best->why = turn < 3        ? why[turn]
+                : best->is_cut  ? "cut" /* by the clock: neither */
+                : best->success ? "success"
+                                : "failure";
     return best;
 }
 

@@ -169,7 +169,7 @@ local function picture_of(scene, used, class)
   return svg.scene(names, relations, function(name) return class[name] or "r7" end)
 end
 
-local titles = { success = "A success", veto = "The guard steps in", failure = "A failure" }
+local titles = { success = "A success", veto = "The guard steps in", failure = "A failure", cut = "An episode that the clock cut" }
 
 -- read(name) gives the picture's URI, or nil when it is not there.
 local function film(x, class, read, legend)
