@@ -18,6 +18,7 @@ enum { CHUNK = 256 }; /* numbers converted at once */
 
 typedef struct dataset {
     const char *path, *job;
+    const char *mask; /* its episodes are numbered within; "": all there are */
     void *file;
     int64_t first;        /* number of its first row */
     unsigned char *table; /* its rows with all fields that are cached, side by side */
@@ -224,7 +225,8 @@ static const evla_frames_service *frames_of(ctx *cx)
     return NULL;
 }
 
-/* Opens a dataset; *file is NULL when it has no such mask and that is no mistake. */
+/* Opens a dataset; *file is NULL when it has no such mask and that is no mistake. 1: all
+ * episodes are open instead of a mask. */
 static int32_t open_file(ctx *cx, host *h, const evla_frames_service *frames,
                          const char *path, const rows_options *how, const char *job_name,
                          int is_told, void **file)
@@ -232,9 +234,11 @@ static int32_t open_file(ctx *cx, host *h, const evla_frames_service *frames,
     const char *mask = how->mask && *how->mask ? how->mask : NULL;
     arena_place mark = arena_mark(&cx->scratch);
     *file = NULL;
+    int32_t is_all = !mask;
     int32_t st = frames->open(&h->table, path, mask, file);
     if (st == EVLA_E_MISSING && mask && how->without != ROWS_REFUSE) {
         ctx_clear(cx);
+        is_all = 1;
         st = frames->open(&h->table, path, NULL, file);
         if (st >= 0 && how->without == ROWS_NONE) {
             frames->close(&h->table, *file);
@@ -246,7 +250,7 @@ static int32_t open_file(ctx *cx, host *h, const evla_frames_service *frames,
     }
     host_done(h, mark);
     if (st < 0 && !cx->code) ctx_fail(cx, st, "data: %s: %s", path, ctx_code_text(st));
-    return st;
+    return st < 0 ? st : is_all;
 }
 
 /* The first episode of an open file stands for all; rows_open looks at every one. */
@@ -302,6 +306,7 @@ static int32_t look(ctx *cx, const job *maker, const rows_options *how,
     host_init(&h, cx, NULL);
     arena_place mark = arena_mark(&cx->scratch);
     if ((st = open_file(cx, &h, frames, path, how, maker->name, 0, &file)) < 0) return st;
+    st = 0;
     if (file && frames->count(&h.table, file) < 1) { /* see open_sets */
         if (how->without == ROWS_REFUSE)
             st = ctx_fail(cx, EVLA_E_MISSING, "data: %s: no episode is in the mask %s",
@@ -348,6 +353,7 @@ static int32_t open_sets(ctx *cx, rows *r, host *h, const evla_value *const *dat
         int32_t st = open_file(cx, h, r->frames, s->path, how, s->job, 1, &s->file);
         if (st < 0) return st;
         if (!s->file) continue;
+        s->mask = st == 1 ? "" : how->mask;
         int64_t n = r->frames->count(&h->table, s->file);
         if (n < 1) { /* an empty mask, which a small dataset may well have */
             r->frames->close(&h->table, s->file);
@@ -484,6 +490,7 @@ static int32_t check_finite(ctx *cx, const rows *r, host *h, const column *c,
 {
     int32_t from = c->stored[e->set];
     int64_t each = dtype_bytes(cx->reg, from, 1), count = n * c->count;
+    const char *mask = r->sets[e->set].mask;
     double some[CHUNK];
     if (!is_plain(cx->reg, from) ||
         (from != EVLA_F32 && from != EVLA_F64 && from < EVLA_DTYPE_FIRST))
@@ -497,10 +504,11 @@ static int32_t check_finite(ctx *cx, const rows *r, host *h, const column *c,
             if (!(fabs(some[at]) <= most))
                 return ctx_fail(
                     cx, EVLA_E_RANGE,
-                    "data: %s: %s is %g at tick %lld of episode %lld; leave such "
+                    "data: %s: %s is %g at tick %lld of episode %lld%s%s; leave such "
                     "episodes out of the dataset",
                     r->sets[e->set].job, c->name, some[at],
-                    (long long)(first + (i + at) / c->count), (long long)e->at);
+                    (long long)(first + (i + at) / c->count), (long long)e->at,
+                    *mask ? " of mask " : "", mask);
     }
     return 0;
 }
