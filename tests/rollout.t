@@ -250,6 +250,7 @@ d = job("wall", "dent")
 tap.ok((d["attempted"], d["violation_episodes"], d["cut_violation_episodes"]) == (0, 0, 1) and "1 cut by the clock, 1 unsafe" in said,
        "what was unsafe in an episode that the clock cut is told", said)
 tap.ok([x["why"] for x in result("wall", "dent")["films"]] == ["cut"], "and its film is not called a failure")
+tap.ok(("uncounted allocations" in said) != is_plain, "allocations that nobody counts are not called fewer than none", said)
 if is_plain:
     tap.ok(w["mallocs"] == 0, "the ticks allocate nothing", str(w["mallocs"]))
     tap.ok(job("wall", "spill")["mallocs"] == 1, "a plugin that allocates once in a tick is seen")

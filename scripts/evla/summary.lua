@@ -68,7 +68,7 @@ local function deployment(out, rollouts)
         max_ms = f.max_ms, missed = f.missed, ticks = f.control_ticks + f.skipped,
       }
       out.memory.arena_bytes, out.memory.lower_bound_bytes = f.arena_bytes, f.lower_bound_bytes
-      out.memory.mallocs_in_loop = f.mallocs
+      out.memory.mallocs_in_loop = f.mallocs >= 0 and f.mallocs or nil -- below: nobody counted
     end
   end
 end
@@ -147,8 +147,8 @@ function summary.details(s)
       add("%s: %d of %d episodes succeed, %d unsafe%s", j.name, f.successes, f.attempted, f.violation_episodes,
         f.guard ~= "" and (", guard %s acted in %d of %d ticks"):format(f.guard, f.intervention_ticks, f.ticks) or "")
     elseif j.type == "rollout" and f.control_ticks then
-      add("%s: %d ticks at %g Hz (%s), %d missed, work p50 %.3f p99 %.3f max %.3f ms, %d allocations", j.name, f.control_ticks,
-        f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, f.mallocs)
+      add("%s: %d ticks at %g Hz (%s), %d missed, work p50 %.3f p99 %.3f max %.3f ms, %s allocations", j.name, f.control_ticks,
+        f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, f.mallocs < 0 and "uncounted" or ("%d"):format(f.mallocs))
       add("  %d of %d episodes succeed, %d cut by the clock, %d unsafe", f.successes, f.attempted, f.cut_episodes,
         f.violation_episodes + f.cut_violation_episodes)
     elseif j.type == "recipe" and f.bytes_f32 then
