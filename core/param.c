@@ -367,7 +367,11 @@ static int32_t fill_one(const fill *f, const evla_param *p, int32_t type, const 
         const evla_value *r = NULL;
         if (v->kind == VALUE_REF)
             r = f->site->resolve ? f->site->resolve(f->site->to, v) : v->as.ref;
-        if (!r || (p->choices && strcmp(r->type, p->choices) != 0))
+        if (r && p->choices && strcmp(r->type, p->choices) != 0)
+            return fault(f, EVLA_E_ARG, p->name,
+                         "want a job that makes %s, got %.100s, which makes %s", p->choices,
+                         r->job && *r->job ? r->job : "a job", r->type);
+        if (!r)
             return wrong(f, p, v,
                          arena_text(&f->cx->scratch, "a job that makes %s",
                                     p->choices ? p->choices : "a value"));

@@ -389,9 +389,10 @@ static void chosen(void)
         (value_pair){"data", {.kind = VALUE_REF, .ref_type = "job", .as.ref = &episodes}};
     ok(fill_value(&v, &a) == 0 && a.data == &episodes, "a job's result is handed on");
     pair.v.as.ref = &model;
-    ok(fill_value(&v, &a) == EVLA_E_ARG &&
-           says(&cx, EVLA_E_ARG,
-                "x.lua:3: stage.all: data: want a job that makes episodes, got a job"),
+    ok(fill_value(&v, &a) == EVLA_E_ARG && says(&cx, EVLA_E_ARG,
+                                                "x.lua:3: stage.all: data: want a job that "
+                                                "makes episodes, got policy, which "
+                                                "makes model"),
        "a result of another type is refused");
 }
 

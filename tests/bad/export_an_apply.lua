@@ -1,4 +1,4 @@
--- expect: 2 "export_an_apply.lua:6: export "out": model: want a job that makes model, got a job"
+-- expect: 2 "export_an_apply.lua:6: export "out": model: want a job that makes model, got run, which makes tensors"
 -- needs: ops
 -- needs: safetensors
 local evla = require "evla"
