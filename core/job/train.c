@@ -276,7 +276,8 @@ static int32_t check_memory(ctx *cx, const job *j, const grad *g)
 static int32_t check_freeze(ctx *cx, const job *j, const model *m)
 {
     const train_params *given = j->params;
-    const char *const *names = given->freeze.items, *all[256];
+    const char *const *names = given->freeze.items;
+    const char *all[256];
     for (int64_t i = 0; i < given->freeze.n; i++) {
         int32_t n = 0, found = 0;
         for (int32_t k = 0; !found && k < m->n_weights; k++) {
