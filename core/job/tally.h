@@ -7,8 +7,8 @@
  *    "tick":12, "ticks":5, "why":"..."}], "not_finite":0, "replaced_ticks":0,
  * "rules":{"...":5}, "seconds":8.0, "seed":1, "success":true, "ticks":800, "timeout":false,
  *    "vetoed_ticks":5, "violations":["dropped"]}
- * "cut":true marks one that the clock ended: what happened in it counts, rates leave it out.
- * Figures are made from rows alone, whether they were made now or by an earlier run.
+ * "cut":true marks one that the clock ended: what happened in it counts, rates leave it
+ * out. Figures are made from rows alone, whether they were made now or by an earlier run.
  */
 #ifndef EVLA_JOB_TALLY_H
 #define EVLA_JOB_TALLY_H
@@ -26,7 +26,8 @@ typedef struct tally_count {
 
 typedef struct tally {
     arena mem;
-    int64_t attempted, cut, cut_violations, successes, timeouts, violations, ticks, success_ticks;
+    int64_t attempted, cut, cut_violations, successes, timeouts, violations, ticks,
+        success_ticks;
     int64_t vetoed_ticks, replaced_ticks, intervened; /* intervened: episodes */
     int64_t not_finite;                               /* episodes */
     tally_count goals[64], rules[64], events[64];

@@ -42,11 +42,11 @@ INLINE vint i_dot(vint sum, vint a, vint b)
 /* out[i] = the sum of s[i]'s lanes */
 INLINE void i_fold(vint s[16], int32_t out[16])
 {
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < 16; i += 2)
         s[i] = v_iadd(_mm512_unpacklo_epi32(s[i], s[i + 1]),
                       _mm512_unpackhi_epi32(s[i], s[i + 1]));
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int i = 0; i < 16; i += 4)
         s[i] = v_iadd(_mm512_unpacklo_epi64(s[i], s[i + 2]),
                       _mm512_unpackhi_epi64(s[i], s[i + 2]));
@@ -89,10 +89,10 @@ INLINE vint i_dot(vint sum, vint a, vint b)
 #endif
 INLINE void i_fold(vint s[16], int32_t out[16])
 {
-#pragma GCC unroll 2
+    UNROLL(2)
     for (int h = 0; h < 16; h += 8) {
         vint t[8];
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int i = 0; i < 8; i += 2)
             t[i] = v_iadd(_mm256_unpacklo_epi32(s[h + i], s[h + i + 1]),
                           _mm256_unpackhi_epi32(s[h + i], s[h + i + 1]));
@@ -119,35 +119,35 @@ INLINE vint i_unsigned(vint w)
 
 /* out[r * 16 / R + c] = sum of q[r] w[c], w's row offset by 128 where VNNI is; R * C <= 16,
  * R a divisor of 16. */
-INLINE void codes_micro(const int R, const int C, const int8_t *q, const int8_t *w,
-                        int64_t k, int32_t out[SUMS])
+SIZED void codes_micro(const int R, const int C, const int8_t *q, const int8_t *w,
+                       int64_t k, int32_t out[SUMS])
 {
     vint s[SUMS], a[4];
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < SUMS; i++)
         s[i] = i_zero();
     int64_t i = 0;
     for (; i + CODES <= k; i += CODES) {
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int r = 0; r < R; r++)
             a[r] = i_load(q + r * k + i);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int c = 0; c < C; c++) {
             vint b = i_unsigned(i_load(w + c * k + i));
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int r = 0; r < R; r++)
                 s[r * (SUMS / R) + c] = i_dot(s[r * (SUMS / R) + c], b, a[r]);
         }
     }
     if (i < k) {
         cmask m = i_first(k - i);
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int r = 0; r < R; r++)
             a[r] = i_load_some(q + r * k + i, m);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int c = 0; c < C; c++) {
             vint b = i_unsigned(i_load_some(w + c * k + i, m));
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int r = 0; r < R; r++)
                 s[r * (SUMS / R) + c] = i_dot(s[r * (SUMS / R) + c], b, a[r]);
         }
@@ -164,11 +164,12 @@ static __attribute__((noinline)) void codes_line(const int8_t *q, const int8_t *
     for (int c = 0; c < SUMS; c++) {
         vint t[4] = {i_zero(), i_zero(), i_zero(), i_zero()};
         int64_t i = 0, end = c < cols ? k : 0;
-        for (; i + 4 * CODES <= end; i += 4 * CODES)
-#pragma GCC unroll 4
+        for (; i + 4 * CODES <= end; i += 4 * CODES) {
+            UNROLL(4)
             for (int l = 0; l < 4; l++)
                 t[l] = i_dot(t[l], i_unsigned(i_load(w + i + l * CODES)),
                              i_load(q + i + l * CODES));
+        }
         for (; i + CODES <= end; i += CODES)
             t[0] = i_dot(t[0], i_unsigned(i_load(w + i)), i_load(q + i));
         if (i < end) {

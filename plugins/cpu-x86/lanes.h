@@ -9,6 +9,24 @@
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define X86_CHECKED
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define X86_CHECKED
+#endif
+/* Kernels are made once per size. With sanitizers one function serves all sizes: its loops
+ * stay loops, which compile in seconds, and its arrays are checked. */
+#ifdef X86_CHECKED
+#define SIZED static __attribute__((noinline))
+#define UNROLL(n)
+#else
+#define SIZED         INLINE
+#define UNROLL(n)     UNROLL_(GCC unroll n)
+#define UNROLL_(text) _Pragma(#text)
+#endif
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #if LANES == 16
@@ -64,7 +82,7 @@ static inline void v_store_codes(int8_t *to, vint a)
 static inline __attribute__((always_inline)) void v_transpose(vec t[16])
 {
     vec u[16];
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < 16; i += 4) {
         vec a = _mm512_unpacklo_ps(t[i], t[i + 1]), b = _mm512_unpackhi_ps(t[i], t[i + 1]);
         vec c = _mm512_unpacklo_ps(t[i + 2], t[i + 3]),
@@ -74,7 +92,7 @@ static inline __attribute__((always_inline)) void v_transpose(vec t[16])
         u[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
         u[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
     }
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < 4; i++) {
         vec a = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88),
             b = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd),
@@ -134,7 +152,7 @@ static inline void v_store_codes(int8_t *to, vint a)
 static inline __attribute__((always_inline)) void v_transpose(vec t[8])
 {
     vec u[8];
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < 8; i += 4) {
         vec a = _mm256_unpacklo_ps(t[i], t[i + 1]), b = _mm256_unpackhi_ps(t[i], t[i + 1]);
         vec c = _mm256_unpacklo_ps(t[i + 2], t[i + 3]),
@@ -144,7 +162,7 @@ static inline __attribute__((always_inline)) void v_transpose(vec t[8])
         u[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
         u[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
     }
-#pragma GCC unroll 8
+    UNROLL(8)
     for (int i = 0; i < 4; i++) {
         t[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
         t[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);

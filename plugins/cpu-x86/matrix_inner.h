@@ -20,36 +20,36 @@ INLINE vec v_load_once(const float *p)
 
 /* y[R][width] = or += a[R][depth] b[depth][C vectors]. some: width is less than C vectors,
  * and b may not be read beyond it. */
-INLINE void micro(const int R, const int C, const int some, const float *a, int64_t a_row,
-                  int64_t a_k, const float *b, int64_t b_k, int64_t depth, float *y,
-                  int64_t y_row, int64_t width, int is_first)
+SIZED void micro(const int R, const int C, const int some, const float *a, int64_t a_row,
+                 int64_t a_k, const float *b, int64_t b_k, int64_t depth, float *y,
+                 int64_t y_row, int64_t width, int is_first)
 {
     vec s[16][4], v[4];
     vmask m[4];
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int c = 0; c < C; c++) {
         if (some) m[c] = v_first(width <= c * LANES ? 0 : least(width - c * LANES, LANES));
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int r = 0; r < R; r++)
             s[r][c] = v_zero();
     }
     for (int64_t k = 0; k < depth; k++) {
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int c = 0; c < C; c++)
             v[c] = some ? v_load_some(b + c * LANES, m[c]) : v_load(b + c * LANES);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int r = 0; r < R; r++) {
             vec x = v_all(a[r * a_row]);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int c = 0; c < C; c++)
                 s[r][c] = v_fma(x, v[c], s[r][c]);
         }
         a += a_k;
         b += b_k;
     }
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int c = 0; c < C; c++) {
             float *to = y + r * y_row + c * LANES;
             if (some)
@@ -74,11 +74,11 @@ static void pack_turned(const float *from, int64_t from_row, int64_t n_i, int64_
             float *out = to + j * to_row + i;
             vec t[LANES];
             if (i + LANES <= n_i && j + LANES <= n_j) {
-#pragma GCC unroll 16
+                UNROLL(16)
                 for (int l = 0; l < LANES; l++)
                     t[l] = v_load_once(at + l * from_row);
                 v_transpose(t);
-#pragma GCC unroll 16
+                UNROLL(16)
                 for (int l = 0; l < LANES; l++)
                     v_store(out + l * to_row, t[l]);
                 continue;
@@ -117,8 +117,8 @@ static void pack_a(const x86_product *p, int64_t r, int64_t rows, int64_t k, int
 
 /* ---- thick tiles ---- */
 
-INLINE void panel(const int R, const float *a, const float *b, int64_t depth, float *y,
-                  int64_t y_row, int64_t width, int is_first)
+SIZED void panel(const int R, const float *a, const float *b, int64_t depth, float *y,
+                 int64_t y_row, int64_t width, int is_first)
 {
     if (width == COLS)
         micro(R, 2, 0, a, X86_DEPTH, 1, b, COLS, depth, y, y_row, width, is_first);
@@ -175,7 +175,7 @@ static void thick(const x86_product *p, float *scratch, int64_t r0, int64_t r1, 
 /* ---- slim tiles ---- */
 
 /* b's columns lie side by side: C vectors of them at a time. */
-INLINE void along(const int R, const int C, const x86_product *p, int64_t c0, int64_t c1)
+SIZED void along(const int R, const int C, const x86_product *p, int64_t c0, int64_t c1)
 {
     for (int64_t c = c0; c < c1; c += C * LANES) {
         int64_t width = least(c1 - c, C * LANES);
@@ -193,21 +193,23 @@ INLINE void along(const int R, const int C, const x86_product *p, int64_t c0, in
 }
 
 /* One LANES x LANES piece of b, n terms of it, added to s[R]. */
-INLINE void piece(const int R, const float *a, int64_t a_row, int64_t a_k, vec t[LANES],
-                  int64_t n, vec s[R])
+SIZED void piece(const int R, const float *a, int64_t a_row, int64_t a_k, vec t[LANES],
+                 int64_t n, vec s[R])
 {
     v_transpose(t);
     if (n == LANES) {
-#pragma GCC unroll 16
-        for (int l = 0; l < LANES; l++)
-#pragma GCC unroll 8
+        UNROLL(16)
+        for (int l = 0; l < LANES; l++) {
+            UNROLL(8)
             for (int r = 0; r < R; r++)
                 s[r] = v_fma(v_all(a[r * a_row + l * a_k]), t[l], s[r]);
+        }
     } else
-        for (int l = 0; l < n; l++)
-#pragma GCC unroll 8
+        for (int l = 0; l < n; l++) {
+            UNROLL(8)
             for (int r = 0; r < R; r++)
                 s[r] = v_fma(v_all(a[r * a_row + l * a_k]), t[l], s[r]);
+        }
 }
 
 /* Asks for the part of the block of b at `next` that belongs to this step: its rows one
@@ -216,20 +218,20 @@ INLINE void ahead(const float *next, int64_t b_col, int64_t step)
 {
     enum { LINE = 16, EACH = LANES * LANES / LINE, LINES = X86_DEPTH / LINE };
     const float *row = next + step * EACH / LINES * b_col + step * EACH % LINES * LINE;
-#pragma GCC unroll 16
+    UNROLL(16)
     for (int i = 0; i < EACH; i++)
         _mm_prefetch((const char *)(row + i * LINE), _MM_HINT_NTA);
 }
 
 /* So many whole pieces, one after the other. */
-INLINE void pieces(const int R, const int is_far, int64_t steps, const float *a,
-                   int64_t a_row, int64_t a_k, const float *b, int64_t b_col,
-                   const float *next, vec s[R])
+SIZED void pieces(const int R, const int is_far, int64_t steps, const float *a,
+                  int64_t a_row, int64_t a_k, const float *b, int64_t b_col,
+                  const float *next, vec s[R])
 {
     vec t[LANES];
     for (int64_t step = 0; step < steps; step++) {
         if (is_far) ahead(next, b_col, step);
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int l = 0; l < LANES; l++)
             t[l] = v_load_once(b + l * b_col + step * LANES);
         piece(R, a + step * LANES * a_k, a_row, a_k, t, LANES, s);
@@ -237,7 +239,7 @@ INLINE void pieces(const int R, const int is_far, int64_t steps, const float *a,
 }
 
 /* b's terms lie side by side: LANES columns at a time. */
-INLINE void across(const int R, const x86_product *p, int64_t a_k, int64_t c0, int64_t c1)
+SIZED void across(const int R, const x86_product *p, int64_t a_k, int64_t c0, int64_t c1)
 {
     enum { NEAR = 128 << 10 }; /* numbers that the second cache holds */
     int is_far = p->k * p->n > NEAR;
@@ -246,7 +248,7 @@ INLINE void across(const int R, const x86_product *p, int64_t a_k, int64_t c0, i
         for (int64_t k0 = 0; k0 < p->k; k0 += X86_DEPTH) {
             int64_t end = least(p->k, k0 + X86_DEPTH), k = k0;
             vec s[8], t[LANES];
-#pragma GCC unroll 8
+            UNROLL(8)
             for (int r = 0; r < R; r++)
                 s[r] = v_zero();
             const float *a = p->a + k0 * a_k, *b = p->b + c * p->b_col + k0;
