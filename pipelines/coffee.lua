@@ -14,10 +14,10 @@ local opt = evla.options {
   replay = { type = "bool", default = true, doc = "store only what replays to the same bits" },
   learn = { type = "bool", default = true, doc = "go on to a policy; off: demonstrations only" },
   practice = { type = "int", default = 300, min = 1, doc = "more demonstrations, noisy and without pictures" },
-  rounds = { type = "int", default = 3, min = 0, max = 20, doc = "rounds in which the policy drives and the teacher labels" },
-  visits = { type = "int", default = 120, min = 1, doc = "episodes of a round" },
-  steps = { type = "int", default = 3000, min = 1, doc = "updates before the first round; half as many after each" },
-  trials = { type = "int", default = 300, min = 2, doc = "episodes of an evaluation" },
+  rounds = { type = "int", default = 4, min = 0, max = 20, doc = "rounds in which the policy drives and the teacher labels" },
+  visits = { type = "int", default = 80, min = 1, doc = "episodes of a round" },
+  steps = { type = "int", default = 3000, min = 1, doc = "updates before the first round; half as many after each, twice as many at the end" },
+  trials = { type = "int", default = 300, min = 6, doc = "episodes of an evaluation" },
   wall = { type = "duration", default = "60s", min = 0.1, doc = "how long the robot runs in real time" },
 }
 
@@ -57,22 +57,22 @@ end
 local data = { demos, episodes("practice", { policy = "expert", noise = 0.05, episodes = opt.practice, seed = opt.seed + 1 }) }
 local function learn(name, from, how)
   how.model, how.init, how.data = from.model, from.init, { table.unpack(data) }
-  how.batch, how.lr, how.weight_decay, how.seed = 256, 1e-3, 1e-2, opt.seed
+  how.batch, how.weight_decay, how.warmup, how.schedule, how.seed = 256, 1e-2, 100, "cosine", opt.seed
   return evla.train(name)(how)
 end
 
 local model = evla.model "coffee_policy" { seed = opt.seed }
 local jobs = { demos, data[2], model }
-local policy = learn("policy0", { model = model }, { steps = opt.steps, warmup = 100 })
+local policy = learn("policy0", { model = model }, { steps = opt.steps, lr = 3e-3, final = 0.1 })
 jobs[#jobs + 1] = policy
 for round = 1, opt.rounds do
   local is_last = round == opt.rounds
   data[#data + 1] = episodes("visits" .. round, {
-    policy = "model", model = policy, schedule = schedule, mix = 0.5 / round, segment = "1s", episodes = opt.visits,
-    seed = opt.seed + 10 * round,
+    policy = "model", model = policy, schedule = schedule, episodes = opt.visits, seed = opt.seed + 10 * round,
+    mix = is_last and 0 or 0.5 / round, segment = "2s", limit = "16s",
   })
   policy = learn("policy" .. round, { model = model, init = policy }, {
-    steps = is_last and 2 * opt.steps or opt.steps // 2, schedule = is_last and "cosine" or "constant", final = 0.02,
+    steps = is_last and 2 * opt.steps or opt.steps // 2, lr = is_last and 3e-3 or 1.5e-3, final = is_last and 0.01 or 0.3,
   })
   jobs[#jobs + 1] = data[#data]
   jobs[#jobs + 1] = policy
@@ -81,7 +81,7 @@ end
 -- ---- eight bits -----------------------------------------------------------------------------------------------------
 
 local small = evla.recipe "int8" {
-  model = policy, calibrate = { data = demos }, rules = { { "*", quant.int8 {} } }, accept = { worse_by = "2%" },
+  model = policy, calibrate = { data = { data[1], data[2] } }, rules = { { "*", quant.int8 {} } }, accept = { worse_by = "2%" },
   step = { "slow", "fast" },
 }
 

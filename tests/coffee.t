@@ -1,5 +1,5 @@
 #!/bin/sh
-# coffee.t -- the whole of pipelines/coffee.lua in small: 8 episodes, filtered, replayed, stored, shown.
+# coffee.t -- the demonstrations of pipelines/coffee.lua in small: 8 episodes, filtered, replayed, stored, shown.
 # Oracles: h5py reads the dataset, Python's json the summary, Chromium the page.
 build=${EVLA_BUILD:-build}
 evla=$build/evla
@@ -11,7 +11,7 @@ ok() { # ok STATUS TITLE
     n=$((n + 1))
     if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; sed 's/^/# /' "$work/log" | tail -20; fi
 }
-run() { "$evla" run pipelines/coffee.lua --episodes 8 --size 48 "$@" >"$work/log" 2>&1; }
+run() { "$evla" run pipelines/coffee.lua --learn false --episodes 8 --size 48 "$@" >"$work/log" 2>&1; }
 
 run --out "$work/a" --workers 2
 ok $? "the program runs"
@@ -70,7 +70,7 @@ ok $? "a second run has nothing to do and touches nothing"
 # killed in the middle, however often; the set is the same in the end
 i=0
 while [ $i -lt 4 ]; do
-    "$evla" run pipelines/coffee.lua --episodes 8 --size 48 --out "$work/k" --workers 2 >/dev/null 2>&1 &
+    "$evla" run pipelines/coffee.lua --learn false --episodes 8 --size 48 --out "$work/k" --workers 2 >/dev/null 2>&1 &
     pid=$!
     sleep "0.$((3 + 2 * i))"
     kill -9 $pid 2>/dev/null
@@ -81,7 +81,7 @@ run --out "$work/k" --workers 2
 cmp -s "$out/demos/demos.hdf5" "$work/k/coffee/demos/demos.hdf5"
 ok $? "after four kills the next run completes the same set"
 
-"$evla" run pipelines/coffee.lua --episodes 2 --size 48 --out "$work/s" --workers 1 >/dev/null 2>&1
+"$evla" run pipelines/coffee.lua --learn false --episodes 2 --size 48 --out "$work/s" --workers 1 >/dev/null 2>&1
 cp "$work/s/coffee/demos/demos.hdf5" "$work/two.hdf5"
 cat >"$work/again.lua" <<LUA
 local evla = require "evla"

