@@ -212,8 +212,8 @@ static void pick(sight *s, int32_t body)
     bool is_inside = local[0] > PLACE_X - 0.05 && fabs(local[1]) < 0.06;
     const double cruise = point[2] + 0.12;
     bool is_wide = is_mug(body); /* hardly narrower than the open fingers */
-    bool is_here = fabs(at[0]) < 0.007 && fabs(at[1]) < (is_wide ? 0.0065 : 0.011) &&
-                   fabs(at[2]) < 0.006;
+    bool is_here = fabs(at[0]) < 0.010 && fabs(at[1]) < (is_wide ? 0.0075 : 0.012) &&
+                   fabs(at[2]) < 0.010;
     /* Once the fingers close they may drift a little before they hold. */
     if (is_here || (is_between(s, point, 0.018) && s->hand.width < 0.074)) {
         s->out.grip = 1;
@@ -237,7 +237,7 @@ static void pick(sight *s, int32_t body)
         is_detour(s, s->tcp, local, cruise, point);
     }
     bool is_open = s->hand.width > 0.074;
-    funnel f = {cruise, is_wide ? 0.006 : 0.010, 6, across, is_open ? 0 : 0.06};
+    funnel f = {cruise, is_wide ? 0.006 : 0.010, 3.5, across, is_open ? 0 : 0.06};
     motion_funnel(s->hand.pos, point, &f, &s->out);
 }
 
@@ -318,8 +318,8 @@ static void close_lid(sight *s)
     s->out.grip = 1;
     if (s->lid > 1.05) {
         double lid_x = HINGE_X - cos(s->lid) / sin(s->lid) * (height - HINGE_Z);
-        bool is_behind = s->tcp[0] > lid_x + 0.012 && fabs(s->tcp[1] - side) < 0.02 &&
-                         fabs(s->tcp[2] - height) < 0.02;
+        bool is_behind = s->tcp[0] > lid_x + 0.012 && fabs(s->tcp[1] - side) < 0.03 &&
+                         fabs(s->tcp[2] - height) < 0.03;
         bool is_low = s->tcp[2] < HINGE_Z + 0.06 && s->hand.width > 0.01;
         if (!is_behind && is_low)
             s->out.grip = -1; /* fingers may still be around the pod */
@@ -331,7 +331,7 @@ static void close_lid(sight *s)
             return;
         }
         from_machine(s, start, side, height, to);
-        funnel f = {0.40, 0.006, 12, across, s->hand.width < 0.01 ? 0 : 0.08};
+        funnel f = {0.40, 0.010, 4, across, s->hand.width < 0.01 ? 0 : 0.08};
         motion_funnel(s->hand.pos, to, &f, &s->out);
         return;
     }
@@ -369,7 +369,7 @@ static void open_lid(sight *s)
                  HINGE_Z + KNOB_ALONG * sin(angle) + KNOB_ABOVE * cos(angle), ahead);
     in_hand(s, knob, local);
     bool is_here =
-        fabs(local[0]) < 0.006 && fabs(local[1]) < 0.012 && fabs(local[2]) < 0.006;
+        fabs(local[0]) < 0.009 && fabs(local[1]) < 0.014 && fabs(local[2]) < 0.010;
     if (is_gripping(s, knob, 2 * KNOB_RADIUS)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
@@ -384,7 +384,7 @@ static void open_lid(sight *s)
     }
     if (is_leaving(s)) return;
     face(s, s->yaw, 0);
-    funnel f = {knob[2] + 0.08, 0.008, 6, across, s->hand.width > 0.074 ? 0 : 0.05};
+    funnel f = {knob[2] + 0.08, 0.008, 3.5, across, s->hand.width > 0.074 ? 0 : 0.05};
     motion_funnel(s->hand.pos, knob, &f, &s->out);
 }
 
