@@ -371,6 +371,13 @@ static int32_t fill_one(const fill *f, const evla_param *p, int32_t type, const 
             return fault(f, EVLA_E_ARG, p->name,
                          "want a job that makes %s, got %.100s, which makes %s", p->choices,
                          r->job && *r->job ? r->job : "a job", r->type);
+        if (!r && v->kind == VALUE_TEXT && p->choices && !strcmp(p->choices, "model") &&
+            strstr(v->as.text, ".evla"))
+            return fault(f, EVLA_E_ARG, p->name,
+                         "want a job that makes model, got the file %s; evla.model \"its "
+                         "name\" { weights = %s } is one",
+                         value_describe(&f->cx->scratch, v),
+                         value_describe(&f->cx->scratch, v));
         if (!r)
             return wrong(f, p, v,
                          arena_text(&f->cx->scratch, "a job that makes %s",
