@@ -121,9 +121,7 @@ return {
         local action = fast(g, p, g:input("goal_features", ("f32[B,%d]"):format(goal)))
         -- the teacher opens or closes; half closed is neither, so the gripper's entry is made to choose
         action = g.concat { part(g, action, 0, 7), g.mul { part(g, action, 7, 8), 6 }, axis = -1 }
-        -- half a grip is none: what was learned as a mean of open and closed is made a decision
-        local grip = g.mul { part(g, action, 7, 8), 4 }
-        g:output("action", g.clamp { g.concat { part(g, action, 0, 7), grip, axis = -1 }, min = -1, max = 1 })
+        g:output("action", g.clamp { action, min = -1, max = 1 })
       end,
       loss = function(g)
         local features, intent = slow(g, p)
