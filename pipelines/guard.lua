@@ -14,6 +14,8 @@ local opt = evla.options {
 
 local coffee = evla.body.mujoco {
   scene = "coffee", rate = 100,
+  -- half of the usual step: at 5 ms two boxes may lose each other for a step, and a grip jumps as if it had been hit
+  step = "2.5ms",
   disturb = { shift_chance = opt.shift, stall_chance = opt.stall },
 }
 

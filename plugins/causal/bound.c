@@ -117,6 +117,8 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
         stiff = stiffness(t, node, on_b, away);
     if (speed > 0 && d < 0.004 && stiff > 0.5) b->is_close = 1;
     speed /= stiff;
+    /* What is carried may be set down; it need not be pushed against things. */
+    if (s->node >= 0) speed *= fmax(up, 0.15);
     if (speed > 0) least = fmin(-speed * t->period, -share * fmax(h, 0));
     double lowest = 0, square = 0, will = 0;
     for (int i = 0; i < CHAIN_VARS; i++) {
