@@ -118,11 +118,10 @@ static void test_dead(void)
     ok(p && p->n_steps == 4, "unless that is switched off");
     plan_drop(p);
     p = make(&(plan_options){.without = "fuse,daed"});
-    ok(!p &&
-           says(
-               &k.cx, EVLA_E_ARG,
-               "no rewrite is called \"daed\"; want some of fold, dead, fuse, recompute; did you mean "
-               "\"dead\"?"),
+    ok(!p && says(&k.cx, EVLA_E_ARG,
+                  "no rewrite is called \"daed\"; want some of fold, dead, fuse, "
+                  "recompute; did you mean "
+                  "\"dead\"?"),
        "an unknown rewrite is refused by name");
 }
 

@@ -329,7 +329,8 @@ static void metatable(lua_State *L, const char *name, lua_CFunction index,
 
 void bind_open(lua_State *L, script *s)
 {
-    static const char *const always[] = {EVLA_OP, EVLA_STAGE, EVLA_BODY, EVLA_SCENE, EVLA_QUANT};
+    static const char *const always[] = {EVLA_OP, EVLA_STAGE, EVLA_BODY, EVLA_SCENE,
+                                         EVLA_QUANT};
     const registry *reg = s->cx->reg;
     metatable(L, "evla.choice", l_choice_index, NULL, l_choice_text);
     metatable(L, "evla.item", NULL, l_item_call, l_item_text);

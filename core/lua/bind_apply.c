@@ -2,8 +2,8 @@
  * bind_apply.c -- evla.model "name" { ... } and evla.apply "name" { ... }.
  *
  * A model's table holds the options of its model file beside the job's own words: name,
- * others, seed, symbols, weights. The graphs are built at once, so that mistakes name the user's
- * line.
+ * others, seed, symbols, weights. The graphs are built at once, so that mistakes name the
+ * user's line.
  */
 #include "../job/types.h"
 #include "bind_graph.h"
