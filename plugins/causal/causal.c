@@ -406,7 +406,9 @@ static uint64_t facts_of(const causal *s, double width)
     if (!(age <= r->late)) f |= bit(FACT_LATE);
     if (!(e->slow_age <= r->slow_late)) f |= bit(FACT_SLOW_LATE);
     if (s->is_blind) f |= bit(FACT_BLIND);
-    if (width > s->track.opening + slack) f |= bit(FACT_OPENING);
+    /* what is held slips before the fingers move: letting it press less is opening, too */
+    double firm = s->track.held >= 0 ? -slack : slack;
+    if (width > s->track.opening + firm) f |= bit(FACT_OPENING);
     if (width < s->track.opening - slack) f |= bit(FACT_CLOSING);
     if (is_supported(s)) f |= bit(FACT_SUPPORTED);
     return f;
@@ -485,6 +487,10 @@ static void decide(causal *s, float *action, evla_verdict *v)
     v->facts = facts;
     tests(s, facts, &hold, &keep_grip, &share, v);
     if (hold || keep_grip) asked[CHAIN_JOINTS] = s->grip;
+    if ((hold || keep_grip) && s->track.held >= 0) { /* firmly, whatever came before */
+        double width = fmax(0, s->track.opening - r->squeeze);
+        asked[CHAIN_JOINTS] = (float)vec_clip(1 - 2 * width / r->width_max, -1, 1);
+    }
     if (!s->is_started) { /* nothing is known yet: stay */
         memset(action, 0, ACTIONS * sizeof *action);
         action[CHAIN_JOINTS] = s->grip;
