@@ -23,14 +23,15 @@ static const uint32_t K[64] = {
 
 static uint32_t ror(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
-/* One round on working variables whose places rotate instead of their contents. */
-#define ROUND(a, b, c, d, e, f, g, h, i)                                                   \
-    do {                                                                                   \
-        uint32_t t1 =                                                                      \
-            h + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) + (g ^ (e & (f ^ g))) + K[i] + w[i]; \
-        d += t1;                                                                           \
-        h = t1 + (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) + ((a & b) | (c & (a | b)));        \
-    } while (0)
+/* One round (6.2.2, step 3) on working variables whose places rotate instead of their
+ * contents; x is the round's constant plus its word of the schedule. */
+static inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e,
+                        uint32_t f, uint32_t g, uint32_t *h, uint32_t x)
+{
+    uint32_t t = *h + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) + (g ^ (e & (f ^ g))) + x;
+    *d += t;
+    *h = t + (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) + ((a & b) | (c & (a | b)));
+}
 
 static void compress(uint32_t s[8], const unsigned char *p)
 {
@@ -45,14 +46,14 @@ static void compress(uint32_t s[8], const unsigned char *p)
                (ror(y, 17) ^ ror(y, 19) ^ y >> 10);
     }
     for (int i = 0; i < 64; i += 8) {
-        ROUND(a, b, c, d, e, f, g, h, i);
-        ROUND(h, a, b, c, d, e, f, g, i + 1);
-        ROUND(g, h, a, b, c, d, e, f, i + 2);
-        ROUND(f, g, h, a, b, c, d, e, i + 3);
-        ROUND(e, f, g, h, a, b, c, d, i + 4);
-        ROUND(d, e, f, g, h, a, b, c, i + 5);
-        ROUND(c, d, e, f, g, h, a, b, i + 6);
-        ROUND(b, c, d, e, f, g, h, a, i + 7);
+        turn(a, b, c, &d, e, f, g, &h, K[i] + w[i]);
+        turn(h, a, b, &c, d, e, f, &g, K[i + 1] + w[i + 1]);
+        turn(g, h, a, &b, c, d, e, &f, K[i + 2] + w[i + 2]);
+        turn(f, g, h, &a, b, c, d, &e, K[i + 3] + w[i + 3]);
+        turn(e, f, g, &h, a, b, c, &d, K[i + 4] + w[i + 4]);
+        turn(d, e, f, &g, h, a, b, &c, K[i + 5] + w[i + 5]);
+        turn(c, d, e, &f, g, h, a, &b, K[i + 6] + w[i + 6]);
+        turn(b, c, d, &e, f, g, h, &a, K[i + 7] + w[i + 7]);
     }
     s[0] += a, s[1] += b, s[2] += c, s[3] += d;
     s[4] += e, s[5] += f, s[6] += g, s[7] += h;
