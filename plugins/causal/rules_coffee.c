@@ -112,7 +112,7 @@ const char *const rules_coffee[] = {
     "limit acceleration_limit 1.0",
     "limit workspace_limit 0.12 -0.56 0.002  0.80 0.56 0.73 0.01",
     "limit contact_force 0.0022",
-    "limit grip_force 0.010",
+    "limit grip_force 0.030",
     "rule blind when blind do hold",
     "rule not_finite when not_finite do hold",
     "rule no_action when no_action do hold",
