@@ -56,7 +56,7 @@ static void by_place(relate *g, const track *t, int32_t i, int32_t k)
     const track_thing *x = &t->thing[i], *at = &t->thing[k];
     double side = hypot(x->pos[0] - at->pos[0], x->pos[1] - at->pos[1]);
     double up = x->pos[2] - at->pos[2];
-    if (side < place->radius && fabs(up) < 0.0115 && x->rot[8] > 0.95) tell(g, IS_IN, i, k);
+    if (side < place->radius && fabs(up) < 0.0130 && x->rot[8] > 0.95) tell(g, IS_IN, i, k);
     if (side < place->radius + 0.03 && fabs(up) < 0.06 && i != t->held)
         tell(g, IS_BLOCKED, k, i);
     if (side < place->radius + 0.005 && fabs(up) < on_m && place->parent >= 0)

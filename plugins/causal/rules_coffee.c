@@ -111,7 +111,7 @@ const char *const rules_coffee[] = {
     "limit velocity_limit 0.90",
     "limit acceleration_limit 1.0",
     "limit workspace_limit 0.12 -0.56 0.002  0.80 0.56 0.73 0.01",
-    "limit contact_force 0.0022",
+    "limit contact_force 0.0036",
     "limit grip_force 0.030",
     "rule blind when blind do hold",
     "rule not_finite when not_finite do hold",
@@ -132,7 +132,7 @@ const char *const rules_coffee[] = {
     "keep lid_closes_on_pod finger off lid 0.003 0.003 when pod_named !seated lid_wide",
     "keep lid_closes_on_hand finger,carried off lid 0.003 0.003 when holding",
     "keep lid_on_hand arm,hand,finger under lid 0 0 when !lid_open",
-    "touch soft_touch finger on object,lid 0.02",
+    "touch soft_touch finger on object,lid 0.03",
     "touch soft_landing carried on table,fixture,lid,object 0.008",
     NULL,
 };
