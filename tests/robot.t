@@ -23,7 +23,7 @@ run
 ok $? "the program runs"
 out=$work/out/coffee
 /usr/bin/python3 - "$out" >"$work/log" 2>&1 <<'PY'
-import json, sys
+import json, os, sys
 s = json.load(open(sys.argv[1] + "/summary.json"))
 jobs = {j["name"]: j for j in s["jobs"]}
 assert all(j["state"] == "done" for j in s["jobs"]), {j["name"]: j["state"] for j in s["jobs"]}
@@ -42,7 +42,8 @@ rows = json.load(open(jobs["eval"]["result"]))["episodes"]
 assert len(rows) == 6 and sum(r["success"] for r in rows) == jobs["eval"]["figures"]["successes"]
 c = s["control"]
 assert c["rate_hz"] == 100 and 190 <= c["ticks"] <= 200 and c["p50_ms"] <= c["p95_ms"] <= c["p99_ms"] <= c["max_ms"]
-assert s["memory"]["mallocs_in_loop"] == 0 and s["memory"]["peak_rss_bytes"] > 1e6
+assert s["memory"]["peak_rss_bytes"] > 1e6
+assert os.environ.get("EVLA_SAN") or s["memory"]["mallocs_in_loop"] == 0 # a sanitizer brings its own allocator
 assert jobs["robot"]["figures"]["memory_bytes"] <= 16 << 20
 PY
 ok $? "each part has its block in the summary, and the blocks agree with the jobs"

@@ -189,8 +189,10 @@ LANES_TARGET static inline void FN(shade)(const raster *r, const part *pt, int32
         for (int32_t i = 0; i < 3; i++) {
             const vf c =
                 pt->base[i] + pt->up[i] * up + pt->key[i] * key + pt->fill[i] * fill;
-            const vi v = __builtin_convertvector(c + shine, vi);
-            const vi low = (v - 255) >> 31;
+            /* lanes behind x1 see no surface and may hold anything, NaN included */
+            const vf light = c + shine;
+            const vi low = (vi)(light < 255.0f);
+            const vi v = __builtin_convertvector((vf)((vi)light & low), vi);
             rgb |= ((v & low) | (255 & ~low)) << (8 * i);
         }
         if (x + LANES <= x1) {
