@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- lookup and order ---- */
+/* ---- lookup, order, making ---- */
 
 const value *value_get(const value *table, const char *name)
 {
@@ -25,6 +25,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const value_pair *)a)->name, ((const value_pair *)b)->name);
 }
 
+int64_t value_get_int(const value *table, const char *name)
+{
+    const value *v = value_get(table, name);
+    return v && (v->kind == VALUE_INT || v->kind == VALUE_BOOL) ? v->as.i : 0;
+}
+
 const char *value_sort(value *table)
 {
     if (table->n_pairs > 1)
@@ -33,6 +39,22 @@ const char *value_sort(value *table)
         if (!strcmp(table->pairs[i - 1].name, table->pairs[i].name))
             return table->pairs[i].name;
     return NULL;
+}
+
+value value_table(arena *a, const value_pair *pairs, int32_t n)
+{
+    value v = {.kind = VALUE_TABLE, .n_pairs = n};
+    v.pairs = arena_push(a, (size_t)n, sizeof *pairs);
+    if (!v.pairs) return (value){0};
+    if (n) memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
+    value_sort(&v);
+    return v;
+}
+
+value value_list(arena *a, int64_t n)
+{
+    return (value){.kind = VALUE_TABLE,
+                   .as.items = arena_push(a, (size_t)n, sizeof(value))};
 }
 
 const char *value_describe(arena *a, const value *v)
@@ -343,7 +365,7 @@ static int read_value(reader *p, value *v)
     else if (next_is(p, '['))
         good = read_table(p, v, 0);
     else if (word(p, "true") || word(p, "false")) {
-        *v = (value){.kind = VALUE_BOOL, .as.i = p->s[p->at - 2] == 'u'};
+        *v = value_bool(p->s[p->at - 2] == 'u');
         good = 1;
     } else if (word(p, "null")) {
         *v = (value){0};

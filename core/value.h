@@ -39,6 +39,10 @@ struct value_pair {
     value v;
 };
 
+static inline value value_bool(int is)
+{
+    return (value){.kind = VALUE_BOOL, .as.i = is != 0};
+}
 static inline value value_int(int64_t i) { return (value){.kind = VALUE_INT, .as.i = i}; }
 static inline value value_float(double f)
 {
@@ -51,6 +55,14 @@ static inline value value_text(const char *t)
 
 /* The named entry, or NULL. */
 const value *value_get(const value *table, const char *name);
+/* The named whole number or truth; 0 when there is none. */
+int64_t value_get_int(const value *table, const char *name);
+/* An object of copies of the pairs, sorted by name; names and what values point to are
+ * borrowed. Nothing (VALUE_NIL) when memory is out. */
+value value_table(arena *a, const value_pair *pairs, int32_t n);
+/* An empty list with room for n items: write as.items, count in n_items. as.items is NULL
+ * when memory is out. */
+value value_list(arena *a, int64_t n);
 /* Sorts pairs by name; returns the name that stands there twice, or NULL. */
 const char *value_sort(value *table);
 /* What it is, for messages: `the text "two"`, `the number 3`, `a table`. */

@@ -34,8 +34,7 @@ const char *words_copy(arena *a, const char *list, int32_t i)
 
 value words_of(arena *a, const char *list, uint64_t bits)
 {
-    value v = {.kind = VALUE_TABLE};
-    v.as.items = arena_push(a, 65, sizeof(value));
+    value v = value_list(a, 64);
     for (int32_t i = 0; v.as.items && i < 64; i++)
         if (bits >> i & 1) v.as.items[v.n_items++] = value_text(words_copy(a, list, i));
     return v;

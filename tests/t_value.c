@@ -147,6 +147,16 @@ static void tables(void)
     value t = {.kind = VALUE_TABLE, .pairs = twice, .n_pairs = 3};
     const char *name = value_sort(&t);
     ok(name && !strcmp(name, "x"), "a name that stands twice is told");
+    value list = value_list(&mem, 1);
+    list.as.items[list.n_items++] = value_bool(2);
+    const value_pair made[] = {{"n", item}, {"b", list}};
+    value whole = value_table(&mem, made, 2), empty = value_table(&mem, NULL, 0);
+    ok(!strcmp(value_print(&mem, &whole, NULL), "{\"b\":[true],\"n\":7}") &&
+           !strcmp(value_print(&mem, &empty, NULL), "{}"),
+       "a table is made of pairs in any order, also of none");
+    ok(value_get_int(&whole, "n") == 7 && value_get_int(&whole, "b") == 0 &&
+           value_get_int(&whole, "c") == 0,
+       "a whole number is found, anything else counts as 0");
     value copy;
     arena other = arena_growing(1024);
     ok(value_copy(&other, &v, &copy) == 0 &&

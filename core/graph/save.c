@@ -46,14 +46,11 @@ static value words(writer *w, const char *a, const char *b, const char *c, int32
     return list(v, n);
 }
 
-/* Names with values; names are ours and already sorted. */
+/* Names with values; names are ours. */
 static value table(writer *w, const value_pair *pairs, int32_t n)
 {
-    value_pair *own = arena_push(w->a, (size_t)n, sizeof *own);
-    if (!own) return w->failed = 1, (value){0};
-    memcpy(own, pairs, (size_t)n * sizeof *own);
-    value v = {.kind = VALUE_TABLE, .n_pairs = n, .pairs = own};
-    value_sort(&v);
+    value v = value_table(w->a, pairs, n);
+    if (v.kind != VALUE_TABLE) w->failed = 1;
     return v;
 }
 

@@ -27,18 +27,12 @@ typedef struct film {
 
 /* ---- which ---- */
 
-static int64_t whole(const value *row, const char *name)
-{
-    const value *v = value_get(row, name);
-    return v && (v->kind == VALUE_INT || v->kind == VALUE_BOOL) ? v->as.i : 0;
-}
-
 static int64_t moment_of(const value *row)
 {
     const value *spans = value_get(row, "interventions");
     if (spans && spans->kind == VALUE_TABLE && spans->n_items)
-        return whole(&spans->as.items[0], "tick");
-    return whole(row, "first_violation");
+        return value_get_int(&spans->as.items[0], "tick");
+    return value_get_int(row, "first_violation");
 }
 
 static int32_t read_rows(film *f, const char *journal, choice_row **rows, int64_t *n)
@@ -60,16 +54,16 @@ static int32_t read_rows(film *f, const char *journal, choice_row **rows, int64_
             return ctx_fail(f->cx, EVLA_E_FORMAT, "%s: no row", journal);
         const value *told = value_get(&row, "instruction");
         (*rows)[(*n)++] = (choice_row){
-            .index = whole(&row, "index"),
-            .ticks = whole(&row, "ticks"),
+            .index = value_get_int(&row, "index"),
+            .ticks = value_get_int(&row, "ticks"),
             .moment = moment_of(&row),
-            .seed = (uint64_t)whole(&row, "seed"),
+            .seed = (uint64_t)value_get_int(&row, "seed"),
             .instruction = told && told->kind == VALUE_TEXT ? told->as.text : "",
-            .success = whole(&row, "success") != 0,
-            .is_cut = whole(&row, "cut") != 0,
-            .intervened = whole(&row, "vetoed_ticks")     ? 2
-                          : whole(&row, "replaced_ticks") ? 1
-                                                          : 0};
+            .success = value_get_int(&row, "success") != 0,
+            .is_cut = value_get_int(&row, "cut") != 0,
+            .intervened = value_get_int(&row, "vetoed_ticks")     ? 2
+                          : value_get_int(&row, "replaced_ticks") ? 1
+                                                                  : 0};
         at += length + 1;
     }
     return 0;
@@ -131,45 +125,27 @@ static int32_t find_camera(film *f)
     return 0;
 }
 
-static value table_of(arena *a, const value_pair *pairs, int32_t n)
-{
-    value v = {.kind = VALUE_TABLE, .n_pairs = n};
-    v.pairs = arena_push(a, (size_t)n + 1, sizeof *pairs);
-    if (!v.pairs) return (value){0};
-    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
-    value_sort(&v);
-    return v;
-}
-
-static value list_with_room(arena *a, int64_t n)
-{
-    value v = {.kind = VALUE_TABLE};
-    v.as.items = arena_push(a, (size_t)n + 1, sizeof(value));
-    return v;
-}
-
 value film_scene(arena *a, loop *l)
 {
     evla_scene_view view = {.size = sizeof view}, *v = &view;
     if (!l->guard || l->guard->view(&l->h.table, l->guard_self, v) < 0) return (value){0};
     int64_t n = v->n_nodes, n_bits = n * n;
-    value nodes = list_with_room(a, n),
-          relations = list_with_room(a, v->n_relations * n_bits);
+    value nodes = value_list(a, n), relations = value_list(a, v->n_relations * n_bits);
     for (int32_t i = 0; nodes.as.items && i < n; i++) {
-        value pose = list_with_room(a, 7);
+        value pose = value_list(a, 7);
         for (int k = 0; pose.as.items && k < 7; k++)
             pose.as.items[pose.n_items++] = value_float((double)v->pose[7 * i + k]);
         const value_pair pairs[] = {
             {"class", value_text(words_copy(a, l->guard_info.classes, v->node_class[i]))},
             {"name", value_text(arena_copy(a, v->names[i]))},
             {"pose", pose}};
-        nodes.as.items[nodes.n_items++] = table_of(a, pairs, 3);
+        nodes.as.items[nodes.n_items++] = value_table(a, pairs, 3);
     }
     for (int32_t r = 0; relations.as.items && r < v->n_relations; r++)
         for (int64_t bit = 0; bit < n_bits; bit++) {
             if (!(v->relation[(int64_t)r * v->n_words + bit / 64] >> bit % 64 & 1))
                 continue;
-            value three = list_with_room(a, 3);
+            value three = value_list(a, 3);
             if (!three.as.items) continue;
             three.as.items[three.n_items++] =
                 value_text(words_copy(a, l->guard_info.relations, r));
@@ -178,7 +154,7 @@ value film_scene(arena *a, loop *l)
             relations.as.items[relations.n_items++] = three;
         }
     const value_pair pairs[] = {{"nodes", nodes}, {"relations", relations}};
-    return table_of(a, pairs, 2);
+    return value_table(a, pairs, 2);
 }
 
 static int32_t frame_of(film *f, loop *l, const choice_row *row, int32_t k, value *out)
@@ -211,9 +187,9 @@ static int32_t frame_of(film *f, loop *l, const choice_row *row, int32_t k, valu
                                     ? ""
                                     : words_copy(a, l->guard_info.rules, l->verdict.rule))},
             {"why", value_text(arena_copy(a, why))}};
-        pairs[n++] = (value_pair){"verdict", table_of(a, verdict, 3)};
+        pairs[n++] = (value_pair){"verdict", value_table(a, verdict, 3)};
     }
-    *out = table_of(a, pairs, n);
+    *out = value_table(a, pairs, n);
     return 0;
 }
 
@@ -230,7 +206,7 @@ static int is_picked(const choice_row *row, int64_t tick)
 static int32_t run_again(film *f, loop *l, const choice_row *row, value *out)
 {
     ctx *cx = f->cx;
-    value frames = list_with_room(f->a, MOST_FRAMES);
+    value frames = value_list(f->a, MOST_FRAMES);
     if (!frames.as.items) return ctx_fail(cx, EVLA_E_NOMEM, "a film");
     int32_t st = loop_reset(cx, l, row->seed, row->instruction, 0);
     while (st >= 0 && l->tick < row->ticks && !loop_is_over(l)) {
@@ -250,7 +226,7 @@ static int32_t run_again(film *f, loop *l, const choice_row *row, value *out)
                                 {"instruction", value_text(row->instruction)},
                                 {"ticks", value_int(row->ticks)},
                                 {"frames", frames}};
-    *out = table_of(f->a, pairs, 5);
+    *out = value_table(f->a, pairs, 5);
     return st;
 }
 
@@ -261,7 +237,7 @@ int32_t film_make(job *j, arena *a, const loop_spec *s, const char *journal, int
     choice_row *rows;
     int64_t n = 0;
     loop *l = NULL;
-    value list = list_with_room(a, MOST_FILMS);
+    value list = value_list(a, MOST_FILMS);
     if (!list.as.items) return ctx_fail(f.cx, EVLA_E_NOMEM, "films");
     f.spec.beside = 0;
     int32_t st = read_rows(&f, journal, &rows, &n);

@@ -110,16 +110,6 @@ static int32_t apply_check(ctx *cx, job *j)
 
 /* ---- figures ---- */
 
-static value table_of(arena *a, const value_pair *pairs, int32_t n)
-{
-    value v = {.kind = VALUE_TABLE, .n_pairs = n};
-    v.pairs = arena_push(a, (size_t)n, sizeof *pairs);
-    if (!v.pairs) return (value){0};
-    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
-    value_sort(&v);
-    return v;
-}
-
 /* What a person would ask about a tensor; the digest is of its bytes. */
 static value describe_output(ctx *cx, const evla_type *t, const void *data)
 {
@@ -133,7 +123,7 @@ static value describe_output(ctx *cx, const evla_type *t, const void *data)
     value_pair pairs[5] = {{"digest", value_text(hex)},
                            {"type", value_text(type_text(cx->reg, &cx->scratch, t))}};
     if ((t->dtype != EVLA_F32 && t->dtype != EVLA_F64) || n < 1)
-        return table_of(&cx->scratch, pairs, 2);
+        return value_table(&cx->scratch, pairs, 2);
     double low = INFINITY, high = -INFINITY, total = 0;
     for (int64_t i = 0; i < n; i++) {
         double v = t->dtype == EVLA_F32 ? (double)((const float *)data)[i]
@@ -145,7 +135,7 @@ static value describe_output(ctx *cx, const evla_type *t, const void *data)
     pairs[2] = (value_pair){"min", value_float(low)};
     pairs[3] = (value_pair){"max", value_float(high)};
     pairs[4] = (value_pair){"mean", value_float(total / (double)n)};
-    return table_of(&cx->scratch, pairs, 5);
+    return value_table(&cx->scratch, pairs, 5);
 }
 
 /* Where the script declared the node; the saved file only knows its own. */
@@ -163,8 +153,7 @@ static const char *declared_at(const job *j, const char *label)
 static value profile_rows(ctx *cx, const job *j, const plan *p, const profile *times)
 {
     int32_t n = p->n_steps < MOST_ROWS ? p->n_steps : MOST_ROWS;
-    value list = {.kind = VALUE_TABLE};
-    list.as.items = arena_push(&cx->scratch, (size_t)n + 1, sizeof(value));
+    value list = value_list(&cx->scratch, n);
     for (int32_t i = 0; list.as.items && i < n; i++) {
         const plan_step *s = &p->steps[i];
         const profile_row *r = &times->rows[i];
@@ -181,7 +170,7 @@ static value profile_rows(ctx *cx, const job *j, const plan *p, const profile *t
             {"bytes", value_int((int64_t)s->bytes)},
         };
         list.as.items[list.n_items++] =
-            table_of(&cx->scratch, pairs, sizeof pairs / sizeof *pairs);
+            value_table(&cx->scratch, pairs, sizeof pairs / sizeof *pairs);
     }
     return list;
 }
@@ -264,7 +253,7 @@ static int32_t keep_tensors(ctx *cx, job *j, session *s, const plan *p)
     }
     for (int32_t i = 0; i < n; i++)
         if (!parts[i].name) return ctx_fail(cx, EVLA_E_NOMEM, "apply %s", j->name);
-    int32_t st = job_figure(j, "outputs", table_of(&cx->scratch, shown, b->n_outputs));
+    int32_t st = job_figure(j, "outputs", value_table(&cx->scratch, shown, b->n_outputs));
     value head = {.kind = VALUE_TABLE};
     return st < 0 ? st : bundle_write(cx, j->result.path, "evla.tensors", &head, parts, n);
 }

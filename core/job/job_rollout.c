@@ -435,7 +435,7 @@ static int32_t timing_figures(rollout *r)
         {"rate_hz", value_float(r->drive.info.rate_hz)},
         {"scheduling", value_text(t->is_fifo ? "fifo" : "normal")},
         {"why_not_fifo", value_text(t->why_normal)},
-        {"memory_locked", {.kind = VALUE_BOOL, .as.i = t->is_locked}},
+        {"memory_locked", value_bool(t->is_locked)},
         {"missed", value_int(t->missed)},
         {"skipped", value_int(t->skipped)},
         {"miss_rate", value_float(due ? (double)t->missed / (double)due : 0)},

@@ -185,7 +185,7 @@ static char *journal_line(ctx *cx, const evla_record *r, int64_t i, const char *
     int32_t n = 0;
     arena_place mark = arena_mark(&cx->scratch);
     pairs[n++] = (value_pair){"index", value_int(i)};
-    pairs[n++] = (value_pair){"kept", {.kind = VALUE_BOOL, .as.i = !*why}};
+    pairs[n++] = (value_pair){"kept", value_bool(!*why)};
     pairs[n++] = (value_pair){"reason", value_text(why)};
     for (int32_t k = 0; k < r->n_attrs && n < MOST; k++) {
         const evla_attr *a = &r->attrs[k];

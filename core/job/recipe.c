@@ -193,20 +193,8 @@ static int32_t recipe_check(ctx *cx, job *j)
 
 /* ---- the scorecard ---- */
 
-static value table_of(arena *a, const value_pair *pairs, int32_t n)
-{
-    value v = {.kind = VALUE_TABLE, .n_pairs = n};
-    v.pairs = arena_push(a, (size_t)n, sizeof *pairs);
-    if (!v.pairs) return (value){0};
-    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
-    value_sort(&v);
-    return v;
-}
-
 /* JSON has no NaN: what was not measured is null. */
 static value number(double v) { return isfinite(v) ? value_float(v) : (value){0}; }
-
-static value truth(int is) { return (value){.kind = VALUE_BOOL, .as.i = is}; }
 
 static value layer_row(recipe_work *w, int32_t i)
 {
@@ -224,7 +212,7 @@ static value layer_row(recipe_work *w, int32_t i)
         {"decision", value_text(l->is_on ? l->with->item->name : "f32")},
         {"reason", value_text(n->reason)},
         {"rule", n->rule ? value_int(n->rule_number) : (value){0}},
-        {"put_back", truth(n->was_put_back)},
+        {"put_back", value_bool(n->was_put_back)},
         {"linears", value_int(l->n_linears)},
         {"tables", value_int(l->n_tables)},
         {"bytes_before", value_int(quantize_bytes(w->cx, w->f32, l, 0))},
@@ -237,14 +225,12 @@ static value layer_row(recipe_work *w, int32_t i)
         {"kernel_codes", was_coded ? value_text(n->time[1].kernel) : (value){0}},
         {"quantiser", report},
     };
-    return table_of(a, pairs, sizeof pairs / sizeof *pairs);
+    return value_table(a, pairs, sizeof pairs / sizeof *pairs);
 }
 
 static value layer_rows(recipe_work *w)
 {
-    value list = {.kind = VALUE_TABLE};
-    list.as.items =
-        arena_push(&w->cx->scratch, (size_t)w->n_layers + 1, sizeof *list.as.items);
+    value list = value_list(&w->cx->scratch, w->n_layers);
     for (int32_t i = 0; list.as.items && i < w->n_layers; i++)
         list.as.items[list.n_items++] = layer_row(w, i);
     return list;
@@ -252,8 +238,7 @@ static value layer_rows(recipe_work *w)
 
 static value texts_of(arena *a, const evla_list *list)
 {
-    value v = {.kind = VALUE_TABLE};
-    v.as.items = arena_push(a, (size_t)list->n + 1, sizeof *v.as.items);
+    value v = value_list(a, list->n);
     for (int64_t i = 0; v.as.items && i < list->n; i++)
         v.as.items[v.n_items++] = value_text(((const char *const *)list->items)[i]);
     return v;

@@ -10,22 +10,9 @@ enum { MOST_NAMES = 64 };
 
 /* ---- making a row ---- */
 
-static value table_of(arena *a, const value_pair *pairs, int32_t n)
-{
-    value v = {.kind = VALUE_TABLE, .n_pairs = n};
-    v.pairs = arena_push(a, (size_t)n + 1, sizeof *pairs);
-    if (!v.pairs) return (value){0};
-    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
-    value_sort(&v);
-    return v;
-}
-
-static value value_bool(int yes) { return (value){.kind = VALUE_BOOL, .as.i = yes != 0}; }
-
 static value spans_of(arena *a, loop *l, const watch *w)
 {
-    value list = {.kind = VALUE_TABLE};
-    list.as.items = arena_push(a, (size_t)w->n_spans + 1, sizeof(value));
+    value list = value_list(a, w->n_spans);
     for (int32_t i = 0; list.as.items && i < w->n_spans; i++) {
         const watch_span *s = &w->spans[i];
         char why[512] = "";
@@ -41,7 +28,7 @@ static value spans_of(arena *a, loop *l, const watch *w)
             {"facts", words_of(a, l->guard_info.facts, s->verdict.facts)},
             {"why", value_text(arena_copy(a, why))},
         };
-        list.as.items[list.n_items++] = table_of(a, pairs, sizeof pairs / sizeof *pairs);
+        list.as.items[list.n_items++] = value_table(a, pairs, sizeof pairs / sizeof *pairs);
     }
     return list;
 }
@@ -54,7 +41,7 @@ static value rules_of(arena *a, const loop *l, const watch *w)
         if (w->ticks_of_rule[i])
             pairs[n++] = (value_pair){words_copy(a, l->guard_info.rules, i),
                                       value_int(w->ticks_of_rule[i])};
-    return table_of(a, pairs, n);
+    return value_table(a, pairs, n);
 }
 
 const char *tally_row(arena *a, loop *l, const watch *w, int64_t index, int is_cut)
@@ -80,7 +67,7 @@ const char *tally_row(arena *a, loop *l, const watch *w, int64_t index, int is_c
         {"interventions_lost", value_int(w->n_lost)},
         {"not_finite", value_int(l->n_not_finite)},
     };
-    value row = table_of(a, pairs, sizeof pairs / sizeof *pairs);
+    value row = value_table(a, pairs, sizeof pairs / sizeof *pairs);
     return row.kind == VALUE_TABLE ? value_print(a, &row, NULL) : NULL;
 }
 
@@ -101,12 +88,6 @@ static tally_count *count_of(tally *t, tally_count *list, int32_t *n, const char
     return &list[(*n)++];
 }
 
-static int64_t whole(const value *row, const char *name)
-{
-    const value *v = value_get(row, name);
-    return v && (v->kind == VALUE_INT || v->kind == VALUE_BOOL) ? v->as.i : 0;
-}
-
 static const value *list_in(const value *row, const char *name)
 {
     static const value none = {.kind = VALUE_TABLE};
@@ -119,12 +100,13 @@ int32_t tally_add(ctx *cx, tally *t, const value *row)
     const value *goal = value_get(row, "goal"), *success = value_get(row, "success");
     if (!goal || goal->kind != VALUE_TEXT || !success || success->kind != VALUE_BOOL)
         return ctx_fail(cx, EVLA_E_FORMAT, "a row of an episode without goal or success");
-    int64_t ticks = whole(row, "ticks"), vetoed = whole(row, "vetoed_ticks"),
-            replaced = whole(row, "replaced_ticks");
+    int64_t ticks = value_get_int(row, "ticks"),
+            vetoed = value_get_int(row, "vetoed_ticks"),
+            replaced = value_get_int(row, "replaced_ticks");
     const value *rules = list_in(row, "rules"), *events = list_in(row, "events");
     tally_count *of_goal = count_of(t, t->goals, &t->n_goals, goal->as.text);
     if (!of_goal) return ctx_fail(cx, EVLA_E_NOMEM, "a tally");
-    int is_cut = whole(row, "cut") != 0;
+    int is_cut = value_get_int(row, "cut") != 0;
     int is_unsafe = list_in(row, "violations")->n_items > 0;
     if (is_cut) {
         t->cut++;
@@ -135,10 +117,10 @@ int32_t tally_add(ctx *cx, tally *t, const value *row)
         t->attempted++;
         t->successes += success->as.i;
         if (success->as.i) t->success_ticks += ticks;
-        t->timeouts += whole(row, "timeout");
+        t->timeouts += value_get_int(row, "timeout");
         t->violations += is_unsafe;
         t->intervened += vetoed + replaced > 0;
-        t->not_finite += whole(row, "not_finite") > 0;
+        t->not_finite += value_get_int(row, "not_finite") > 0;
     }
     t->ticks += ticks;
     t->vetoed_ticks += vetoed;
@@ -161,7 +143,7 @@ static value bounds(arena *a, int64_t k, int64_t n)
 {
     proportion p = proportion_of(k, n, 0.95);
     const value_pair pairs[] = {{"lo", value_float(p.lo)}, {"hi", value_float(p.hi)}};
-    return table_of(a, pairs, 2);
+    return value_table(a, pairs, 2);
 }
 
 static value goals_of(arena *a, const tally *t)
@@ -175,9 +157,9 @@ static value goals_of(arena *a, const tally *t)
             {"success_rate", value_float(c->n ? (double)c->k / (double)c->n : 0)},
             {"ci95", bounds(a, c->k, c->n)},
         };
-        rows[i] = (value_pair){c->name, table_of(a, pairs, 4)};
+        rows[i] = (value_pair){c->name, value_table(a, pairs, 4)};
     }
-    return table_of(a, rows, t->n_goals);
+    return value_table(a, rows, t->n_goals);
 }
 
 static value counts_of(arena *a, const tally_count *list, int32_t n)
@@ -185,7 +167,7 @@ static value counts_of(arena *a, const tally_count *list, int32_t n)
     value_pair rows[MOST_NAMES];
     for (int32_t i = 0; i < n; i++)
         rows[i] = (value_pair){list[i].name, value_int(list[i].n)};
-    return table_of(a, rows, n);
+    return value_table(a, rows, n);
 }
 
 int32_t tally_figures(job *j, const tally *t)

@@ -161,13 +161,6 @@ int32_t train_load(ctx *cx, const job *j, const grad *g, session *s, train_log *
 
 /* ---- the curve ---- */
 
-static value numbers(arena *a, int64_t n)
-{
-    value v = {.kind = VALUE_TABLE};
-    v.as.items = arena_push(a, (size_t)n + 1, sizeof *v.as.items);
-    return v;
-}
-
 static void add(value *list, double x)
 {
     if (list->as.items) list->as.items[list->n_items++] = value_float(x);
@@ -182,9 +175,9 @@ int32_t train_curve(ctx *cx, const job *j, const train_log *log)
     arena *a = &cx->scratch;
     arena_place mark = arena_mark(a);
     int64_t w = (log->n + CURVE_POINTS - 1) / CURVE_POINTS, points = w ? log->n / w + 1 : 0;
-    value loss = numbers(a, points), norm = numbers(a, points), lr = numbers(a, points),
-          step = numbers(a, points), at = numbers(a, log->n_valid),
-          valid_loss = numbers(a, log->n_valid);
+    value loss = value_list(a, points), norm = value_list(a, points),
+          lr = value_list(a, points), step = value_list(a, points),
+          at = value_list(a, log->n_valid), valid_loss = value_list(a, log->n_valid);
     for (int64_t from = 0; from < log->n; from += w) {
         int64_t to = from + w < log->n ? from + w : log->n;
         double sum = 0, size = 0;

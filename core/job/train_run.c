@@ -399,7 +399,7 @@ static int32_t add_figures(trainer *r)
         {"rows", value_int(rows_count(r->rows))},
         {"episodes", value_int(rows_episodes(r->rows))},
         {"cached_bytes", value_int((int64_t)rows_cached(r->rows))},
-        {"all_cached", {.kind = VALUE_BOOL, .as.i = rows_all_cached(r->rows)}},
+        {"all_cached", value_bool(rows_all_cached(r->rows))},
         {"parameters", value_int(g->parameters)},
         {"weights", value_int(g->n_weights)},
         {"arena_bytes", value_int((int64_t)batch->arena_bytes)},

@@ -162,8 +162,7 @@ static int l_reset(lua_State *L)
 
 static value floats(arena *a, const float *v, int32_t n)
 {
-    value list = {.kind = VALUE_TABLE};
-    list.as.items = arena_push(a, (size_t)n + 1, sizeof(value));
+    value list = value_list(a, n);
     for (int32_t i = 0; list.as.items && i < n; i++)
         list.as.items[list.n_items++] = value_float((double)v[i]);
     return list;
@@ -181,12 +180,12 @@ static void push_state(lua_State *L, script *s, const loop *l, uint64_t events)
     arena_place mark = arena_mark(a);
     value_pair pairs[] = {
         {"action", floats(a, l->action, l->of.info->n_action)},
-        {"done", {.kind = VALUE_BOOL, .as.i = loop_is_over(l)}},
+        {"done", value_bool(loop_is_over(l))},
         {"events", words_of(a, l->of.info->events, events)},
         {"goal", value_text(l->goal.name)},
         {"instruction", value_text(l->instruction)},
         {"seconds", value_float((double)l->tick / l->of.info->rate_hz)},
-        {"success", {.kind = VALUE_BOOL, .as.i = l->now.success}},
+        {"success", value_bool(l->now.success)},
         {"tick", value_int(l->tick)},
         {"verdict", value_text(l->guard ? verdict_name(&l->verdict) : "")},
     };

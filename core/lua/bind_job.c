@@ -100,16 +100,14 @@ static void list_pairs(lua_State *L, script *s, const evla_param *p, value *v)
         strcmp(p->fields[0].name, "name") != 0)
         return;
     if (!v || v->kind != VALUE_TABLE || v->n_items || !v->n_pairs) return;
-    value list = {.kind = VALUE_TABLE};
-    list.as.items = arena_push(&s->cx->mem, (size_t)v->n_pairs, sizeof(value));
-    value_pair *pairs = arena_push(&s->cx->mem, 2 * (size_t)v->n_pairs, sizeof *pairs);
-    if (!list.as.items || !pairs) script_error(L, s, "out of memory");
-    for (int32_t i = 0; i < v->n_pairs; i++, pairs += 2) {
-        pairs[0] = (value_pair){p->fields[1].name, v->pairs[i].v};
-        pairs[1] = (value_pair){"name", value_text(v->pairs[i].name)};
-        value row = {.kind = VALUE_TABLE, .pairs = pairs, .n_pairs = 2};
-        value_sort(&row);
-        list.as.items[list.n_items++] = row;
+    value list = value_list(&s->cx->mem, v->n_pairs);
+    if (!list.as.items) script_error(L, s, "out of memory");
+    for (int32_t i = 0; i < v->n_pairs; i++) {
+        const value_pair row[] = {{p->fields[1].name, v->pairs[i].v},
+                                  {"name", value_text(v->pairs[i].name)}};
+        value one = value_table(&s->cx->mem, row, 2);
+        if (one.kind != VALUE_TABLE) script_error(L, s, "out of memory");
+        list.as.items[list.n_items++] = one;
     }
     *v = list;
 }
@@ -119,10 +117,9 @@ static void list_one(lua_State *L, script *s, const evla_param *p, value *v)
 {
     if (p->type != EVLA_P_LIST || p->element != EVLA_P_VALUE || !v || v->kind != VALUE_REF)
         return;
-    value list = {.kind = VALUE_TABLE, .n_items = 1};
-    list.as.items = arena_push(&s->cx->mem, 1, sizeof(value));
+    value list = value_list(&s->cx->mem, 1);
     if (!list.as.items) script_error(L, s, "out of memory");
-    list.as.items[0] = *v;
+    list.as.items[list.n_items++] = *v;
     *v = list;
 }
 

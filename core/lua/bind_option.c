@@ -265,7 +265,7 @@ static void option_value(lua_State *L, script *s, const evla_param *p, const cha
         if (p->type != EVLA_P_BOOL)
             script_error(L, s, "options: %s: --%s wants a value: %s", p->name, p->name,
                          param_type_text(&s->cx->mem, p));
-        *out = (value){.kind = VALUE_BOOL, .as.i = 1};
+        *out = value_bool(1);
         return;
     }
     char *copy = arena_copy(&s->cx->mem, text);

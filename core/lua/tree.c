@@ -103,7 +103,7 @@ static void read_at(lua_State *L, reading *r, int at, int depth, value *out)
         *out = (value){0};
         return;
     case LUA_TBOOLEAN:
-        *out = (value){.kind = VALUE_BOOL, .as.i = lua_toboolean(L, at)};
+        *out = value_bool(lua_toboolean(L, at));
         return;
     case LUA_TNUMBER:
         *out = lua_isinteger(L, at) ? value_int(lua_tointeger(L, at))

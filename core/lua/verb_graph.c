@@ -117,7 +117,7 @@ static int l_build_file(lua_State *L)
     lua_newtable(L);
     for (int32_t i = 0; i < s->setup.n_options; i++) {
         const script_option *o = &s->setup.options[i];
-        value v = {.kind = VALUE_BOOL, .as.i = 1};
+        value v = value_bool(1);
         if (is_symbol(o)) continue;
         if (o->value && value_parse(&s->cx->mem, o->value, strlen(o->value), &v, NULL) < 0)
             v = value_text(o->value);
@@ -299,22 +299,11 @@ static void print_table(looking *l, const seen *g)
         p->graph->n_fused);
 }
 
-static value pairs_of(looking *l, const value_pair *pairs, int32_t n)
-{
-    value v = {.kind = VALUE_TABLE, .n_pairs = n};
-    v.pairs = arena_push(&l->cx->mem, (size_t)n + 1, sizeof *pairs);
-    if (!v.pairs) return (value){0};
-    memcpy(v.pairs, pairs, (size_t)n * sizeof *pairs);
-    value_sort(&v);
-    return v;
-}
-
 static value json_of(looking *l, const seen *g)
 {
     const plan *p = g->p;
     value_pair extents[TENSOR_MAX_SYMBOLS];
-    value nodes = {.kind = VALUE_TABLE};
-    nodes.as.items = arena_push(&l->cx->mem, (size_t)p->n_steps + 1, sizeof(value));
+    value nodes = value_list(&l->cx->mem, p->n_steps);
     for (int32_t i = 0; nodes.as.items && i < p->n_steps; i++) {
         const plan_step *s = &p->steps[i];
         const value_pair row[] = {
@@ -327,7 +316,8 @@ static value json_of(looking *l, const seen *g)
             {"bytes", value_int((int64_t)s->bytes)},
             {"where", value_text(l->has_lines && s->where ? s->where : "")},
         };
-        nodes.as.items[nodes.n_items++] = pairs_of(l, row, sizeof row / sizeof *row);
+        nodes.as.items[nodes.n_items++] =
+            value_table(&l->cx->mem, row, sizeof row / sizeof *row);
     }
     for (int32_t i = 0; i < g->at.n; i++)
         extents[i] = (value_pair){g->at.name[i], value_int(g->at.extent[i])};
@@ -335,20 +325,19 @@ static value json_of(looking *l, const seen *g)
         {"graph", value_text(g->g->name)},
         {"machine", value_text(l->cx->reg->machine.name)},
         {"features", value_text(l->cx->reg->machine.features)},
-        {"symbols", pairs_of(l, extents, g->at.n)},
+        {"symbols", value_table(&l->cx->mem, extents, g->at.n)},
         {"nodes", nodes},
         {"arena_bytes", value_int((int64_t)p->arena_bytes)},
         {"lower_bound_bytes", value_int((int64_t)p->lower_bound)},
         {"state_bytes", value_int((int64_t)p->state_bytes)},
         {"weight_bytes", value_int((int64_t)p->weight_bytes)},
     };
-    return pairs_of(l, whole, sizeof whole / sizeof *whole);
+    return value_table(&l->cx->mem, whole, sizeof whole / sizeof *whole);
 }
 
 static int32_t print_json(looking *l)
 {
-    value list = {.kind = VALUE_TABLE};
-    list.as.items = arena_push(&l->cx->mem, (size_t)l->n + 1, sizeof(value));
+    value list = value_list(&l->cx->mem, l->n);
     for (int32_t i = 0; list.as.items && i < l->n; i++)
         list.as.items[list.n_items++] = json_of(l, &l->list[i]);
     const char *text = value_print(&l->cx->mem, &list, NULL);
