@@ -334,6 +334,13 @@ int32_t program_check(program *p, const char **report)
 
 /* ---- running ---- */
 
+int32_t job_workers(const job *j, int64_t given, int32_t most)
+{
+    int64_t n = given ? given : j->in->workers;
+    if (!n) n = sysconf(_SC_NPROCESSORS_ONLN);
+    return (int32_t)(n < 1 ? 1 : n > most ? most : n);
+}
+
 void job_report_progress(job *j, int64_t done, int64_t total, const char *text)
 {
     if (j->in->progress) j->in->progress(j->in->progress_to, j, done, total, text);

@@ -91,6 +91,9 @@ const char *program_summary(program *p, arena *a);
 
 /* ---- for job types ---- */
 
+/* Threads for a job: what it was given, else what its program says, else one per processor;
+ * at most `most`. */
+int32_t job_workers(const job *j, int64_t given, int32_t most);
 void job_report_progress(job *j, int64_t done, int64_t total, const char *text);
 /* Adds a figure; the name is copied. */
 int32_t job_figure(job *j, const char *name, value v);

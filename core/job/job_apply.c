@@ -12,13 +12,13 @@
 #include "../graph/save.h"
 #include "../mem.h"
 #include "../run/clock.h"
+#include "../run/pool.h"
 #include "../run/session.h"
 #include "sha256.h"
 #include "types.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_RUNS = 1000000, MOST_ROWS = 256 };
 
@@ -45,7 +45,7 @@ static const evla_param params[] = {
     {.name = "memory", .doc = "budget for arena and states; 0: no limit", .type = EVLA_P_SIZE,
      .preset = "0", .offset = offsetof(apply_params, memory)},
     {.name = "workers", .doc = "threads; 0: as the program says. Outputs do not depend on it",
-     .type = EVLA_P_INT, .preset = "0", .max = 256, .offset = offsetof(apply_params, workers)},
+     .type = EVLA_P_INT, .preset = "0", .max = POOL_MOST, .offset = offsetof(apply_params, workers)},
 };
 // clang-format on
 
@@ -53,10 +53,7 @@ static const evla_param params[] = {
 
 static int32_t count_workers(const job *j)
 {
-    const apply_params *given = j->params;
-    int64_t n = given->workers ? given->workers : j->in->workers;
-    if (!n) n = sysconf(_SC_NPROCESSORS_ONLN);
-    return (int32_t)(n < 1 ? 1 : n > 256 ? 256 : n);
+    return job_workers(j, ((const apply_params *)j->params)->workers, POOL_MOST);
 }
 
 /* The job that makes the model. */

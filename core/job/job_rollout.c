@@ -316,17 +316,10 @@ static int32_t take(rollout *r, int64_t i, const outcome *o)
     return settle(r, o->line);
 }
 
-static int32_t count_workers(const rollout *r)
-{
-    int64_t n = r->given->workers ? r->given->workers : r->j->in->workers;
-    if (!n) n = sysconf(_SC_NPROCESSORS_ONLN);
-    return (int32_t)(n < 1 ? 1 : n > MOST_WORKERS ? MOST_WORKERS : n);
-}
-
 static int32_t run_virtual(rollout *r)
 {
     pthread_t threads[MOST_WORKERS];
-    int32_t n = 0, n_workers = count_workers(r), st = 0;
+    int32_t n = 0, n_workers = job_workers(r->j, r->given->workers, MOST_WORKERS), st = 0;
     int64_t i;
     void *o;
     r->stream = stream_new(r->n - r->n_before, 2 * n_workers);

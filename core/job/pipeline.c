@@ -485,11 +485,7 @@ static int32_t pipeline_run(ctx *cx, job *j)
 {
     pipe_run *p = j->checked;
     const pipeline_params *given = j->params;
-    int64_t workers = given->workers ? given->workers : j->in->workers;
-    if (!workers) workers = sysconf(_SC_NPROCESSORS_ONLN);
-    p->n_workers = (int32_t)(workers < 1              ? 1
-                             : workers > MOST_WORKERS ? MOST_WORKERS
-                                                      : workers);
+    p->n_workers = job_workers(j, given->workers, MOST_WORKERS);
     p->journal = p->failures = -1;
     p->hold = arena_growing(64 << 10);
     host_init(&p->host, cx, &p->hold);

@@ -10,12 +10,11 @@
 #include "recipe.h"
 #include "../graph/save.h"
 #include "../graph/show.h"
-#include <ctype.h>
+#include "../run/pool.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 // clang-format off
 #define IN(owner, field, ...) {.name = #field, .offset = offsetof(owner, field), __VA_ARGS__}
@@ -56,7 +55,7 @@ static const evla_param params[] = {
        .flags = EVLA_PF_OPTIONAL, NESTED(job_symbol_fields, job_symbol)),
     IN(recipe_params, without, .doc = "rewrites to leave out: quantize, share", .type = EVLA_P_STRING, .preset = ""),
     IN(recipe_params, runs, .doc = "how many are timed, at most a second of each", .type = EVLA_P_INT, .preset = "300", .min = 1, .max = 1e6),
-    IN(recipe_params, workers, .doc = "threads that measure; 0: as the program says. Times are of one", .type = EVLA_P_INT, .preset = "0", .max = 256),
+    IN(recipe_params, workers, .doc = "threads that measure; 0: as the program says. Times are of one", .type = EVLA_P_INT, .preset = "0", .max = POOL_MOST),
 };
 // clang-format on
 
@@ -339,15 +338,11 @@ static int32_t draw(recipe_work *w, const graph *g, const char *when)
 static int32_t recipe_run(ctx *cx, job *j)
 {
     const recipe_params *p = j->params;
-    int64_t n = p->workers ? p->workers : j->in->workers;
-    if (!n) n = sysconf(_SC_NPROCESSORS_ONLN);
     recipe_work w = {.cx = cx,
                      .j = j,
                      .p = p,
                      .mem = arena_growing(256 << 10),
-                     .n_workers = (int32_t)(n < 1     ? 1
-                                            : n > 256 ? 256
-                                                      : n)};
+                     .n_workers = job_workers(j, p->workers, POOL_MOST)};
     int32_t st = recipe_fit(&w);
     if (st >= 0) st = save_model(cx, w.coded, j->result.path);
     if (st >= 0) st = add_figures(&w);

@@ -8,9 +8,9 @@
 #include "train.h"
 #include "../graph/infer.h"
 #include "../near.h"
+#include "../run/pool.h"
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_STEPS = 100000000 };
 
@@ -74,7 +74,7 @@ static const evla_param params[] = {
     {.name = "checkpoint_steps", .doc = "steps between two checkpoints; 0: by time alone",
      .type = EVLA_P_INT, .preset = "0", .max = MOST_STEPS, .offset = AT(checkpoint_steps)},
     {.name = "workers", .doc = "threads of a step; 0: as the program says. The weights do not depend on it",
-     .type = EVLA_P_INT, .preset = "0", .max = 256, .offset = AT(workers)},
+     .type = EVLA_P_INT, .preset = "0", .max = POOL_MOST, .offset = AT(workers)},
     {.name = "memory", .doc = "budget for plans and states; 0: no limit", .type = EVLA_P_SIZE,
      .preset = "0", .offset = AT(memory)},
     {.name = "cache", .doc = "memory that fields of the data may take; the others are read row by row",
@@ -94,10 +94,7 @@ double train_lr(const train_params *p, int64_t step)
 
 int32_t train_workers(const job *j)
 {
-    const train_params *given = j->params;
-    int64_t n = given->workers ? given->workers : j->in->workers;
-    if (!n) n = sysconf(_SC_NPROCESSORS_ONLN);
-    return (int32_t)(n < 1 ? 1 : n > 256 ? 256 : n);
+    return job_workers(j, ((const train_params *)j->params)->workers, POOL_MOST);
 }
 
 const job *train_maker(const job *j, const char *parameter)
