@@ -56,10 +56,21 @@ void program_free(program *p)
     if (p) mem_free(p->jobs);
 }
 
+job *job_behind(const value *v)
+{
+    return v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job") ? v->as.ref : NULL;
+}
+
+job *job_given(const job *j, const char *parameter)
+{
+    return job_behind(value_get(&j->given, parameter));
+}
+
 static const evla_value *resolve(void *to, const value *v)
 {
     (void)to;
-    return !strcmp(v->ref_type, "job") ? &((job *)v->as.ref)->result : NULL;
+    job *from = job_behind(v);
+    return from ? &from->result : NULL;
 }
 
 /* Collects the jobs that a value refers to, also inside chosen items. */
@@ -69,13 +80,14 @@ static int32_t collect(job *j, const value *v)
     int32_t st = 0;
     if (v->kind == VALUE_REF && !strcmp(v->ref_type, "choice"))
         return collect(j, &((const choice *)v->as.ref)->given);
-    if (v->kind == VALUE_REF && !strcmp(v->ref_type, "job")) {
+    job *from = job_behind(v);
+    if (from) {
         for (int32_t i = 0; i < j->n_needs; i++)
-            if (j->needs[i] == v->as.ref) return 0;
+            if (j->needs[i] == from) return 0;
         job **wide = arena_push(&cx->mem, (size_t)j->n_needs + 1, sizeof *wide);
         if (!wide) return ctx_fail(cx, EVLA_E_NOMEM, "job %s", j->name);
         if (j->n_needs) memcpy(wide, j->needs, (size_t)j->n_needs * sizeof *wide);
-        wide[j->n_needs++] = v->as.ref;
+        wide[j->n_needs++] = from;
         j->needs = wide;
     }
     if (v->kind != VALUE_TABLE) return 0;

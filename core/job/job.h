@@ -91,6 +91,10 @@ const char *program_summary(program *p, arena *a);
 
 /* ---- for job types ---- */
 
+/* The job that a value refers to, or that a job's parameter does; NULL when there is none.
+ */
+job *job_behind(const value *v);
+job *job_given(const job *j, const char *parameter);
 /* Threads for a job: what it was given, else what its program says, else one per processor;
  * at most `most`. */
 int32_t job_workers(const job *j, int64_t given, int32_t most);

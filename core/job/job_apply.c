@@ -56,17 +56,10 @@ static int32_t count_workers(const job *j)
     return job_workers(j, ((const apply_params *)j->params)->workers, POOL_MOST);
 }
 
-/* The job that makes the model. */
-static const job *maker(const job *j)
-{
-    const value *v = value_get(&j->given, "model");
-    return v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job") ? v->as.ref : NULL;
-}
-
 const evla_list *job_apply_symbols(const job *j, const job *from, const char *graph_name)
 {
     const apply_params *given = j->type == &job_apply ? j->params : NULL;
-    if (!given || maker(j) != from) return NULL;
+    if (!given || job_given(j, "model") != from) return NULL;
     return !*given->graph || !strcmp(given->graph, graph_name) ? &given->symbols : NULL;
 }
 
@@ -88,7 +81,8 @@ static int32_t make_plan(ctx *cx, const job *j, const model *m, plan **out)
     graph *g;
     symbols s;
     int32_t st = want_graph(cx, j, m, &g);
-    if (st >= 0) st = job_model_symbols(cx, maker(j), g, &given->symbols, 0, &s);
+    if (st >= 0)
+        st = job_model_symbols(cx, job_given(j, "model"), g, &given->symbols, 0, &s);
     return st < 0 ? st : plan_make(cx, g, &s, &how, out);
 }
 
@@ -96,7 +90,7 @@ static int32_t apply_check(ctx *cx, job *j)
 {
     j->result.path = arena_text(&cx->mem, "%s/outputs.evla", j->folder);
     if (!j->result.path) return ctx_fail(cx, EVLA_E_NOMEM, "apply %s", j->name);
-    const job *from = maker(j);
+    const job *from = job_given(j, "model");
     const model *m = from && !job_model_failed(from) ? job_model_graphs(from) : NULL;
     if (!m) return 0; /* known when it has been made */
     plan *p;
@@ -138,7 +132,7 @@ static value describe_output(ctx *cx, const evla_type *t, const void *data)
 /* Where the script declared the node; the saved file only knows its own. */
 static const char *declared_at(const job *j, const char *label)
 {
-    const job *from = maker(j);
+    const job *from = job_given(j, "model");
     const model *m = from ? job_model_graphs(from) : NULL;
     for (int32_t i = 0; m && i < m->n_graphs; i++)
         for (int32_t k = 0; k < m->graphs[i]->n_nodes; k++)

@@ -87,12 +87,8 @@ const model *job_model_behind(const evla_value *v)
 {
     /* results stand in their jobs, see job.c's resolve */
     const job *j = (const job *)(const void *)((const char *)v - offsetof(job, result));
-    for (int32_t depth = 0; depth < 64; depth++) {
+    for (int32_t depth = 0; j && depth < 64; depth++, j = job_given(j, "model"))
         if (job_model_graphs(j)) return job_model_failed(j) ? NULL : job_model_graphs(j);
-        const value *from = value_get(&j->given, "model");
-        if (!from || from->kind != VALUE_REF || strcmp(from->ref_type, "job") != 0) break;
-        j = from->as.ref;
-    }
     return NULL;
 }
 

@@ -122,11 +122,6 @@ static int32_t check_rules(ctx *cx, const job *j)
     return 0;
 }
 
-static const job *job_behind(const value *v)
-{
-    return v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job") ? v->as.ref : NULL;
-}
-
 /* The jobs whose episodes a part of the parameters names; accept may use calibrate's. */
 static int32_t check_data(ctx *cx, const job *j, const char *part, const char *of_part,
                           const char *mask, const rows_input *in, int32_t n_in)

@@ -97,16 +97,10 @@ int32_t train_workers(const job *j)
     return job_workers(j, ((const train_params *)j->params)->workers, POOL_MOST);
 }
 
-const job *train_maker(const job *j, const char *parameter)
-{
-    const value *v = value_get(&j->given, parameter);
-    return v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job") ? v->as.ref : NULL;
-}
-
 const job *job_train_root(const job *j)
 {
     while (j && j->type == &job_train)
-        j = train_maker(j, "model");
+        j = job_given(j, "model");
     return j;
 }
 
@@ -135,7 +129,7 @@ int train_keeps_statistics(const job *j)
 {
     const train_params *given = j->params;
     if (given->statistics != STATS_AUTO) return given->statistics == STATS_KEEP;
-    const job *from = train_maker(j, given->init ? "init" : "model");
+    const job *from = job_given(j, given->init ? "init" : "model");
     return from && (from->type != &job_model || job_model_is_given(from));
 }
 
@@ -165,7 +159,7 @@ static int32_t bind_symbols(ctx *cx, const job *j, const graph *g, symbols *out)
             "train \"%s\": graph %s has no symbol B; want inputs with the batch in "
             "front, such as f32[B,7]",
             j->name, g->name);
-    return job_model_symbols(cx, job_train_root(train_maker(j, "model")), g, &all, 0, out);
+    return job_model_symbols(cx, job_train_root(job_given(j, "model")), g, &all, 0, out);
 }
 
 int32_t train_plans(ctx *cx, const job *j, model *m, grad **out)
@@ -312,7 +306,7 @@ static int32_t check_states(ctx *cx, const job *j, const grad *g)
 /* Every weight is in the model to start from, with the same type. */
 static int32_t check_init(ctx *cx, const job *j, const model *m)
 {
-    const job *from = train_maker(j, "init");
+    const job *from = job_given(j, "init");
     const model *init = from && !job_model_failed(from) ? job_model_graphs(from) : NULL;
     for (int32_t i = 0; init && i < m->n_weights; i++) {
         const weight_info *w = &m->weights[i];
@@ -374,7 +368,7 @@ static int32_t check_data(ctx *cx, const job *j, const model *m, const grad *g)
 
 static int32_t train_check(ctx *cx, job *j)
 {
-    const job *from = train_maker(j, "model");
+    const job *from = job_given(j, "model");
     model *m = from ? job_model_graphs(from) : NULL;
     grad *g = NULL;
     j->result.path = arena_text(&cx->mem, "%s/%s.evla", j->folder, j->name);

@@ -38,8 +38,6 @@ int32_t train_inputs(ctx *cx, const job *j, const grad *g, rows_input *in, int32
 int32_t train_workers(const job *j);
 /* 1 when statistics come with the weights that training starts from. */
 int train_keeps_statistics(const job *j);
-/* The job behind a parameter that takes a value. */
-const job *train_maker(const job *j, const char *parameter);
 rows_options train_rows_options(const job *j, int is_valid);
 /* "mean:obs/x" is 'm', "std:obs/x" is 's', with the field behind; else 0. */
 char train_statistic(const weight_info *w, const char **field);

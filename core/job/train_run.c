@@ -61,7 +61,7 @@ static void copy_inits(model *to, const model *declared)
 
 static int32_t open_model(trainer *r)
 {
-    const job *from = train_maker(r->j, "model");
+    const job *from = job_given(r->j, "model");
     int32_t st = save_open(r->cx, r->given->model->path, &r->m);
     if (st < 0) return st;
     copy_inits(r->m, from ? job_model_graphs(from) : NULL);

@@ -42,7 +42,8 @@ static const char *item_name(script *s, const evla_item *item)
 static const evla_value *resolve_job(void *to, const value *v)
 {
     (void)to;
-    return !strcmp(v->ref_type, "job") ? &((job *)v->as.ref)->result : NULL;
+    job *from = job_behind(v);
+    return from ? &from->result : NULL;
 }
 
 choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value *given,

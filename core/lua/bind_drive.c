@@ -60,7 +60,8 @@ _Noreturn static void throw(lua_State * L, script *s, const hand *h)
 static const evla_value *resolve(void *to, const value *v)
 {
     (void)to;
-    if (!strcmp(v->ref_type, "job")) return &((job *)v->as.ref)->result;
+    job *from = job_behind(v);
+    if (from) return &from->result;
     return !strcmp(v->ref_type, "file") ? v->as.ref : NULL;
 }
 
@@ -68,8 +69,8 @@ static const evla_value *resolve(void *to, const value *v)
 static void find_model(lua_State *L, script *s, value *given)
 {
     value *v = (value *)value_get(given, "model");
-    if (v && v->kind == VALUE_REF && !strcmp(v->ref_type, "job")) {
-        const job *j = v->as.ref;
+    const job *j = job_behind(v);
+    if (j) {
         struct stat st;
         if ((j->state != JOB_DONE && j->state != JOB_SKIPPED) ||
             stat(j->result.path, &st) < 0)
