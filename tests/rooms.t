@@ -44,7 +44,7 @@ ok "Lua and line editing stay in core/lua and main.c"
 floor() {
     case $1 in
     core/evla/*) echo 0 ;;
-    core/mem.* | core/malloc.c) echo 1 ;;
+    core/mem.* | core/mix.* | core/malloc.c) echo 1 ;;
     core/arena.*) echo 2 ;;
     core/ctx.*) echo 3 ;;
     core/value.* | core/words.* | core/tensor.* | core/param.* | core/registry.* | core/near.* | core/plugin.*) echo 4 ;;

@@ -4,6 +4,7 @@
  */
 #include "model.h"
 #include "../mem.h"
+#include "../mix.h"
 #include "../near.h"
 #include "../registry.h"
 #include <math.h>
@@ -113,16 +114,7 @@ int32_t model_set_weight(ctx *cx, model *m, int32_t slot, const evla_type *type,
 
 /* ---- first values ---- */
 
-/* splitmix64 (Steele, Lea & Flood 2014). */
-static uint64_t mix(uint64_t *s)
-{
-    uint64_t z = *s += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static double unit(uint64_t *s) { return (double)(mix(s) >> 11) * 0x1p-53; }
+static double unit(uint64_t *s) { return (double)(mix(*s += MIX_STEP) >> 11) * 0x1p-53; }
 
 /* Sum of 12 uniforms: near enough to normal, and exact arithmetic, so the same bits
  * anywhere. */
@@ -140,7 +132,7 @@ int32_t model_fill_one(ctx *cx, const char *name, const char *init, const evla_t
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
     for (const char *c = name; *c; c++)
         h = (h ^ (unsigned char)*c) * 0x100000001b3u;
-    h ^= mix(&seed);
+    h ^= mix(seed + MIX_STEP);
     int64_t n = type_count(type), bytes = type_bytes(cx->reg, type);
     int64_t last = type->rank ? type->shape[type->rank - 1] : 1;
     double scale = 0;

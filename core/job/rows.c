@@ -7,6 +7,7 @@
 #include "rows.h"
 #include "../data/record.h"
 #include "../mem.h"
+#include "../mix.h"
 #include "../near.h"
 #include "../registry.h"
 #include "types.h"
@@ -647,21 +648,13 @@ int rows_all_cached(const rows *r)
 
 /* ---- order ---- */
 
-/* SplitMix64's finisher (Steele, Lea, Flood 2014). */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* A keyed permutation of [0, n): a Feistel network over the next power of 4, walked until
  * it lands inside (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). It
  * needs no memory, and any place of it can be computed, so a place is all that a checkpoint
  * keeps. */
 int64_t rows_shuffled(uint64_t seed, int64_t n, int64_t at)
 {
-    uint64_t key = mix(seed * 0x9e3779b97f4a7c15u + (uint64_t)(at / n) + 1), x;
+    uint64_t key = mix(seed * MIX_STEP + (uint64_t)(at / n) + 1), x;
     int half = 1;
     while (half < 31 && (uint64_t)1 << (2 * half) < (uint64_t)n)
         half++;

@@ -3,6 +3,7 @@
  */
 #include "loop.h"
 #include "../mem.h"
+#include "../mix.h"
 #include <math.h>
 #include <string.h>
 
@@ -11,10 +12,7 @@ static const uint64_t OF_SEGMENTS = 0x7365676d656e7473, OF_LATENESS = 0x6c617465
 
 uint64_t loop_hash(uint64_t seed, uint64_t i)
 {
-    uint64_t z = seed * 0x9e3779b97f4a7c15u + (i + 1) * 0xd1342543de82ef95u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return mix(seed * MIX_STEP + (i + 1) * 0xd1342543de82ef95u);
 }
 
 double loop_unit(uint64_t bits) { return ((double)(bits >> 11) + 0.5) * 0x1p-53; }
