@@ -23,7 +23,7 @@ done
 import json, sys
 s = json.load(open(sys.argv[1]))
 assert s["episodes"] == 8 and s["kept"] == 8, (s["episodes"], s["kept"], s["discarded"])
-assert s["dataset"]["bytes"] > 0 and s["versions"]["evla.mujoco"] and s["seeds"]["rollout"] == 1
+assert s["dataset"]["bytes"] > 0 and s["versions"]["evla.mujoco"] and s["seeds"] == {"demos": 1}, s["seeds"]
 PY
 ok $? "all 8 episodes succeed, replay to the same bits and are kept"
 if /usr/bin/python3 -c 'import h5py' 2>/dev/null; then

@@ -27,6 +27,7 @@ import json, os, sys
 s = json.load(open(sys.argv[1] + "/summary.json"))
 jobs = {j["name"]: j for j in s["jobs"]}
 assert all(j["state"] == "done" for j in s["jobs"]), {j["name"]: j["state"] for j in s["jobs"]}
+assert set(s["seeds"]) == {j["name"] for j in s["jobs"] if j["type"] in ("pipeline", "model", "train", "rollout")}, s["seeds"]
 t = s["train"]
 trains = [j["figures"] for j in s["jobs"] if j["type"] == "train"]
 assert len(trains) == 2 and t["steps"] == sum(f["steps"] for f in trains)

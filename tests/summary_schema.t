@@ -97,6 +97,7 @@ return evla.program {
             s = json.load(f)
         wrong = list(check(s, schema))
         ok(not wrong, "its summary is what the schema says " + "; ".join(wrong))
+        ok(s["seeds"] == {"demos": 3}, "and says the seed of whatever drew something")
         ok(s["episodes"] == 40 and s["kept"] + sum(s["discarded"].values()) == 40,
            "attempted = kept + discarded")
         ok(set(s["discarded"]) == {"out_of_bounds"} and 3 <= s["discarded"]["out_of_bounds"] <= 20,

@@ -437,6 +437,32 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static const int64_t *seed_of(const evla_param *params, int32_t n, const void *filled)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (params[i].type == EVLA_P_INT && !strcmp(params[i].name, "seed"))
+            return (const int64_t *)((const char *)filled + params[i].offset);
+    return NULL;
+}
+
+/* The seed of the first item that a value names and that has one. */
+static const int64_t *seed_below(const value *v)
+{
+    const int64_t *seed = NULL;
+    if (v->kind == VALUE_REF && !strcmp(v->ref_type, "choice")) {
+        const choice *c = v->as.ref;
+        const evla_item *item = c->item.item;
+        seed = seed_of(item->params, (int32_t)item->n_params, c->item.params);
+        return seed ? seed : seed_below(&c->given);
+    }
+    if (v->kind != VALUE_TABLE) return NULL;
+    for (int32_t i = 0; !seed && i < v->n_items; i++)
+        seed = seed_below(&v->as.items[i]);
+    for (int32_t i = 0; !seed && i < v->n_pairs; i++)
+        seed = seed_below(&v->pairs[i].v);
+    return seed;
+}
+
 static const char *job_json(job *j, arena *a)
 {
     static const char *const states[] = {"waiting", "skipped", "done", "failed"};
@@ -449,10 +475,14 @@ static const char *job_json(job *j, arena *a)
         {"seconds", value_float(j->seconds)},
         {"state", value_text(states[j->state])},
         {"type", value_text(j->type->name)},
+        {NULL, {0}},
     };
-    value v = {
-        .kind = VALUE_TABLE, .pairs = pairs, .n_pairs = sizeof pairs / sizeof *pairs};
-    return value_print(a, &v, NULL);
+    int32_t n = sizeof pairs / sizeof *pairs - 1;
+    const int64_t *seed = seed_of(j->type->params, j->type->n_params, j->params);
+    if (!seed) seed = seed_below(&j->given);
+    if (seed) pairs[n++] = (value_pair){"seed", value_int(*seed)};
+    value v = value_table(a, pairs, n);
+    return v.kind == VALUE_TABLE ? value_print(a, &v, NULL) : NULL;
 }
 
 static int32_t run_one(job *j)

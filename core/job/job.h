@@ -85,8 +85,8 @@ job *job_declare(program *p, const char *type, const char *name, const value *gi
 int32_t program_check(program *p, const char **report);
 /* Runs what is not up to date. `only` names one job and what it needs; NULL: all. */
 int32_t program_run(program *p, const char *only);
-/* {"program":..., "jobs":[{name,type,state,key,seconds,figures}]} for summary and --json.
- */
+/* {"program":..., "jobs":[{name,type,state,key,seconds,seed,figures}]} for summary and
+ * --json. seed: the parameter of that name, of the job or of an item it chose. */
 const char *program_summary(program *p, arena *a);
 
 /* ---- for job types ---- */

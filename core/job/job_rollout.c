@@ -483,7 +483,6 @@ static int32_t setting_figures(rollout *r)
         {"guard", value_text(p->guard.item ? p->guard.item->name : "")},
         {"clock", value_text(clocks[p->clock])},
         {"instructions", value_text(told[p->instructions])},
-        {"seed", value_int(p->drive.seed)},
     };
     int32_t st = 0;
     for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)

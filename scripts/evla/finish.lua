@@ -7,11 +7,7 @@ summary.here = run.here
 local jobs = json.decode(run.jobs).jobs
 local versions = { evla = run.version, lua = _VERSION:match("%d.*") }
 for _, p in ipairs(run.plugins) do versions[p.id] = p.version end
-local seeds = {}
-for _, j in ipairs(jobs) do
-  if j.type == "pipeline" and run.options then seeds.rollout = run.options.seed end
-end
-local s = summary.of(run.program, jobs, { versions = versions, seeds = seeds, memory = { peak_rss_bytes = run.peak_rss_bytes } })
+local s = summary.of(run.program, jobs, { versions = versions, memory = { peak_rss_bytes = run.peak_rss_bytes } })
 
 local keys, unchanged = {}, true
 for _, j in ipairs(jobs) do

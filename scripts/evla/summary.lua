@@ -73,7 +73,7 @@ local function deployment(out, rollouts)
   end
 end
 
--- jobs: list of { name, type, state, seconds, figures, result } as the core reports them.
+-- jobs: list of { name, type, state, seconds, seed, figures, result } as the core reports them.
 function summary.of(program, jobs, extra)
   local out, rollouts, recipes, seeds = { program = program, jobs = jobs, memory = {} }, {}, {}, {}
   for k, v in pairs(extra or {}) do out[k] = v end
@@ -82,14 +82,11 @@ function summary.of(program, jobs, extra)
     if block[j.type] then block[j.type](out, f, j) end
     if j.type == "rollout" and f.policy == "model" then rollouts[#rollouts + 1] = f end
     recipes[j.name] = j.type == "recipe"
-    if f.seed then seeds[j.name] = f.seed end
+    if j.seed and next(f) then seeds[j.name] = j.seed end
   end
   evaluation(out, rollouts, recipes)
   deployment(out, rollouts)
-  for name, seed in pairs(seeds) do
-    out.seeds = out.seeds or {}
-    out.seeds[name] = seed
-  end
+  if next(seeds) then out.seeds = seeds end
   if not next(out.memory) then out.memory = nil end
   return out
 end
