@@ -191,14 +191,14 @@ return evla.program { m, demos,
     c = card["all"]
     tap.ok(c["metric_rows"] == len(at) == 32 * (len(valid["word"]) // 32) and c["metric_mask"] == "valid",
            f"the metric is measured on {len(at)} of {len(valid['word'])} rows held out")
-    for side, on in (("f32", set()), ("int8", everything)):
+    for side, on in (("f32", set()), ("coded", everything)):
         got, want = c["metric_" + side], loss(on)
         tap.ok(abs(got / want - 1) < 1e-4, f"the {side} loss is numpy's: {got:.6g}, {want:.6g}; 1e-4 for sums in f32")
     tap.ok(c["weights_in_codes"] == 5 and c["weights_put_back"] == 0, "all five weights are in codes, the table too")
     sizes = {n: v.nbytes for n, v in w.items()}, {n: v.nbytes for n, v in coded.items()}
-    tap.ok(c["bytes_f32"] == sum(sizes[0].values()) and c["bytes_int8"] == sum(sizes[1].values()) and c["ratio"] > 3.5,
-           f"bytes are those of the weights: {c['bytes_f32']} and {c['bytes_int8']}, {c['ratio']:.2f}x")
-    tap.ok(c["file_bytes_int8"] == os.path.getsize(os.path.join(work, "out/r/all/all.evla")), "and the files'")
+    tap.ok(c["bytes_f32"] == sum(sizes[0].values()) and c["bytes_coded"] == sum(sizes[1].values()) and c["ratio"] > 3.5,
+           f"bytes are those of the weights: {c['bytes_f32']} and {c['bytes_coded']}, {c['ratio']:.2f}x")
+    tap.ok(c["file_bytes_coded"] == os.path.getsize(os.path.join(work, "out/r/all/all.evla")), "and the files'")
 
     # error of a layer's output, on the rows that calibration kept
     train = {k: np.concatenate([demos[i][k] for i in (1, 2, 4, 5, 7, 8)]) for k in demos[0]}
@@ -220,7 +220,7 @@ return evla.program { m, demos,
            f"rules alone would miss the bar: {c['metric_without_fallback']:.4g}, allowed {c['metric_allowed']:.4g}")
     back = [n for n, l in layer["fallback"].items() if l["put_back"]]
     alone = {n: l["metric_alone"] for n, l in layer["fallback"].items()}
-    tap.ok("gate.w" in back and c["metric_int8"] <= c["metric_allowed"] and c["weights_put_back"] == len(back) < 5,
+    tap.ok("gate.w" in back and c["metric_coded"] <= c["metric_allowed"] and c["weights_put_back"] == len(back) < 5,
            f"put back until it passes: {back}")
     gap = max(abs(alone[n] / loss({n}, v) - 1) for n in everything)
     tap.ok(gap < 1e-3, f"each layer's own cost is numpy's, within {gap:.1e}")
@@ -230,7 +230,7 @@ return evla.program { m, demos,
     tap.ok(l["decision"] == "f32" and l["reason"].startswith("put back: alone it takes loss from ") and l["bytes_after"] == l["bytes_before"],
            f"the scorecard says so: {l['reason']}")
     left = everything - set(back)
-    tap.ok(abs(c["metric_int8"] / loss(left, v) - 1) < 1e-3 and
+    tap.ok(abs(c["metric_coded"] / loss(left, v) - 1) < 1e-3 and
            all((n + ".codes" in weights("out/r/fallback/fallback.evla")) == (n in left) for n in everything), "the file is what was measured")
 
     # rules, static scales
@@ -252,15 +252,15 @@ return evla.program { m, demos,
            "one scale for a whole weight; weights that no rule names stay")
 
     # switched off, drawn
-    tap.ok(card["off"]["metric_int8"] == card["off"]["metric_f32"] and
+    tap.ok(card["off"]["metric_coded"] == card["off"]["metric_f32"] and
            {n: a.tobytes() for n, a in weights("out/r/off/off.evla").items()} == {n: a.tobytes() for n, a in w.items()},
            "without = \"quantize\" leaves every bit as it was")
     tap.ok(card["off"]["weights_in_codes"] == 0 and {(l["decision"], l["reason"]) for l in layer["off"].values()} ==
            {("f32", "without quantize")}, f"and its scorecard says so: {layer['off']['mid.w']['reason']}")
     c = card["drawn"]
-    tap.ok(c["metric_f32"] == 0 and c["metric_int8"] > 1e-3 and c["metric_allowed"] == 1 and c["step_graphs"] == ["policy"] and
+    tap.ok(c["metric_f32"] == 0 and c["metric_coded"] > 1e-3 and c["metric_allowed"] == 1 and c["step_graphs"] == ["policy"] and
            c["metric_mask"] == "", "without data inputs are drawn and outputs are compared with f32's")
-    tap.ok(all(c["step_f32_us"] > 0 and c["speedup"] == c["step_f32_us"] / c["step_int8_us"] and c["step_f32_p50_us"] >= c["step_f32_us"] and
+    tap.ok(all(c["step_f32_us"] > 0 and c["speedup"] == c["step_f32_us"] / c["step_coded_us"] and c["step_f32_p50_us"] >= c["step_f32_us"] and
                c["step_graphs"] == ["policy"] for c in card.values()), "steps are timed: every graph but the measured one")
     tap.ok(all(l["us_f32"] > 0 and l["us_codes"] > 0 and l["kernel_codes"].startswith("quantized_linear.") for n, l in layer["all"].items() if n != "words"),
            "so is every layer, with the kernels that ran")

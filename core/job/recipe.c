@@ -45,7 +45,7 @@ static const evla_param accept_fields[] = {
 #define NESTED(list, owner) .fields = (list), .n_fields = sizeof (list) / sizeof *(list), .fields_size = sizeof(owner)
 static const evla_param params[] = {
     IN(recipe_params, model, .doc = "whose weights become codes", .type = EVLA_P_VALUE, .choices = "model"),
-    IN(recipe_params, rules, .doc = "{ { \"head.*\", keep = \"f32\" }, { \"*\", quant.int8 {} } }: the first that matches a weight's name counts",
+    IN(recipe_params, rules, .doc = "a pattern and a quantiser, or keep = \"f32\": the first that matches a weight's name counts",
        .type = EVLA_P_STRUCTS, NESTED(rule_fields, recipe_rule)),
     IN(recipe_params, calibrate, .doc = "what quantisers see", .type = EVLA_P_STRUCT, NESTED(calibrate_fields, recipe_calibrate)),
     IN(recipe_params, accept, .doc = "when the new model is good enough", .type = EVLA_P_STRUCT, NESTED(accept_fields, recipe_accept)),
@@ -108,8 +108,8 @@ static int32_t check_rules(ctx *cx, const job *j)
     const recipe_params *p = j->params;
     if (p->rules.n < 1)
         return ctx_fail(cx, EVLA_E_ARG,
-                        "recipe \"%s\": rules: none is given; want at least one, such as { "
-                        "\"*\", quant.int8 {} }",
+                        "recipe \"%s\": rules: none is given; want at least one: a pattern "
+                        "such as \"*\" and a quantiser",
                         j->name);
     for (int64_t i = 0; i < p->rules.n; i++) {
         const recipe_rule *r = (const recipe_rule *)p->rules.items + i;
@@ -264,10 +264,10 @@ static int32_t add_figures(recipe_work *w)
     }
     const value_pair figures[] = {
         {"bytes_f32", value_int(before)},
-        {"bytes_int8", value_int(after)},
+        {"bytes_coded", value_int(after)},
         {"ratio", value_float((double)before / (double)(after ? after : 1))},
         {"file_bytes_f32", value_int(file_bytes(w->p->model->path))},
-        {"file_bytes_int8", value_int(file_bytes(w->j->result.path))},
+        {"file_bytes_coded", value_int(file_bytes(w->j->result.path))},
         {"metric", value_text(a->metric)},
         {"metric_graph", value_text(a->graph)},
         {"metric_unit", value_text(a->unit)},
@@ -276,7 +276,7 @@ static int32_t add_figures(recipe_work *w)
         {"metric_rows", value_int(w->held_out.n_batches * w->held_out.batch)},
         {"metric_mask", value_text(w->held_out.rows ? a->mask : "")},
         {"metric_f32", number(w->metric[0])},
-        {"metric_int8", number(w->metric[1])},
+        {"metric_coded", number(w->metric[1])},
         {"metric_without_fallback", number(w->first)},
         {"metric_allowed", number(w->allowed)},
         {"weights", value_int(w->n_layers)},
@@ -286,9 +286,9 @@ static int32_t add_figures(recipe_work *w)
         {"step_graphs", texts_of(&w->cx->scratch, &w->step_graphs)},
         {"step_f32_us", number(best->best_us)},
         {"step_f32_planned_us", number(w->step[0].best_us)},
-        {"step_int8_us", number(w->step[1].best_us)},
+        {"step_coded_us", number(w->step[1].best_us)},
         {"step_f32_p50_us", number(best->p50_us)},
-        {"step_int8_p50_us", number(w->step[1].p50_us)},
+        {"step_coded_p50_us", number(w->step[1].p50_us)},
         {"speedup", number(best->best_us / w->step[1].best_us)},
         {"without", value_text(w->p->without)},
         {"layers", layer_rows(w)},

@@ -61,7 +61,7 @@ local function better_word(f) return f.metric_better == "higher" and "higher is 
 
 -- The change of the metric as a person says it; good when it is within what was allowed.
 local function change(f)
-  local a, b = f.metric_f32, f.metric_int8
+  local a, b = f.metric_f32, f.metric_coded
   if not a or not b then return "not measured" end
   if a == 0 then return ("%s \u{2192} %s"):format(svg.number(a), svg.number(b)) end
   return ("%+.2g %%"):format(100 * (b - a) / math.abs(a))
@@ -92,19 +92,19 @@ function learn.scorecard(card)
   local out, cards = {}, {}
   local function add(v, label) cards[#cards + 1] = page.card(v, label) end
   if card.ratio then
-    add(("%.2f\u{d7}"):format(card.ratio), ("smaller: %s \u{2192} %s"):format(bytes(card.bytes_f32), bytes(card.bytes_int8)))
+    add(("%.2f\u{d7}"):format(card.ratio), ("smaller: %s \u{2192} %s"):format(bytes(card.bytes_f32), bytes(card.bytes_coded)))
   end
   add(change(card), ("%s, %s (at most %s worse)"):format(card.metric or "metric", better_word(card), card.metric_worse_by or "?"))
   if card.speedup then
-    add(("%.2f\u{d7}"):format(card.speedup), ("a whole step: %s \u{2192} %s \u{b5}s"):format(svg.number(card.step_f32_us), svg.number(card.step_int8_us)))
+    add(("%.2f\u{d7}"):format(card.speedup), ("a whole step: %s \u{2192} %s \u{b5}s"):format(svg.number(card.step_f32_us), svg.number(card.step_coded_us)))
   end
   if card.weights then add(("%d of %d"):format(card.weights_in_codes, card.weights), ("weights in codes, %d put back"):format(card.weights_put_back or 0)) end
   out[#out + 1] = '<div class="cards">' .. table.concat(cards, "\n") .. "</div>"
-  if card.metric_f32 and card.metric_int8 then
+  if card.metric_f32 and card.metric_coded then
     local unit = card.metric_unit and card.metric_unit ~= "" and " " .. card.metric_unit or ""
     out[#out + 1] = ('<p class="say">%s over %d rows%s: f32 %s%s, delivered %s%s%s; allowed up to %s%s.</p>'):format(
       svg.escape(card.metric), card.metric_rows or 0, card.metric_mask and card.metric_mask ~= "" and (" of mask/%s"):format(svg.escape(card.metric_mask)) or "",
-      svg.number(card.metric_f32), unit, svg.number(card.metric_int8), unit,
+      svg.number(card.metric_f32), unit, svg.number(card.metric_coded), unit,
       card.metric_without_fallback and card.weights_put_back and card.weights_put_back > 0
         and (", %s%s before weights were put back"):format(svg.number(card.metric_without_fallback), unit) or "",
       card.metric_allowed and svg.number(card.metric_allowed) or "?", unit)

@@ -30,11 +30,12 @@ function block.train(out, f)
   out.train = t
 end
 
+-- The schema says int8 where the core, which knows no quantiser's name, says coded.
 function block.recipe(out, f)
   if not f.bytes_f32 then return end
   out.quant = {
-    bytes_f32 = f.bytes_f32, bytes_int8 = f.bytes_int8, metric = f.metric,
-    metric_f32 = f.metric_f32, metric_int8 = f.metric_int8, speedup = f.speedup,
+    bytes_f32 = f.bytes_f32, bytes_int8 = f.bytes_coded, metric = f.metric,
+    metric_f32 = f.metric_f32, metric_int8 = f.metric_coded, speedup = f.speedup,
   }
 end
 
@@ -149,10 +150,10 @@ function summary.details(s)
       add("  %d of %d episodes succeed, %d cut by the clock, %d unsafe", f.successes, f.attempted, f.cut_episodes,
         f.violation_episodes + f.cut_violation_episodes)
     elseif j.type == "recipe" and f.bytes_f32 then
-      add("%s: %.1f kB of weights, %.2fx smaller than f32, in %s", j.name, f.bytes_int8 / 1e3, f.ratio, short(j.result))
+      add("%s: %.1f kB of weights, %.2fx smaller than f32, in %s", j.name, f.bytes_coded / 1e3, f.ratio, short(j.result))
       add("  weights %d of %d in codes, %d put back", f.weights_in_codes, f.weights, f.weights_put_back)
-      add("  %-7s %.6g, f32 %.6g, allowed %.6g", f.metric, f.metric_int8, f.metric_f32, f.metric_allowed)
-      add("  step    %.1f us, f32 %.1f us (%.2fx)", f.step_int8_us, f.step_f32_us, f.speedup)
+      add("  %-7s %.6g, f32 %.6g, allowed %.6g", f.metric, f.metric_coded, f.metric_f32, f.metric_allowed)
+      add("  step    %.1f us, f32 %.1f us (%.2fx)", f.step_coded_us, f.step_f32_us, f.speedup)
     end
   end
   return out

@@ -23,7 +23,7 @@ local function figure(name) return tonumber(text:match('"' .. name .. '":([-%d.e
 local large = figure("bytes_f32") > 2 ^ 20
 print(("%-58s %14s   %s"):format(
   ("int8 step over f32, width %d: %.1f MB, %.1f us, int8 %.1f us"):format(
-    arg[2], figure("bytes_f32") / 1e6, figure("step_f32_us"), figure("step_int8_us")),
+    arg[2], figure("bytes_f32") / 1e6, figure("step_f32_us"), figure("step_coded_us")),
   ("%.2fx"):format(figure("speedup")), large and "> 1 (f32 exceeds 1 MiB)" or ">= 1"))
 LUA
 done
