@@ -26,7 +26,8 @@ const evla_field *format_find(const format_file *f, const char *name); /* or NUL
 int32_t format_writer(ctx *cx, const char *path, const evla_item **out);
 int32_t format_write(ctx *cx, const evla_item *item, const char *path,
                      const evla_archive *in);
-/* "safetensors, gguf": the formats that are loaded, or only those that write. */
+/* Names with commas between: of the formats that are loaded, or only of those that write.
+ */
 const char *format_names(ctx *cx, arena *a, int writers);
 
 evla_type format_type(const evla_tensor *t);

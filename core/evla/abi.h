@@ -700,7 +700,7 @@ typedef struct evla_archive {
 typedef struct evla_format {
     uint32_t size;
     uint32_t reserved;
-    const char *endings; /* blank-separated: names of files that it writes, ".safetensors" */
+    const char *endings; /* blank-separated: how files that it writes end, ".abc" */
     const char *source;  /* where the format is defined */
     /* Whose file is it? 0: not ours; 1: by its name; 2: by its first n bytes. Highest wins. */
     int32_t (*probe)(const evla_host *h, const char *path, const void *head, uint64_t n,

@@ -1,5 +1,5 @@
 /*
- * bind_format.c -- model files of other tools in Lua: evla.tensors "x.safetensors".
+ * bind_format.c -- model files of other tools in Lua: evla.tensors "FILE".
  *
  * t.names, t.attrs, t.format, t["blk.0.w"]: a tensor in place; #t: how many.
  */
