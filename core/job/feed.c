@@ -22,7 +22,6 @@ struct feed {
     slot *ring;
     int64_t *which;
     unsigned char *block;
-    uint64_t bytes;
     int64_t next, waits;
     int32_t owed;      /* places used up that `room` has not heard of */
     sem_t ready, more; /* filled places of the ring; there is room again */
@@ -69,17 +68,16 @@ static void *fill(void *to)
 /* One block for all slots; each tensor on a cache line of its own. */
 static int32_t lay_out(ctx *cx, feed *f)
 {
-    uint64_t each = 0, at = 0;
+    uint64_t each = 0, bytes, at = 0;
     for (int32_t i = 0; i < f->o.n_in; i++)
         each += ((uint64_t)type_bytes(cx->reg, &f->o.in[i].type) + 63) / 64 * 64;
-    f->bytes = each * (uint64_t)f->o.ahead;
-    f->block = mem_alloc_aligned((size_t)f->bytes + 64, 64);
+    bytes = each * (uint64_t)f->o.ahead;
+    f->block = mem_alloc_aligned((size_t)bytes + 64, 64);
     f->ring = mem_alloc((size_t)f->o.ahead * sizeof *f->ring);
     f->which = mem_alloc((size_t)f->o.batch * sizeof *f->which);
     if (!f->block || !f->ring || !f->which)
-        return ctx_fail(cx, EVLA_E_NOMEM, "batches: %llu bytes",
-                        (unsigned long long)f->bytes);
-    memset(f->block, 0, (size_t)f->bytes); /* touches every page */
+        return ctx_fail(cx, EVLA_E_NOMEM, "batches: %llu bytes", (unsigned long long)bytes);
+    memset(f->block, 0, (size_t)bytes); /* touches every page */
     for (int32_t s = 0; s < f->o.ahead; s++)
         for (int32_t i = 0; i < f->o.n_in; i++) {
             f->ring[s].data[i] = f->block + at;
@@ -159,4 +157,3 @@ void feed_done(feed *f)
 }
 
 int64_t feed_waits(const feed *f) { return f->waits; }
-uint64_t feed_bytes(const feed *f) { return f->bytes; }

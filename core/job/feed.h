@@ -26,6 +26,5 @@ void feed_close(feed *f);
 int32_t feed_next(ctx *cx, feed *f, unsigned char *const **data);
 void feed_done(feed *f);
 int64_t feed_waits(const feed *f); /* batches that were not ready when they were wanted */
-uint64_t feed_bytes(const feed *f);
 
 #endif
