@@ -116,14 +116,13 @@ static int32_t fill_statistics(trainer *r)
     return st;
 }
 
-static int32_t find_ports(trainer *r, int32_t plan_index, port *ports)
+static void find_ports(trainer *r, int32_t plan_index, port *ports)
 {
     const plan *p = r->g->plans[plan_index];
     for (int32_t i = 0; i < r->n_in; i++) {
         ports[i].to = session_input(r->s, plan_index, plan_input(p, r->in[i].name));
         ports[i].bytes = (size_t)type_bytes(r->cx->reg, &r->in[i].type);
     }
-    return 0;
 }
 
 static int32_t find_all_ports(trainer *r)
