@@ -283,15 +283,17 @@ static int32_t ask_teacher(loop *l)
 static void add_noise(loop *l)
 {
     int32_t n = l->of.info->n_action;
+    int is_random = l->of.driver == LOOP_RANDOM && !l->teacher_drives;
     for (int32_t k = 0; k < n; k++) {
-        uint64_t at = (uint64_t)(l->tick * n + k) * 2;
-        double u = loop_unit(loop_hash(l->seed, at)),
-               v = loop_unit(loop_hash(l->seed, at + 1));
-        if (l->of.driver == LOOP_RANDOM && !l->teacher_drives)
-            l->proposed[k] = (float)(2 * u - 1);
-        if (l->of.noise > 0) /* Box and Muller 1958 */
-            l->proposed[k] +=
-                (float)(l->of.noise * sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+        if (is_random || l->of.noise > 0) {
+            uint64_t at = (uint64_t)(l->tick * n + k) * 2;
+            double u = loop_unit(loop_hash(l->seed, at)),
+                   v = loop_unit(loop_hash(l->seed, at + 1));
+            if (is_random) l->proposed[k] = (float)(2 * u - 1);
+            if (l->of.noise > 0) /* Box and Muller 1958 */
+                l->proposed[k] +=
+                    (float)(l->of.noise * sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
+        }
         l->proposed[k] = clip(l->proposed[k]);
     }
 }
