@@ -306,9 +306,9 @@ static int32_t look(ctx *cx, const job *maker, const rows_options *how,
     if (!frames) return cx->code;
     host_init(&h, cx, NULL);
     arena_place mark = arena_mark(&cx->scratch);
-    if ((st = open_file(cx, &h, frames, path, how, maker->name, 0, &file)) < 0) return st;
-    st = 0;
-    if (file && frames->count(&h.table, file) < 1) { /* see open_sets */
+    st = open_file(cx, &h, frames, path, how, maker->name, 0, &file);
+    if (st > 0) st = 0; /* all episodes instead of a mask */
+    if (st >= 0 && file && frames->count(&h.table, file) < 1) { /* see open_sets */
         if (how->without == ROWS_REFUSE)
             st = ctx_fail(cx, EVLA_E_MISSING, "data: %s: no episode is in the mask %s",
                           maker->name, how->mask ? how->mask : "");
