@@ -1,5 +1,5 @@
 /*
- * core/job/rows.c and feed.c: rows of episodes over a service of the test's own, whose
+ * core/job/rows*.c and feed.c: rows of episodes over a service of the test's own, whose
  * numbers are known, so every gathered row can be told from its place.
  */
 #include "job/feed.h"
