@@ -146,6 +146,7 @@ int32_t quantize_open(ctx *cx, arena *a, const model *m, quantize_layer *l,
         if (st >= 0 && lacks) {
             l->why = arena_text(a, "%s has no operator for a %s", with->item->name, lacks);
             l->with = NULL;
+            if (!l->why) st = ctx_fail(cx, EVLA_E_NOMEM, "weight %s", l->name);
         } else if (st >= 0)
             st = blame(cx, l, q->open(&l->host.table, with->params, t, &l->self));
     } else

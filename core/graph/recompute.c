@@ -146,7 +146,7 @@ static void drop_deep(again *r)
 static int32_t ensure(again *r, int32_t w)
 {
     int32_t i = maker(r, w);
-    if (i < 0 || !r->drop[i]) return w;
+    if (i < 0 || !r->drop[i] || r->failed) return w;
     if (r->copy[w] >= 0) return r->copy[w];
     bound_node n = r->b->nodes[i];
     for (int32_t k = 0; k < n.n_in; k++)
