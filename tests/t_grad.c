@@ -376,6 +376,30 @@ static void test_recompute(void)
     ok(make(8, &(grad_options){.recompute = GRAD_DEEP}, &o, &gr) >= 0,
        "and met by recomputation");
     grad_free(gr);
+    o.budget = bytes[2] + states - 1;
+    ok(make(8, &(grad_options){.recompute = GRAD_DEEP}, &o, &gr) == EVLA_E_NOMEM &&
+           strstr(cx.why, "the budget is"),
+       "one that recomputation misses, too, is refused in the same words");
+    ctx_clear(&cx);
+    gr = NULL;
+    mlp(); /* too small to gain anything */
+    o.budget = 0;
+    if (make(4, &plain, &o, &gr) < 0) note("%s", cx.why);
+    bytes[0] = gr ? gr->plans[0]->arena_bytes : 0;
+    states = gr ? gr->plans[0]->state_bytes : 0;
+    grad_free(gr);
+    for (int32_t i = 1; i < 3; i++) {
+        grad_options go = plain;
+        go.recompute = i;
+        gr = NULL;
+        o.budget = bytes[0] + states;
+        int32_t st = make(4, &go, &o, &gr);
+        if (!ok(st >= 0 && gr->plans[0]->arena_bytes <= bytes[0],
+                "%s: what fits without recomputation fits with it", mode[i]))
+            note("%s", cx.why);
+        ctx_clear(&cx);
+        grad_free(gr);
+    }
 }
 
 /* Readers of a state that the forward pass overwrites are not repeated. */

@@ -697,36 +697,37 @@ static int32_t build_chosen(maker *mk, plan *p)
     return build_batch(mk, p, mk->given.recompute);
 }
 
-/* The plan without recomputation is made first: it says what is saved, and stays when
- * nothing is. */
+/* Both are planned without a budget, so that the smaller one can be chosen; one that misses
+ * the budget is planned again, for the sentence that names what is in the way. */
 static int32_t make_batch(maker *mk)
 {
     grad *g = mk->g;
-    uint64_t budget = mk->o.budget;
-    int tries = mk->given.recompute && !list_has(mk->o.without, "recompute");
-    if (tries) mk->o.budget = 0; /* what recomputation may rescue is not refused yet */
-    int32_t st = add_plan(mk, build_kept, &g->batch);
-    mk->o.budget = budget;
-    if (st < 0) return st;
-    g->kept_bytes = g->recomputed_bytes = g->plans[g->batch]->arena_bytes;
-    if (!tries) return 0;
-    plan *kept = g->plans[--g->n_plans];
-    double flops = g->flops;
-    if ((st = add_plan(mk, build_chosen, &g->batch)) < 0) {
-        plan_drop(kept);
-        return st;
-    }
-    plan *less = g->plans[g->batch];
-    g->recomputed_bytes = less->arena_bytes;
-    if (less->arena_bytes < kept->arena_bytes || budget) {
-        plan_drop(kept);
+    if (!mk->given.recompute || list_has(mk->o.without, "recompute")) {
+        int32_t st = add_plan(mk, build_kept, &g->batch);
+        if (st < 0) return st;
+        g->kept_bytes = g->recomputed_bytes = g->plans[g->batch]->arena_bytes;
         return 0;
     }
-    plan_drop(less);
-    g->plans[g->batch] = kept;
-    g->recomputed_bytes = g->kept_bytes;
-    g->flops = flops;
-    g->repeated_flops = 0;
+    const uint64_t budget = mk->o.budget;
+    mk->o.budget = 0;
+    int32_t st = add_plan(mk, build_kept, &g->batch);
+    double flops = g->flops;
+    if (st >= 0) st = add_plan(mk, build_chosen, &g->batch);
+    mk->o.budget = budget;
+    if (st < 0) return st;
+    plan *less = g->plans[--g->n_plans], *kept = g->plans[--g->n_plans];
+    const int is_less = less->arena_bytes < kept->arena_bytes;
+    plan *best = is_less ? less : kept;
+    g->kept_bytes = kept->arena_bytes;
+    g->recomputed_bytes = best->arena_bytes;
+    if (!is_less) g->flops = flops, g->repeated_flops = 0;
+    plan_drop(is_less ? kept : less);
+    if (budget && best->arena_bytes + best->state_bytes > budget) {
+        plan_drop(best);
+        return add_plan(mk, is_less ? build_chosen : build_kept, &g->batch);
+    }
+    g->batch = g->n_plans;
+    g->plans[g->n_plans++] = best;
     return 0;
 }
 
