@@ -308,16 +308,9 @@ static int32_t add_update(maker *mk, grad_writer *w, const int32_t *w0, const in
 
 static double flops_of(ctx *cx, const bound *b)
 {
-    double sum = 0;
-    for (int32_t i = 0; i < b->n_nodes; i++) {
-        const evla_op *op = op_of(b->nodes[i].op);
-        evla_node seen;
-        arena_place mark = arena_mark(&cx->scratch);
-        if (!b->nodes[i].is_gone && op->size >= offsetof(evla_op, cost) + sizeof op->cost &&
-            op->cost && infer_node(cx, &cx->scratch, b, &b->nodes[i], &seen) >= 0)
-            sum += op->cost(&seen);
-        arena_reset(&cx->scratch, mark);
-    }
+    double sum = 0, one;
+    for (int32_t i = 0; i < b->n_nodes; i++)
+        if (!b->nodes[i].is_gone && infer_cost(cx, b, &b->nodes[i], &one)) sum += one;
     return sum;
 }
 

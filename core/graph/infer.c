@@ -170,6 +170,22 @@ int32_t infer_node(ctx *cx, arena *a, const bound *b, const bound_node *n, evla_
     return 0;
 }
 
+int infer_cost(ctx *cx, const bound *b, const bound_node *n, double *flops)
+{
+    const evla_op *op = op_of(n->op);
+    evla_node seen;
+    double sum = 0, one;
+    for (int32_t i = 0; i < n->n_body; i++)
+        if (infer_cost(cx, b, &n->body[i], &one)) sum += one;
+    if (n->n_body) return *flops = sum, 1;
+    if (op->size < offsetof(evla_op, cost) + sizeof op->cost || !op->cost) return 0;
+    arena_place mark = arena_mark(&cx->scratch);
+    int good = infer_node(cx, &cx->scratch, b, n, &seen) >= 0;
+    if (good) *flops = op->cost(&seen);
+    arena_reset(&cx->scratch, mark);
+    return good;
+}
+
 /* What infer wrote about inputs counts for weights nobody has typed. */
 static int32_t take_inputs(ctx *cx, bound *b, const bound_node *n, const evla_type *in)
 {

@@ -67,5 +67,8 @@ int32_t infer_add_output(ctx *cx, arena *a, bound *b, const char *name, int32_t 
 int32_t infer_add_node(ctx *cx, arena *a, const plan_options *o, bound *b, bound_node *n);
 /* The evla_node that plugins see of a bound node; arrays are pushed on `a`. */
 int32_t infer_node(ctx *cx, arena *a, const bound *b, const bound_node *n, evla_node *out);
+/* FLOPs of a node, as its operator or its body's operators say. 0: nobody says, and then
+ * nothing is written. */
+int infer_cost(ctx *cx, const bound *b, const bound_node *n, double *flops);
 
 #endif

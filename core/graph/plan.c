@@ -76,22 +76,6 @@ static int32_t fill_step(planner *pl, const bound_node *n, int quiet, plan_step 
     return 0;
 }
 
-static double node_flops(const planner *pl, const bound_node *n)
-{
-    const evla_op *op = op_of(n->op);
-    evla_node seen;
-    arena_place mark = arena_mark(&pl->cx->scratch);
-    double flops = 0;
-    if (n->n_body)
-        for (int32_t i = 0; i < n->n_body; i++)
-            flops += node_flops(pl, &n->body[i]);
-    else if (op->size >= offsetof(evla_op, cost) + sizeof op->cost && op->cost &&
-             infer_node(pl->cx, &pl->cx->scratch, pl->b, n, &seen) >= 0)
-        flops = op->cost(&seen);
-    arena_reset(&pl->cx->scratch, mark);
-    return flops;
-}
-
 static int32_t add_step(planner *pl, const bound_node *n, int32_t of, int quiet)
 {
     plan_step *s = &pl->steps[pl->n];
@@ -101,7 +85,7 @@ static int32_t add_step(planner *pl, const bound_node *n, int32_t of, int quiet)
         return st;
     }
     s->of = of;
-    s->flops = node_flops(pl, n);
+    infer_cost(pl->cx, pl->b, n, &s->flops);
     for (int32_t i = 0; i < n->n_in; i++)
         s->bytes += wire_bytes(pl, n->in[i]);
     for (int32_t i = 0; i < n->n_out; i++)

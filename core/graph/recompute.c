@@ -4,7 +4,6 @@
 #include "recompute.h"
 #include "../registry.h"
 #include <math.h>
-#include <stddef.h>
 #include <string.h>
 
 enum { CHEAP = 16 /* operations per number made */ };
@@ -77,17 +76,10 @@ static void look(again *r)
 
 static int is_cheap(const again *r, const bound_node *n)
 {
-    const evla_op *op = op_of(n->op);
-    if (op->size < offsetof(evla_op, cost) + sizeof op->cost || !op->cost) return 1;
-    double numbers = 0, cost = 0;
-    evla_node seen;
-    arena_place mark = arena_mark(&r->cx->scratch);
+    double numbers = 0, cost;
     for (int32_t k = 0; k < n->n_out; k++)
         numbers += (double)type_count(&r->b->wires[n->out[k]].type);
-    int good = infer_node(r->cx, &r->cx->scratch, r->b, n, &seen) >= 0;
-    if (good) cost = op->cost(&seen);
-    arena_reset(&r->cx->scratch, mark);
-    return good && cost <= CHEAP * numbers;
+    return !infer_cost(r->cx, r->b, n, &cost) || cost <= CHEAP * numbers;
 }
 
 /* In forward order, so that what a node reads has been decided. */

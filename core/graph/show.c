@@ -257,28 +257,13 @@ static void draw_edges(const drawing *d, svg *s)
     svg_put(s, "</g>\n");
 }
 
-static double flops_of(const drawing *d, const bound_node *n)
-{
-    double sum = 0;
-    evla_node seen;
-    const evla_op *op = op_of(n->op);
-    if (n->n_body) {
-        for (int32_t i = 0; i < n->n_body; i++)
-            sum += flops_of(d, &n->body[i]);
-        return sum;
-    }
-    if (op->size < offsetof(evla_op, cost) + sizeof op->cost || !op->cost ||
-        infer_node(d->cx, d->a, d->b, n, &seen) < 0)
-        return 0;
-    return op->cost(&seen);
-}
-
 static void draw_node(const drawing *d, svg *s, const vertex *v)
 {
     const bound_node *n = &d->b->nodes[v->index];
     char name[160], bytes[24], work[24] = "", held[24] = "";
-    double x = v->x - BOX_W / 2.0, y = vertex_y(v), flops = flops_of(d, n);
+    double x = v->x - BOX_W / 2.0, y = vertex_y(v), flops = 0;
     int hue = svg_hue(n->op->name);
+    infer_cost(d->cx, d->b, n, &flops);
     size_t k = (size_t)snprintf(name, sizeof name, "%s", n->op->name);
     for (int32_t i = 0; i < n->n_tail && k < sizeof name; i++)
         k += (size_t)snprintf(name + k, sizeof name - k, " + %s", n->tail[i].op);
