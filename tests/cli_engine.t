@@ -6,35 +6,15 @@ import re
 import shutil
 import struct
 import subprocess
-import sys
 import tempfile
+from tap import done, need, ok, skip
 
 here = os.path.dirname(os.path.abspath(__file__))
 build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(here, "..", "build")))
 evla = os.path.join(build, "evla")
 point = os.path.join(build, "tests", "plugins", "body_point.so")
-n_tests = n_bad = 0
 
-for need in (evla, point, os.path.join(build, "plugins", "hdf5.so"), os.path.join(build, "plugins", "ops.so")):
-    if not os.path.exists(need):
-        print("1..0 # SKIP %s is not built" % need)
-        sys.exit(0)
-
-
-def ok(claim, title, note=""):
-    global n_tests, n_bad
-    n_tests += 1
-    n_bad += not claim
-    print(("ok" if claim else "not ok"), n_tests, "-", title, flush=True)
-    if not claim:
-        for line in str(note).splitlines()[-20:]:
-            print("#", line)
-
-
-def skip(title, why):
-    global n_tests
-    n_tests += 1
-    print("ok", n_tests, "-", title, "# SKIP", why)
+need(evla, point, os.path.join(build, "plugins", "hdf5.so"), os.path.join(build, "plugins", "ops.so"))
 
 
 def run(*words, **more):
@@ -171,5 +151,4 @@ try:
     doctor()
 finally:
     shutil.rmtree(folder, ignore_errors=True)
-print("1..%d" % n_tests)
-sys.exit(n_bad > 0)
+done()

@@ -7,17 +7,7 @@ import random
 import subprocess
 import sys
 import tempfile
-
-count = 0
-failed = 0
-
-
-def ok(claim, title):
-    global count, failed
-    count += 1
-    failed += not claim
-    print(("ok" if claim else "not ok"), count, "-", title, flush=True)
-
+from tap import done, need, ok
 
 try:
     import h5py
@@ -26,9 +16,7 @@ except ImportError:
     print("1..0 # SKIP python3-h5py is not installed")
     sys.exit(0)
 reader = os.path.abspath(os.path.join(os.environ.get("EVLA_BUILD", "build"), "tests", "hdf5_reader_runner"))
-if not os.access(reader, os.X_OK):
-    print("1..0 # SKIP hdf5_reader_runner is not built")
-    sys.exit(0)
+need(reader)
 
 
 def read(path, *mask):
@@ -254,5 +242,4 @@ with tempfile.TemporaryDirectory(prefix="evla-foreign-") as root:
         print("#", b)
     ok(not bad, "damaged files: %d refused with a sentence, %d read (the flip hit an array, a spare byte "
        "or nothing checked), 0 crashes" % (n_refused, n_read))
-print("1..%d" % count)
-sys.exit(failed != 0)
+done()

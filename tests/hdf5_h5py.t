@@ -9,17 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-
-count = 0
-failed = 0
-
-
-def ok(claim, title):
-    global count, failed
-    count += 1
-    failed += not claim
-    print(("ok" if claim else "not ok"), count, "-", title, flush=True)
-
+from tap import done, need, ok
 
 try:
     import h5py
@@ -28,9 +18,7 @@ except ImportError:
     print("1..0 # SKIP python3-h5py is not installed")
     sys.exit(0)
 writer = os.path.join(os.environ.get("EVLA_BUILD", "build"), "tests", "hdf5_writer_runner")
-if not os.access(writer, os.X_OK):
-    print("1..0 # SKIP hdf5_writer_runner is not built")
-    sys.exit(0)
+need(writer)
 
 
 def ticks(i):
@@ -138,5 +126,4 @@ with tempfile.TemporaryDirectory(prefix="evla-h5py-") as root:
         f = h5py.File(os.path.join(moved, "demos.hdf5"), "r", swmr=True, libver="latest")
         ok(len(f["mask/train"]) == 2 and len(f["data"]) == 13, what + ": masks can be replaced")
         f.close()
-print("1..%d" % count)
-sys.exit(failed != 0)
+done()

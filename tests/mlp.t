@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
+import tap
 from bundle import bundle, far, placed
-from op_oracle import Tap, np
+from op_oracle import np
 
 root = os.path.dirname(here)
 evla = os.path.join(os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(root, "build"))), "evla")
-tap = Tap()
 
 
 def run(*words, cwd=root, **env):

@@ -161,20 +161,6 @@ class Grads(Runner):
         return [self.output(False) for _ in range(int(head[1]))]
 
 
-class Tap:
-    count = failed = 0
-
-    def ok(self, claim, title):
-        self.count += 1
-        self.failed += not claim
-        print(("ok" if claim else "not ok"), self.count, "-", title, flush=True)
-        return claim
-
-    def done(self):
-        print(f"1..{self.count}", flush=True)
-        sys.exit(self.failed != 0)
-
-
 class Close:
     """Gathers comparisons of one claim; the worst error is told as a share of its bound."""
     def __init__(self, tap):

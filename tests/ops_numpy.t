@@ -10,12 +10,13 @@ import sys
 import warnings
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from op_oracle import Bf16, Close, Refused, Runner, Tap, Weight, U, roundings, np
+import tap
+from op_oracle import Bf16, Close, Refused, Runner, Weight, U, roundings, np
 
 np.seterr(all="ignore")
 warnings.simplefilter("ignore")  # means of nothing are NaN, as here
 rng = np.random.default_rng(7)
-tap, ops = Tap(), Runner("ops")
+ops = Runner("ops")
 f4, f8 = np.float32, np.float64
 
 

@@ -5,23 +5,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
+from tap import done, need, ok
 
 here = os.path.dirname(os.path.abspath(__file__))
 build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(here, "..", "build")))
 folder = None
-n_tests = n_bad = 0
-
-
-def ok(claim, title, note=""):
-    global n_tests, n_bad
-    n_tests += 1
-    n_bad += not claim
-    print(("ok" if claim else "not ok"), n_tests, "-", title, flush=True)
-    if not claim:
-        for line in str(note).splitlines()[-25:]:
-            print("#", line)
 
 
 def same(line):
@@ -70,10 +59,7 @@ def blocks(page):
 def test(name, needs):
     """docs/NAME, unless something in build is missing."""
     global folder
-    for need in needs:
-        if not os.path.exists(os.path.join(build, need)):
-            print("1..0 # SKIP %s is not built" % need)
-            sys.exit(0)
+    need(*(os.path.join(build, name) for name in needs))
     with open(os.path.join(here, "..", "docs", name)) as f:
         page = f.read()
     folder = tempfile.mkdtemp(prefix="evla-page-")
@@ -81,5 +67,4 @@ def test(name, needs):
         blocks(page)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print("1..%d" % n_tests)
-    sys.exit(n_bad > 0)
+    done()

@@ -5,18 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-
-count = failed = 0
-
-
-def ok(claim, title, why=""):
-    global count, failed
-    count += 1
-    failed += not claim
-    print("ok" if claim else "not ok", count, "-", title, flush=True)
-    if not claim and why:
-        print("#", str(why).replace("\n", "\n# "))
-
+from tap import done, ok
 
 try:
     from bundle import bundle
@@ -37,9 +26,9 @@ SENSED = {"obs/sensed_pose", "obs/sensed_age"}
 with tempfile.TemporaryDirectory(prefix="evla-inputs-") as work:
     with open(os.path.join(work, "m.lua"), "w") as f:
         f.write('local evla = require "evla"\nreturn evla.program { evla.model "coffee_policy" {} }\n')
-    done = subprocess.run([os.path.join(build, "evla"), "run", os.path.join(work, "m.lua"), "--out", work, "-q"],
+    run = subprocess.run([os.path.join(build, "evla"), "run", os.path.join(work, "m.lua"), "--out", work, "-q"],
                           capture_output=True, text=True, cwd=root)
-    ok(done.returncode == 0, "the model is made", done.stderr)
+    ok(run.returncode == 0, "the model is made", run.stderr)
     header, parts = bundle(os.path.join(work, "m/coffee_policy/coffee_policy.evla"))
     graphs = {g["name"]: g for g in header["head"]["graphs"]}
     told = {name: {i[0] for i in g["inputs"]} for name, g in graphs.items()}
@@ -51,5 +40,4 @@ with tempfile.TemporaryDirectory(prefix="evla-inputs-") as work:
     states = [s for g in graphs.values() for s in g.get("states", [])]
     ok(not states, "neither keeps a clock or a stage from tick to tick", states)
     ok(made == {"goal_features"} and {o[0] for o in graphs["fast"]["outputs"]} == {"action"}, "they make goal features and an action")
-print(f"1..{count}")
-sys.exit(failed > 0)
+done()

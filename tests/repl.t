@@ -8,28 +8,17 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import termios
 import time
 import fcntl
+from tap import done, ok
 
 here = os.path.dirname(os.path.abspath(__file__))
 build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(here, "..", "build")))
 evla = os.path.join(build, "evla")
 point = os.path.join(build, "tests", "plugins", "body_point.so")
 slow = 4 if os.environ.get("EVLA_SAN") else 1
-n_tests = n_bad = 0
-
-
-def ok(claim, title, note=""):
-    global n_tests, n_bad
-    n_tests += 1
-    n_bad += not claim
-    print(("ok" if claim else "not ok"), n_tests, "-", title, flush=True)
-    if not claim:
-        for line in str(note).splitlines()[-30:]:
-            print("#", line)
 
 
 class Terminal:
@@ -236,5 +225,4 @@ try:
     on_a_pipe(home)
 finally:
     shutil.rmtree(home, ignore_errors=True)
-print("1..%d" % n_tests)
-sys.exit(n_bad > 0)
+done()

@@ -11,14 +11,14 @@ import tempfile
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
+import tap
 from bundle import bundle
-from op_oracle import Tap, np
+from op_oracle import np
 
 root = os.path.dirname(here)
 build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(root, "build")))
 evla = os.path.join(build, "evla")
 data = os.environ.get("EVLA_TEST_DATA", os.path.join(root, "..", "shared", "data"))
-tap = Tap()
 for need in ("ops", "half", "safetensors"):
     if not os.path.exists(os.path.join(build, "plugins", need + ".so")):
         print("1..0 # SKIP the plugin %s is not built" % need)

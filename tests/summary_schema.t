@@ -3,19 +3,8 @@
 import json
 import os
 import subprocess
-import sys
 import tempfile
-
-count = 0
-failed = 0
-
-
-def ok(claim, title):
-    global count, failed
-    count += 1
-    failed += not claim
-    print("ok" if claim else "not ok", count, "-", title, flush=True)
-
+from tap import done, ok
 
 def walk(schema, at="", in_units=False):
     """Numbers without a unit."""
@@ -102,5 +91,4 @@ return evla.program {
            "attempted = kept + discarded")
         ok(set(s["discarded"]) == {"out_of_bounds"} and 3 <= s["discarded"]["out_of_bounds"] <= 20,
            "about a quarter is discarded, for the one reason there is")
-print(f"1..{count}")
-sys.exit(failed != 0)
+done()

@@ -8,10 +8,10 @@ import tempfile
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
-from op_oracle import Grads, Refused, Runner, Tap, np
+import tap
+from op_oracle import Grads, Refused, Runner, np
 
 root = os.path.dirname(here)
-tap = Tap()
 flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Werror"]
 
 

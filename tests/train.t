@@ -8,29 +8,15 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
+from tap import done, need, ok
 
 here = os.path.dirname(os.path.abspath(__file__))
 build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(here, "..", "build")))
 evla = os.path.join(build, "evla")
 slow = 5 if os.environ.get("EVLA_SAN") else 1
-n_tests = n_bad = 0
-for need in ("evla", "plugins/mujoco.so", "plugins/hdf5.so", "plugins/ops.so", "plugins/half.so"):
-    if not os.path.exists(os.path.join(build, need)):
-        print("1..0 # SKIP %s is not built" % need)
-        sys.exit(0)
-
-
-def ok(claim, title, note=""):
-    global n_tests, n_bad
-    n_tests += 1
-    n_bad += not claim
-    print(("ok" if claim else "not ok"), n_tests, "-", title, flush=True)
-    if not claim:
-        for line in str(note).splitlines()[-20:]:
-            print("#", line)
+need(*(os.path.join(build, name) for name in ("evla", "plugins/mujoco.so", "plugins/hdf5.so", "plugins/ops.so", "plugins/half.so")))
 
 
 def run(*words):
@@ -218,5 +204,4 @@ try:
     somebody_elses()
 finally:
     shutil.rmtree(folder, ignore_errors=True)
-print("1..%d" % n_tests)
-sys.exit(n_bad > 0)
+done()
