@@ -128,23 +128,7 @@ static int32_t fr_attr(const evla_host *h, void *self, int64_t i, const char *na
     return 0;
 }
 
-static const evla_frames_service service = {.size = sizeof service,
-                                            .open = fr_open,
-                                            .close = fr_close,
-                                            .count = fr_count,
-                                            .type = fr_type,
-                                            .read = fr_read,
-                                            .attr = fr_attr};
-static const evla_item items[] = {{EVLA_SERVICE, "frames", &service, "test", NULL, 0, 0}};
-static const evla_plugin test_plugin = {.magic = EVLA_MAGIC,
-                                        .size = sizeof test_plugin,
-                                        .built = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
-                                        .needs = EVLA_ABI_MAJOR << 16,
-                                        .id = "test.rows",
-                                        .version = "0",
-                                        .license = "Apache-2.0",
-                                        .items = items,
-                                        .n_items = 1};
+#include "frames_plugin.h"
 
 static ctx cx;
 
@@ -458,7 +442,7 @@ int main(void)
     registry reg;
     registry_init(&reg);
     ctx_init(&cx, &reg);
-    plugin_add(&cx, &reg, "rows.so", &test_plugin);
+    plugin_add(&cx, &reg, "rows.so", &frames_plugin);
     plugin_seal(&cx, &reg);
     order();
     gather(1 << 20, "all cached");

@@ -3,6 +3,7 @@
  * own: the loss falls, the bits are the same for any number of workers and after any stop,
  * a step allocates nothing, and what cannot work is refused before it runs.
  */
+#include "count_malloc.h" /* see t_malloc.c, which proves that counting works */
 #include "graph/bundle.h"
 #include "graph/graph.h"
 #include "job/job.h"
@@ -11,84 +12,12 @@
 #include "mem.h"
 #include "plugin.h"
 #include "tap.h"
-#include <dlfcn.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- the allocators, counted (see t_malloc.c, which proves that counting works) ---- */
-
-#ifndef EVLA_LIBC_MALLOC
-static atomic_llong counted;
-static _Alignas(64) char early[1 << 16];
-static size_t early_used;
-
-static void *early_push(size_t n)
-{
-    early_used = (early_used + 63) & ~(size_t)63;
-    void *p = early + early_used;
-    early_used += n;
-    return early_used <= sizeof early ? p : NULL;
-}
-
-static void *next(const char *name)
-{
-    static _Thread_local volatile int depth; /* dlsym itself allocates */
-    if (depth) return NULL;
-    depth++;
-    void *found = dlsym(RTLD_NEXT, name);
-    depth--;
-    return found;
-}
-
-#define NEXT(type, name)                                                                   \
-    static type *real;                                                                     \
-    if (!real) *(void **)&real = next(name);                                               \
-    atomic_fetch_add_explicit(&counted, 1, memory_order_relaxed)
-
-typedef void *alloc_1(size_t);
-typedef void *alloc_2(size_t, size_t);
-typedef void *alloc_again(void *, size_t);
-typedef void release(void *);
-
-void *malloc(size_t n)
-{
-    NEXT(alloc_1, "malloc");
-    return real ? real(n) : early_push(n);
-}
-void *calloc(size_t a, size_t b)
-{
-    NEXT(alloc_2, "calloc");
-    return real ? real(a, b) : early_push(a * b);
-}
-void *realloc(void *p, size_t n)
-{
-    NEXT(alloc_again, "realloc");
-    return real ? real(p, n) : early_push(n);
-}
-void *aligned_alloc(size_t a, size_t b)
-{
-    NEXT(alloc_2, "aligned_alloc");
-    return real ? real(a, b) : early_push(b);
-}
-void free(void *p)
-{
-    NEXT(release, "free");
-    int is_early = (char *)p >= early && (char *)p < early + sizeof early;
-    if (real && !is_early) real(p);
-}
-void *mi_malloc(size_t n) { return malloc(n); }
-void *mi_zalloc(size_t n) { return calloc(1, n); }
-void *mi_calloc(size_t n, size_t size) { return calloc(n, size); }
-void *mi_realloc(void *p, size_t n) { return realloc(p, n); }
-void *mi_malloc_aligned(size_t n, size_t align)
-{
-    return aligned_alloc(align, (n + align - 1) / align * align);
-}
-void mi_free(void *p) { free(p); }
-#endif
 
 /* ---- data: obs/x is any, far from 0; y is a known map of it ---- */
 
@@ -191,23 +120,7 @@ static int32_t fr_attr(const evla_host *h, void *self, int64_t i, const char *na
     return EVLA_E_MISSING;
 }
 
-static const evla_frames_service service = {.size = sizeof service,
-                                            .open = fr_open,
-                                            .close = fr_close,
-                                            .count = fr_count,
-                                            .type = fr_type,
-                                            .read = fr_read,
-                                            .attr = fr_attr};
-static const evla_item items[] = {{EVLA_SERVICE, "frames", &service, "test", NULL, 0, 0}};
-static const evla_plugin test_plugin = {.magic = EVLA_MAGIC,
-                                        .size = sizeof test_plugin,
-                                        .built = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
-                                        .needs = EVLA_ABI_MAJOR << 16,
-                                        .id = "test.frames",
-                                        .version = "0",
-                                        .license = "Apache-2.0",
-                                        .items = items,
-                                        .n_items = 1};
+#include "frames_plugin.h"
 
 /* ---- a model and programs ---- */
 
@@ -750,7 +663,7 @@ int main(int argc, char **argv)
     cx.stop = &stop_flag;
     cx.log_level = EVLA_LOG_ERROR;
     int32_t st = plugin_add(&cx, &reg, "core", &job_builtin);
-    if (st >= 0) st = plugin_add(&cx, &reg, "frames", &test_plugin);
+    if (st >= 0) st = plugin_add(&cx, &reg, "frames", &frames_plugin);
     if (st >= 0) st = plugin_load(&cx, &reg, path);
     if (st >= 0) st = plugin_seal(&cx, &reg);
     if (!ok(st == 0, "the plugins load (%s)", cx.why)) return tap_done();
