@@ -1,7 +1,7 @@
 /*
  * relate.c -- geometry into relations, relations into bits.
  *
- * Not here: where things are (track.c), what follows from a fact (causal.c, bound.c).
+ * Not here: where things are (track.c), what follows from a fact (judge.c, bound.c).
  */
 #include "relate.h"
 
