@@ -181,6 +181,15 @@ for a, b in [((3, 4), (4, 5)), ((17, 7), (7, 3)), ((2, 3, 4), (4, 5)), ((2, 1, 3
                   want=want, terms=40, transpose_a=ta, transpose_b=tb)
 c.done()
 
+c = Family("gradient of solve")
+for shape, k in [((1, 1), 1), ((6, 6), 1), ((3, 4, 4), 2), ((2, 17, 5, 5), 3), ((0, 2, 2), 1)]:
+    a, b = normal(*shape) * np.float32(0.3) + 2 * np.eye(shape[-1], dtype="f4"), normal(*shape[:-1], k)
+    for turn in (False, True):
+        for want in ([0, 1], [0], [1]):
+            c.see("solve", [a, b], lambda a, b: np.linalg.solve(np.swapaxes(a, -1, -2) if turn else a, b), want=want, terms=64,
+                  transpose_a=turn)
+c.done()
+
 # ---- along the last axis ----
 
 

@@ -60,6 +60,17 @@ for (a, b), ta, tb in itertools.product(
 c.done("matmul multiplies, broadcasts and transposes", "as linear")
 
 c = Close(tap)
+for shape, k in (((1, 1), 1), ((6, 6), 1), ((40, 6, 6), 7), ((2, 3, 5, 5), 2), ((0, 4, 4), 1), ((33, 33), 3)):
+    a, b = normal(*shape), normal(*shape[:-1], k)
+    a[..., 0, 0] = 0 if shape[-1] > 1 else 2 # wants a pivot
+    for turn in (False, True):
+        want = np.linalg.solve(np.swapaxes(a, -1, -2).astype(f8) if turn else a.astype(f8), b.astype(f8))
+        c.see(ops.run("solve", a, b, transpose_a=turn), want, 2 * U * np.abs(want) + 1e-12 * np.linalg.cond(a.astype(f8)).max(initial=1), f"{shape}")
+c.done("solve gives numpy.linalg.solve's answer", "one rounding to f32 of an f64 solution")
+singular = ops.run("solve", np.zeros((2, 2), f4), np.ones((2, 1), f4))
+tap.ok(not np.isfinite(singular).any(), "a singular matrix gives no number")
+
+c = Close(tap)
 x, w = normal(6, 700), normal(50, 700)
 lin = ops.run("linear", x, w)
 for ta, tb in itertools.product((False, True), (False, True)):
@@ -682,6 +693,10 @@ refuse(E_ARG, ["no type"], "relu", Weight(z(3, f4)))
 refuse(E_SHAPE, ["f32[2,3]", "f32[4,5]"], "matmul", z((2, 3), f4), z((4, 5), f4))
 refuse(E_SHAPE, ["f32[2,3,4]", "f32[3,4,5]"], "matmul", z((2, 3, 4), f4), z((3, 4, 5), f4))
 refuse(E_SHAPE, ["f32[3]"], "matmul", z(3, f4), z((3, 4), f4))
+refuse(E_SHAPE, ["f32[3]", "rank 2"], "solve", z(3, f4), z((3, 4), f4))
+refuse(E_SHAPE, ["f32[3,4]", "[...,N,N]"], "solve", z((3, 4), f4), z((3, 4), f4))
+refuse(E_SHAPE, ["f32[2,3,3]", "f32[3,1]"], "solve", z((2, 3, 3), f4), z((3, 1), f4))
+refuse(E_DTYPE, ["f32[3,3]", "f64[3,1]"], "solve", z((3, 3), f4), z((3, 1), f8))
 refuse(E_DTYPE, ["f32[2,3]", "f64[3,4]"], "matmul", z((2, 3), f4), z((3, 4), f8))
 refuse(E_SHAPE, ["f32[2,3]", "f32[4]"], "add", z((2, 3), f4), z(4, f4))
 refuse(E_DTYPE, ["f32[2]", "i32[2]"], "mul", z(2, f4), z(2, np.int32))

@@ -36,6 +36,13 @@ typedef struct evla_matmul_params {
     int32_t transpose_b; /* 1: b is [...,N,K] */
 } evla_matmul_params;
 
+/* y R[...,N,K] = solve(a R[...,N,N], b R[...,N,K])       a y = b; leading extents equal
+ * A singular a gives infinities or NaN. Source: torch.linalg.solve. */
+typedef struct evla_solve_params {
+    int32_t transpose_a; /* 1: a^T y = b */
+    int32_t reserved;
+} evla_solve_params;
+
 /* ---- element by element ------------------------------------------------------------------------
  *
  * y N = add|sub|mul|maximum|minimum(a N, b N), y R = div(a R, b R)      broadcast; integers wrap

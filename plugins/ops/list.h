@@ -19,7 +19,7 @@
 #define OPS_BACK(X) OPS_BACK_Y(X) OPS_BACK_X(X) X(softmax_grad) X(log_softmax_grad) X(rms_norm_grad) \
     X(layer_norm_grad) X(attention_grad) X(gru_gates_grad) X(cross_entropy_grad)
 #define OPS_OPTIMISE(X) X(sum_squares) X(accumulate) X(clear) X(adamw)
-#define OPS_ALL(X) X(linear) X(matmul) OPS_UNARY(X) OPS_BINARY(X) X(div) OPS_COMPARE(X) X(where) X(cast) \
+#define OPS_ALL(X) X(linear) X(matmul) X(solve) OPS_UNARY(X) OPS_BINARY(X) X(div) OPS_COMPARE(X) X(where) X(cast) \
     X(softmax) X(log_softmax) X(rms_norm) X(layer_norm) OPS_REDUCE(X) \
     X(reshape) X(transpose) X(broadcast) X(concat) X(slice) X(pad) X(gather) X(embedding) X(scatter_add) \
     X(one_hot) X(fill) X(assign) X(attention) X(gru_cell) OPS_LOSS(X) X(cross_entropy) \

@@ -17,6 +17,8 @@ static const evla_param linear_params[] = {
 static const evla_param matmul_params[] = {
     P(evla_matmul_params, transpose_a, BOOL, "a is [...,K,M]", .preset = "false"),
     P(evla_matmul_params, transpose_b, BOOL, "b is [...,N,K]", .preset = "false")};
+static const evla_param solve_params[] = {
+    P(evla_solve_params, transpose_a, BOOL, "a^T y = b", .preset = "false")};
 static const evla_param gelu_params[] = {
     P(evla_gelu_params, approximate, ENUM, "none: with erf; tanh: with tanh", .preset = "none", .choices = "none|tanh")};
 static const evla_param clamp_params[] = {
@@ -104,6 +106,7 @@ static const evla_param adamw_params[] = {
 static const evla_item items[] = {
     WITH(linear, linear_params, evla_linear_params, "x w^T + b"),
     WITH(matmul, matmul_params, evla_matmul_params, "matrix product over the last two axes"),
+    WITH(solve, solve_params, evla_solve_params, "solution of linear equations"),
     PLAIN(add, "a + b"),
     PLAIN(sub, "a - b"),
     PLAIN(mul, "a b, element by element"),
