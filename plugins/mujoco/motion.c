@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double gain = 9;          /* 1/s, last centimetre: e-fold in 0.11 s */
+static const double gain = 7;          /* 1/s, last centimetres: e-fold in 0.14 s */
 static const double brake = 1.6;       /* m/s^2 */
 static const double turn_gain = 7;     /* 1/s */
 static const double turn_limit = 2;    /* rad/s */
@@ -75,10 +75,10 @@ void motion_funnel(const double from[3], const double to[3], const funnel *f, mo
     double wall = f->floor + f->slope * fmax(0, left - f->throat);
     double height = fmin(top, to[2] + wall);
     double rise = height - from[2];
-    /* Across when nearly high enough: full speed on the wall, a tenth 5 cm below it; never
-     * none, so that nobody who follows this field with a little noise comes to rest beside
-     * it. */
-    double gate = mju_clip(1 - (rise - 0.004) / 0.05, 0.1, 1);
+    /* Across when nearly high enough: full speed on the wall, a quarter 8 cm below it;
+     * never none, so that nobody who follows this field with a little noise comes to rest
+     * beside it. */
+    double gate = mju_clip(1 - (rise - 0.01) / 0.09, 0.25, 1);
     if (left > 1e-9) {
         mju_scl3(flat, flat, 1 / left);
         mju_scl3(out->v, flat, gate * pace(left, f->limit));

@@ -359,6 +359,11 @@ static int32_t body_observe(const evla_host *h, void *self, int32_t channel, voi
                           out);
 }
 
+/* What nobody mends any more, the teacher neither: an episode that goes on would only teach
+ * how to stand beside it. */
+static const uint64_t hopeless =
+    UINT64_C(1) << EVENT_OBJECT_LOST | UINT64_C(1) << EVENT_KNOCKED_OVER;
+
 static int32_t body_act(const evla_host *h, void *self, const float *action, evla_tick *out)
 {
     mujoco_body *b = self;
@@ -375,7 +380,7 @@ static int32_t body_act(const evla_host *h, void *self, const float *action, evl
         .time = (double)w->tick * w->period,
         .reward = w->is_met,
         .success = end > 0,
-        .done = end != 0 || (w->events >> EVENT_OBJECT_LOST & 1),
+        .done = end != 0 || (w->events & hopeless),
     };
     return EVLA_OK;
 }
