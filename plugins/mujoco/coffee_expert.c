@@ -249,7 +249,7 @@ static void pick(sight *s, int32_t body)
     bool is_inside = local[0] > PLACE_X - 0.05 && fabs(local[1]) < 0.06;
     const double cruise = point[2] + 0.12;
     bool is_wide = is_mug(body); /* hardly narrower than the open fingers */
-    bool is_here = fabs(at[0]) < 0.010 && fabs(at[1]) < (is_wide ? 0.0075 : 0.012) &&
+    bool is_here = fabs(at[0]) < 0.010 && fabs(at[1]) < (is_wide ? 0.0075 : 0.006) &&
                    fabs(at[2]) < 0.010;
     /* Once the fingers close they may drift a little before they hold. */
     if (is_here || (is_between(s, point, 0.018) && s->hand.width < 0.074)) {
@@ -413,7 +413,7 @@ static void open_lid(sight *s)
                  HINGE_Z + KNOB_ALONG * sin(angle) + KNOB_ABOVE * cos(angle), ahead);
     in_hand(s, knob, local);
     bool is_here =
-        fabs(local[0]) < 0.009 && fabs(local[1]) < 0.014 && fabs(local[2]) < 0.010;
+        fabs(local[0]) < 0.009 && fabs(local[1]) < 0.005 && fabs(local[2]) < 0.010;
     if (is_gripping(s, knob, 2 * KNOB_RADIUS)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
