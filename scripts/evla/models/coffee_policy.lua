@@ -39,13 +39,8 @@ end
 -- f32[B,n,3] times the transpose of `frame`: out of it. A matmul alone goes into it.
 local function out_of(g, frame, x) return g.matmul { x, frame, transpose_b = true } end
 
--- A point f32[1,1,3] of a drawing.
-local function drawn(g, p)
-  local x = {}
-  for k = 1, 3 do x[k] = g.fill { shape = { 1, 1, 1 }, value = p[k] } end
-  x.axis = -1
-  return g.concat(x)
-end
+-- A point of a drawing.
+local function drawn(g, p) return g:const("f32[1,1,3]", { { p } }) end
 
 -- How long vectors f32[B,n,3] are, f32[B,n,1]; over the ground.
 local function length(g, x) return g.sqrt(g.add { g.reduce_sum { g.square(x), axes = { 2 }, keepdims = true }, 1e-8 }) end
@@ -53,7 +48,7 @@ local function level(g, x) return length(g, part(g, x, 0, 2)) end
 
 -- Metres at three scales: decimetres, and what is left of the last centimetres.
 local function scales(g, x)
-  return g.concat { g.mul { x, 6 }, g.tanh(g.mul { x, 15 }), g.tanh(g.mul { x, 50 }), axis = -1 }
+  return g.concat { g.mul { x, 2 }, g.tanh(g.mul { x, 15 }), g.tanh(g.mul { x, 50 }), axis = -1 }
 end
 
 local function flat(g, x, n) return g.reshape { x, shape = { "B", n } } end
@@ -122,10 +117,13 @@ local function speeds(g, joints, twist)
   local aside = g.minimum { g.mul { g.square(g.sin(joint(6))), 4 }, 1 }
   local one = g.add { none, 1 }
   local ease = column { one, one, one, one, g.add { g.mul { aside, 0.2 }, 0.002 }, one, one }
-  local damping = { axis = 0 }
-  for i = 0, 5 do damping[i + 1] = g.pad { g.fill { shape = { 1, 1 }, value = 0.02 ^ 2 }, axis = 1, before = i, after = 5 - i } end
+  local damping = {}
+  for i = 1, 6 do
+    damping[i] = { 0, 0, 0, 0, 0, 0 }
+    damping[i][i] = 0.02 ^ 2
+  end
   local eased = g.mul { back, ease }
-  local square = g.add { g.matmul { back, eased, transpose_a = true }, g.concat(damping) }
+  local square = g.add { g.matmul { back, eased, transpose_a = true }, g:const("f32[6,6]", damping) }
   local wanted = g.sub { g.reshape { twist, shape = { "B", 6, 1 } }, g.matmul { back, rest, transpose_a = true } }
   return g.reshape { g.add { rest, g.matmul { eased, g.solve { square, wanted } } }, shape = { "B", 7 } }
 end
@@ -197,15 +195,15 @@ local function fast(g, p, goal)
   local width = g.reduce_sum { g:input("obs/gripper_pos", "f32[B,2]"), axes = { 1 }, keepdims = true }
   local function near(m) return g.tanh(g.mul { g.sub { width, m }, 250 }) end
   local force = g:input("obs/gripper_force", "f32[B,1]")
-  local x = g.concat { flat(g, g.mul { g.matmul { place, column }, 4 }, 3), flat(g, axes, 27), flat(g, bearing, 2 * WAYS),
-                       g.mul { width, 30 }, near(0.0735), near(0.0626), near(0.04), near(0.022), g.mul { force, 0.06 }, g.tanh(force),
+  local x = g.concat { flat(g, g.mul { g.matmul { place, column }, 1.5 }, 3), flat(g, axes, 27), flat(g, bearing, 2 * WAYS),
+                       g.mul { width, 12 }, near(0.0735), near(0.0626), near(0.04), near(0.022), g.mul { force, 0.03 }, g.tanh(force),
                        part(g, goal, at, 0), flat(g, way, 9 * TARGETS), scales(g, flat(g, seen, 9 * TARGETS)),
                        scales(g, flat(g, level(g, off), TARGETS)), scales(g, flat(g, g.matmul { ways, column }, 3 * WAYS)), axis = -1 }
   x = g.silu(g.layer_norm { layer(g, x, "fast.1", p.width), w = "fast.1.norm.w", b = "fast.1.norm.b" })
   for i = 2, p.layers do x = g.add { x, g.silu(layer(g, x, "fast." .. i, p.width)) } end
   local head = layer(g, x, "head", 7)
   local move = out_of(g, machine, g.reshape { part(g, head, 0, 6), shape = { "B", 2, 3 } })
-  local twist = flat(g, g.mul { move, g.concat { g.fill { shape = { 1, 1, 1 }, value = 0.25 }, g.fill { shape = { 1, 1, 1 }, value = 1 }, axis = 1 } }, 6)
+  local twist = flat(g, g.mul { move, g:const("f32[1,2,1]", { { { 0.25 }, { 1 } } }) }, 6)
   local speed = g.div { speeds(g, joints, twist), RAD_S }
   local worst = g.reduce_max { g.abs(speed), axes = { 1 }, keepdims = true }
   return g.concat { g.mul { speed, g.div { MOST, g.maximum { worst, MOST } } }, part(g, head, 6, 7), axis = -1 }
