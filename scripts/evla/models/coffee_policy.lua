@@ -48,7 +48,7 @@ local function level(g, x) return length(g, part(g, x, 0, 2)) end
 
 -- Metres at three scales: decimetres, and what is left of the last centimetres.
 local function scales(g, x)
-  return g.concat { g.mul { x, 2 }, g.tanh(g.mul { x, 15 }), g.tanh(g.mul { x, 50 }), axis = -1 }
+  return g.concat { g.tanh(g.mul { x, 3 }), g.tanh(g.mul { x, 15 }), g.tanh(g.mul { x, 50 }), axis = -1 }
 end
 
 local function flat(g, x, n) return g.reshape { x, shape = { "B", n } } end
@@ -135,7 +135,7 @@ local function slow(g, p)
   local words = g.embedding { g:weight("words", ("f32[%d,%d]"):format(p.vocabulary, p.words), "normal:0.5"), ids }
   local said = g.silu(layer(g, g.mul { g.reduce_mean { words, axes = { 1 } }, 4 }, "said", 64))
   local intent = layer(g, said, "intent", p.goals) -- what the sentence wants, whatever its words
-  local task = layer(g, g.softmax(g.mul { intent, 2 }), "task", p.task)
+  local task = g.tanh(layer(g, g.softmax(g.mul { intent, 2 }), "task", p.task))
   local choice = g.softmax(g.reshape { g.mul { layer(g, said, "choose", 2 * CHOSEN), 4 }, shape = { "B", CHOSEN, 1, 2 } })
   local pose = g:input("obs/sensed_pose", "f32[B,9,7]")
   local place = part(g, pose, 0, 3)
@@ -164,7 +164,7 @@ local function slow(g, p)
   x = g.silu(layer(g, x, "slow.1", p.slow))
   x = g.silu(layer(g, x, "slow.2", p.slow))
   return g.concat { flat(g, targets, 3 * TARGETS), flat(g, ways, 3 * WAYS), flat(g, things, 3 * WAYS), cos, sin, lid_sin, lid_cos,
-                    task, seen, layer(g, x, "slow.3", p.context), axis = -1 }, intent
+                    task, seen, g.tanh(layer(g, x, "slow.3", p.context)), axis = -1 }, intent
 end
 
 local function seen_size() return 3 * 3 * WAYS + 3 * WAYS + 3 * WAYS + 3 * 3 * WAYS end
@@ -192,11 +192,13 @@ local function fast(g, p, goal)
   local bearing = g.div { flat_things, length(g, flat_things) }
   local axes = g.concat { g.matmul { column, hand, transpose_a = true }, g.matmul { machine, hand, transpose_a = true },
                           g.matmul { column, machine, transpose_a = true }, axis = -1 }
+  -- how far the hand leans, which is little
+  local lean = flat(g, g.tanh(g.mul { part(g, g.slice { hand, axis = 1, start = 2, stop = 3 }, 0, 2), 40 }), 2)
   local width = g.reduce_sum { g:input("obs/gripper_pos", "f32[B,2]"), axes = { 1 }, keepdims = true }
   local function near(m) return g.tanh(g.mul { g.sub { width, m }, 250 }) end
   local force = g:input("obs/gripper_force", "f32[B,1]")
-  local x = g.concat { flat(g, g.mul { g.matmul { place, column }, 1.5 }, 3), flat(g, axes, 27), flat(g, bearing, 2 * WAYS),
-                       g.mul { width, 12 }, near(0.0735), near(0.0626), near(0.04), near(0.022), g.mul { force, 0.03 }, g.tanh(force),
+  local x = g.concat { flat(g, g.mul { g.matmul { place, column }, 1.2 }, 3), flat(g, axes, 27), lean, flat(g, bearing, 2 * WAYS),
+                       g.mul { width, 12 }, near(0.0735), near(0.0626), near(0.04), near(0.022), g.mul { force, 0.05 }, g.tanh(force),
                        part(g, goal, at, 0), flat(g, way, 9 * TARGETS), scales(g, flat(g, seen, 9 * TARGETS)),
                        scales(g, flat(g, level(g, off), TARGETS)), scales(g, flat(g, g.matmul { ways, column }, 3 * WAYS)), axis = -1 }
   x = g.silu(g.layer_norm { layer(g, x, "fast.1", p.width), w = "fast.1.norm.w", b = "fast.1.norm.b" })
