@@ -44,6 +44,7 @@ assert len(rows) == 6 and sum(r["success"] for r in rows) == jobs["eval"]["figur
 c = s["control"]
 assert c["rate_hz"] == 100 and 190 <= c["ticks"] <= 200 and c["p50_ms"] <= c["p95_ms"] <= c["p99_ms"] <= c["max_ms"]
 assert s["memory"]["peak_rss_bytes"] > 1e6
+assert 1e6 < s["memory"]["engine_overhead_bytes"] < s["memory"]["peak_rss_bytes"]
 assert os.environ.get("EVLA_SAN") or s["memory"]["mallocs_in_loop"] == 0 # a sanitizer brings its own allocator
 assert jobs["robot"]["figures"]["memory_bytes"] <= 16 << 20
 PY

@@ -24,6 +24,14 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The most that was resident so far. */
+static int64_t peak_rss(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (int64_t)used.ru_maxrss * 1024; /* Linux counts in KiB */
+}
+
 static void clear_line(meter *m)
 {
     if (m->is_drawn) fputs("\r\033[K", stderr);
@@ -68,7 +76,7 @@ static void set_text(lua_State *L, const char *name, const char *text)
 
 /* Summary, manifest and report are Lua: scripts/evla/finish.lua gets what the core knows.
  */
-static int32_t finish(call *c, script *s)
+static int32_t finish(call *c, script *s, int64_t declared_rss)
 {
     lua_State *L = s->L;
     program *p = s->prog;
@@ -97,10 +105,10 @@ static int32_t finish(call *c, script *s)
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "plugins");
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    lua_pushinteger(L, (lua_Integer)used.ru_maxrss * 1024); /* Linux counts in KiB */
+    lua_pushinteger(L, peak_rss());
     lua_setfield(L, -2, "peak_rss_bytes");
+    lua_pushinteger(L, declared_rss);
+    lua_setfield(L, -2, "declared_rss_bytes");
     lua_getfield(L, LUA_REGISTRYINDEX, "evla.report");
     lua_setfield(L, -2, "report");
     lua_pushboolean(L, c->is_json);
@@ -169,6 +177,7 @@ int verb_run(call *c)
                .is_quiet = c->is_quiet};
     p->progress = progress;
     p->progress_to = &m;
+    int64_t declared_rss = peak_rss(); /* engine, plugins and script, and no job yet */
     int32_t st = program_run(p, c->only);
     clear_line(&m);
     for (int32_t i = 0; i < p->n_jobs && !c->is_quiet && !c->is_json; i++) {
@@ -189,7 +198,7 @@ int verb_run(call *c)
         code = call_fail(c);
         return failed(s, code == EXIT_WRONG && st != EVLA_E_ARG ? EXIT_FAILED : code);
     }
-    if (finish(c, s) < 0) {
+    if (finish(c, s, declared_rss) < 0) {
         call_fail(c);
         return failed(s, EXIT_FAILED);
     }

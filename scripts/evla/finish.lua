@@ -7,7 +7,8 @@ summary.here = run.here
 local jobs = json.decode(run.jobs).jobs
 local versions = { evla = run.version, lua = _VERSION:match("%d.*") }
 for _, p in ipairs(run.plugins) do versions[p.id] = p.version end
-local s = summary.of(run.program, jobs, { versions = versions, memory = { peak_rss_bytes = run.peak_rss_bytes } })
+local s = summary.of(run.program, jobs, { versions = versions, memory = {
+  peak_rss_bytes = run.peak_rss_bytes, engine_overhead_bytes = run.declared_rss_bytes } })
 
 local keys, unchanged = {}, true
 for _, j in ipairs(jobs) do
