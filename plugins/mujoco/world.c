@@ -24,9 +24,10 @@ enum { MOST_DOFS = 128 };
 
 static const double kp = 1600, kd = 70; /* 1/s^2, 1/s: about 40 rad/s, well damped */
 static const double grip_kp = 1000;     /* N/m; damping is the finger joints' own */
-static const double grip_speed = 0.25;  /* m/s at which the wanted width changes */
-static const double grip_slack = 0.04;  /* m the wanted width may lie from the real one */
-static const double slack = 0.12;       /* rad the command may lie from the joint */
+/* m/s at which the wanted width changes. Source: Franka Hand, 50 mm/s a finger. */
+static const double grip_speed = 0.10;
+static const double grip_slack = 0.04; /* m the wanted width may lie from the real one */
+static const double slack = 0.12;      /* rad the command may lie from the joint */
 static const double ramp =
     0.10; /* rad/s the fastest joint may be asked to gain in a tick */
 static const double settle_s = 0.1; /* s for things to come to rest at reset */
