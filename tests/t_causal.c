@@ -521,18 +521,49 @@ static void test_squeeze(void)
     float close[8] = {[7] = 1};
     begin("put the red mug under the spout");
     go_to(0.45, 0.30, 0.056, -1);
+    w.fingers[0] = w.fingers[1] = 0.0350f;
+    w.force = -12;
+    for (int t = 0; t < 4; t++)
+        tick(close);
+    double width = 0.08 * (1 - (double)w.out[7]) / 2;
+    ok(had("grip_force") && !has_fact("holding") && fabs(width - (0.070 - 0.010)) < 1e-4,
+       "a finger that meets its wall too early, at 70 mm, is asked for %.1f mm",
+       width * 1e3);
     w.fingers[0] = w.fingers[1] = 0.0312f;
     w.force = -30;
     for (int t = 0; t < 4; t++)
         tick(close);
-    double width = 0.08 * (1 - (double)w.out[7]) / 2;
-    ok(had("grip_force") && fabs(width - (0.0624 - 0.030)) < 1e-4,
-       "closing on a mug of 62 mm is asked for %.1f mm", width * 1e3);
+    width = 0.08 * (1 - (double)w.out[7]) / 2;
+    ok(has_fact("holding") && fabs(width - (0.0624 - 0.040)) < 1e-4,
+       "both upon the mug, 62 mm apart, for %.1f mm", width * 1e3);
     w.force = 0;
     w.fingers[0] = w.fingers[1] = 0;
     for (int t = 0; t < 4; t++)
         tick(close);
     ok(!had("grip_force") && w.out[7] == 1, "closing on nothing as it was");
+}
+
+/* The lid's knob is gripped like a thing, and is none: nothing is held. */
+static void test_knob(void)
+{
+    float close[8] = {[7] = 1};
+    begin("open the lid");
+    put_lid(0);
+    const double *knob = book.shapes[book.nodes[rules_node_of(&book, "lid")].first + 1].pos;
+    go_to(0.62 + 0.024 + knob[0], 0, 0.232 + knob[2], -1);
+    tick(close);
+    ok(has_fact("around_named") && !had("grip_needs_contact") && w.out[7] == 1,
+       "fingers close on the knob");
+    w.fingers[0] = w.fingers[1] = 0.0165f;
+    w.force = -12;
+    for (int t = 0; t < 4; t++)
+        tick(close);
+    ok(had("grip_force") && fabs(0.04 * (1 - (double)w.out[7]) - 0.023) < 1e-4,
+       "gently while one finger meets it alone");
+    w.fingers[0] = w.fingers[1] = 0.0106f;
+    for (int t = 0; t < 4; t++)
+        tick(close);
+    ok(!had("grip_force") && w.out[7] == 1 && !has_fact("holding"), "firmly when both do");
 }
 
 static void test_lid(void)
@@ -669,6 +700,7 @@ int main(void)
     test_distances();
     test_gripper();
     test_squeeze();
+    test_knob();
     test_lid();
     test_force();
     test_replay();

@@ -196,10 +196,11 @@ static void box_rows(bound *b, const track *t, const chain_pose *p, const double
 static void press_row(bound *b, const track *t, const chain_pose *p, const double lead[3])
 {
     const rules *r = t->r;
-    double length = vec_length(lead), dir[3], row[CHAIN_VARS] = {0}, square = 0;
-    if (length < r->press / 2) return;
+    double most = r->press[track_load(t)], dir[3], row[CHAIN_VARS] = {0}, square = 0;
+    double length = vec_length(lead);
+    if (length < most / 2) return;
     b->is_close = 1;
-    if (length < r->press) return;
+    if (length < most) return;
     for (int k = 0; k < 3; k++)
         dir[k] = -lead[k] / length;
     chain_row(p, CHAIN_HAND, p->tcp, dir, row);
@@ -209,9 +210,9 @@ static void press_row(bound *b, const track *t, const chain_pose *p, const doubl
     if (!to) return;
     memcpy(to->row, row, sizeof row);
     to->square = square;
-    to->least = fmin(0.002, 0.15 * (length - r->press));
+    to->least = fmin(0.002, 0.15 * (length - most));
     to->found = length;
-    to->wanted = r->press;
+    to->wanted = most;
 }
 
 void bound_collect(bound *b, const track *t, const relate *g, uint64_t facts,

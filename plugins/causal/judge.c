@@ -6,9 +6,8 @@
 #include "vec.h"
 #include <string.h>
 
-enum { most_blind = 3 }; /* ticks without its own joints that it goes on as told */
-static const double still =
-    0.05; /* m/s: fingers that move slower are stopped by something */
+enum { most_blind = 3 };          /* ticks without its own joints that it goes on as told */
+static const double idle = 5;     /* N: what fingers need to move when nothing stops them */
 static const double thin = 0.004; /* m: what is thinner is nothing between the fingers */
 
 void judge_start(judge *s, const int32_t row_of[RULES_NODES])
@@ -127,6 +126,13 @@ static double width_of(const rules *r, float grip)
     return r->width_max * (1 - (double)grip) / 2;
 }
 
+/* m that the fingers' command may lie inside what stops them. One finger that meets
+ * something alone presses with both motors, so only what both press is pressed firmly. */
+static double squeeze_of(const judge *s)
+{
+    return s->track.gripped >= 0 ? s->r->hold : s->r->squeeze;
+}
+
 /* How far the TCP lags behind its command because something is in its way. */
 static double lead_of(const judge *s, double lead[3])
 {
@@ -191,12 +197,13 @@ void judge_decide(judge *s, float *action, evla_verdict *v)
         asked[i] = is_whole ? fmaxf(-1, fminf(1, e->action[i])) : 0;
     if (!is_whole) asked[CHAIN_JOINTS] = s->grip;
     uint64_t facts = facts_of(s, width_of(r, asked[CHAIN_JOINTS]));
-    if (s->is_started && lead_of(s, lead) > r->press) facts |= bit(FACT_PRESSING);
+    if (s->is_started && lead_of(s, lead) > r->press[track_load(&s->track)])
+        facts |= bit(FACT_PRESSING);
     v->facts = facts;
     tests(s, facts, &hold, &keep_grip, &share, v);
     if (hold || keep_grip) asked[CHAIN_JOINTS] = s->grip;
     if ((hold || keep_grip) && s->track.held >= 0) { /* firmly, whatever came before */
-        double width = fmax(0, s->track.opening - r->squeeze);
+        double width = fmax(0, s->track.opening - squeeze_of(s));
         asked[CHAIN_JOINTS] = (float)vec_clip(1 - 2 * width / r->width_max, -1, 1);
     }
     if (!s->is_started) { /* nothing is known yet: stay */
@@ -244,11 +251,10 @@ void judge_decide(judge *s, float *action, evla_verdict *v)
         double width = s->track.opening + 2 * step[CHAIN_JOINTS] * BOUND_FINGER;
         action[CHAIN_JOINTS] = (float)vec_clip(1 - 2 * width / r->width_max, -1, 1);
     }
-    /* Fingers that are stopped by something press as hard as their command lies inside it.
-     */
-    double least = s->track.opening - r->squeeze;
-    if (fabs(s->track.rate) < still && s->force < 0 &&
-        width_of(r, action[CHAIN_JOINTS]) < least && s->track.opening > thin) {
+    /* Fingers press as hard as their command lies inside what stops them. */
+    double least = s->track.opening - squeeze_of(s);
+    if (s->force < -idle && width_of(r, action[CHAIN_JOINTS]) < least &&
+        s->track.opening > thin) {
         action[CHAIN_JOINTS] = (float)vec_clip(1 - 2 * least / r->width_max, -1, 1);
         v->rules |= bit(r->id_squeeze);
     }

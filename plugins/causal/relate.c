@@ -13,7 +13,10 @@ static const double near_m = 0.012; /* m between the pads' box and a surface */
 /* m of a grip point from the TCP, along the hand's axes: centred between the pads; m:
  * between them somewhere */
 static const double between_m[3] = {0.010, 0.016, 0.014}, around_m = 0.022;
+static const double still_between = 1.4; /* times that, for what was between them before:
+                                            the fingers do not stop half-way */
 static const double touch_m = 0.004; /* m the opening may be wider than what is between */
+static const double in_m = 0.0130;   /* m above a place's floor that a fall does not harm */
 static const double on_m = 0.006;    /* m above a support */
 static const double shut = 1.4;      /* rad: a lid that is open less blocks what is below */
 
@@ -23,7 +26,7 @@ static void tell(relate *g, int32_t relation, int32_t from, int32_t to)
 }
 
 /* Near, between, contact and held: from the gripper. */
-static void by_gripper(relate *g, const track *t, int32_t i)
+static void by_gripper(relate *g, const track *t, int32_t i, int was_between)
 {
     const rules_node *n = &t->r->nodes[i];
     const track_thing *x = &t->thing[i];
@@ -35,17 +38,19 @@ static void by_gripper(relate *g, const track *t, int32_t i)
     for (int k = 0; k < 3; k++)
         p[k] += (n->tall / 2 - n->grip) * x->rot[3 * k + 2];
     track_from_tcp(t, p, up);
-    double least = fmax(n->width / 2, 0.02);
+    double least = fmax(n->width / 2, 0.02), slack = was_between ? still_between : 1;
     for (int k = 0; k < 3; k++)
         gap[k] = fmax(0, fabs(up[k] - middle[k]) - box[k] - (k == 2 ? n->tall / 2 : least));
-    if (x->n > 0 && vec_length(gap) < near_m) tell(g, IS_NEAR, 0, i);
+    if (n->class == CLASS_OBJECT && x->n > 0 && vec_length(gap) < near_m)
+        tell(g, IS_NEAR, 0, i);
     if (!(n->width > 0)) return;
     int is_between = 1, is_around = 1;
     for (int k = 0; k < 3; k++) {
-        is_between &= fabs(at[k]) < between_m[k];
+        is_between &= fabs(at[k]) < slack * between_m[k];
         is_around &= fabs(at[k]) < around_m;
     }
     if (is_between) tell(g, IS_BETWEEN, 0, i);
+    if (n->class != CLASS_OBJECT) return;
     if (is_around && t->opening < n->width + touch_m) tell(g, IS_CONTACT, 0, i);
     if (i == t->held) tell(g, IS_HELD, 0, i);
 }
@@ -56,7 +61,7 @@ static void by_place(relate *g, const track *t, int32_t i, int32_t k)
     const track_thing *x = &t->thing[i], *at = &t->thing[k];
     double side = hypot(x->pos[0] - at->pos[0], x->pos[1] - at->pos[1]);
     double up = x->pos[2] - at->pos[2];
-    if (side < place->radius && fabs(up) < 0.0130 && x->rot[8] > 0.95) tell(g, IS_IN, i, k);
+    if (side < place->radius && fabs(up) < in_m && x->rot[8] > 0.95) tell(g, IS_IN, i, k);
     if (side < place->radius + 0.03 && fabs(up) < 0.06 && i != t->held)
         tell(g, IS_BLOCKED, k, i);
     if (side < place->radius + 0.005 && fabs(up) < on_m && place->parent >= 0)
@@ -66,12 +71,15 @@ static void by_place(relate *g, const track *t, int32_t i, int32_t k)
 void relate_scene(relate *g, const track *t)
 {
     const rules *r = t->r;
+    uint64_t between = g->row[IS_BETWEEN][0];
     memset(g->row, 0, sizeof g->row);
     g->row[IS_NAMED][0] = g->named;
     for (int32_t i = 1; i < r->n_nodes; i++) {
         const track_thing *x = &t->thing[i];
-        if (r->nodes[i].class != CLASS_OBJECT || x->n < 1) continue;
-        by_gripper(g, t, i);
+        if (x->n < 1) continue;
+        if (r->nodes[i].class == CLASS_OBJECT || r->nodes[i].class == CLASS_LID)
+            by_gripper(g, t, i, between >> i & 1);
+        if (r->nodes[i].class != CLASS_OBJECT) continue;
         for (int32_t k = 1; k < r->n_nodes; k++) {
             const rules_node *n = &r->nodes[k];
             if (t->thing[k].n < 1) continue;

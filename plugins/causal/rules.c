@@ -451,10 +451,13 @@ static void limit_in(reader *x)
         r->accel_part = number(x, "share");
     } else if (!strcmp(what, "contact_force")) {
         r->id_press = id;
-        r->press = number(x, "lead");
+        r->press[0] = number(x, "lead");
+        for (int k = 1; k < PRESS_LIMIT; k++)
+            r->press[k] = x->at < x->n ? number(x, "lead") : r->press[0];
     } else if (!strcmp(what, "grip_force")) {
         r->id_squeeze = id;
-        r->squeeze = number(x, "lead");
+        r->squeeze = r->hold = number(x, "lead");
+        if (x->at < x->n) r->hold = number(x, "lead of what is held");
     } else if (!strcmp(what, "workspace_limit")) {
         r->id_box = id;
         numbers(x, "low corner", r->box_low, 3);
@@ -514,6 +517,13 @@ static void statement(reader *x)
         refuse(x, "no statement \"%.30s\"", key);
 }
 
+static int is_above_0(const double *v, int n)
+{
+    while (n > 0 && v[n - 1] > 0)
+        n--;
+    return n == 0;
+}
+
 static void whole(reader *x)
 {
     const rules *r = x->r;
@@ -527,11 +537,11 @@ static void whole(reader *x)
                         : !(r->speed_part > 0 && r->accel_part > 0)
                             ? "limit velocity_limit and "
                               "acceleration_limit"
-                        : !(r->squeeze > 0)                 ? "limit grip_force"
-                        : !(r->press > 0)                   ? "limit contact_force"
-                        : !(r->box_low[0] < r->box_high[0]) ? "limit workspace_limit"
-                        : !r->n_parts                       ? "a part"
-                                                            : NULL;
+                        : !(r->squeeze > 0 && r->hold > 0)   ? "limit grip_force"
+                        : !is_above_0(r->press, PRESS_LIMIT) ? "limit contact_force"
+                        : !(r->box_low[0] < r->box_high[0])  ? "limit workspace_limit"
+                        : !r->n_parts                        ? "a part"
+                                                             : NULL;
     if (lacks) refuse(x, "the text ends without %s", lacks);
 }
 

@@ -60,6 +60,9 @@ enum {
     FACT_BUILTIN
 };
 
+/* What the hand does while it is pushed: nothing else, carries an object, leads a lid. */
+enum { PRESS_EMPTY, PRESS_CARRIES, PRESS_LEADS, PRESS_LIMIT };
+
 enum { DO_HOLD, DO_KEEP_GRIP, DO_SLOW };
 
 typedef struct rules_part {
@@ -121,10 +124,11 @@ typedef struct rules {
     double grip_speed;              /* m/s at which the fingers move */
     double servo[2]; /* 1/s^2, 1/s: stiffness and damping of a joint's servo */
     double stale, late, slow_late; /* s */
-    double approach; /* 1/s: how fast a distance may shrink towards its bound */
-    double calm;     /* 0 to 1: share of a new velocity taken over near contact */
-    double press;    /* m the TCP's command may lead the TCP */
-    double squeeze;  /* m the fingers command may lie inside what stops them */
+    double approach;           /* 1/s: how fast a distance may shrink towards its bound */
+    double calm;               /* 0 to 1: share of a new velocity taken over near contact */
+    double press[PRESS_LIMIT]; /* m the TCP's command may lead the TCP, by PRESS_* */
+    double squeeze;            /* m the fingers' command may lie inside what stops them */
+    double hold;               /* the same, where both pads press what is gripped */
     double joint_margin, speed_part, accel_part, box_margin;
     double box_low[3], box_high[3];
     int32_t id_joint, id_speed, id_accel, id_box, id_press, id_squeeze;

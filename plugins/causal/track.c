@@ -24,7 +24,7 @@ void track_reset(track *t, const rules *r, const int32_t row_of[RULES_NODES], do
     t->r = r;
     t->period = period;
     t->taken = -INFINITY;
-    t->held = -1;
+    t->held = t->gripped = -1;
     memcpy(t->row_of, row_of, sizeof t->row_of);
     for (int32_t i = 0; i < r->n_nodes; i++) {
         memcpy(t->thing[i].rot, level, sizeof level);
@@ -188,9 +188,13 @@ static void follow_hand(track *t)
 
 void track_grip_point(const track *t, int32_t node, double out[3])
 {
+    const rules_node *n = &t->r->nodes[node];
     const track_thing *x = &t->thing[node];
-    for (int k = 0; k < 3; k++)
-        out[k] = x->pos[k] + t->r->nodes[node].grip * x->rot[3 * k + 2];
+    double at[3] = {0, 0, n->grip};
+    if (n->class == CLASS_LID && n->n) /* by its knob */
+        memcpy(at, t->r->shapes[n->first + n->n - 1].pos, sizeof at);
+    vec_turn(out, x->rot, at);
+    vec_add(out, out, 1, x->pos);
 }
 
 void track_from_tcp(const track *t, const double point[3], double out[3])
@@ -207,6 +211,19 @@ static int is_around(const track *t, int32_t i, double slack)
     track_grip_point(t, i, p);
     track_from_tcp(t, p, at);
     return fabs(at[0]) < slack && fabs(at[1]) < slack && fabs(at[2]) < slack;
+}
+
+int32_t track_load(const track *t)
+{
+    return t->held >= 0 ? PRESS_CARRIES : t->gripped >= 0 ? PRESS_LEADS : PRESS_EMPTY;
+}
+
+/* Both pads press it: they do not move, and are as far apart as it is wide. */
+static int is_pressed(const track *t, int32_t i)
+{
+    double width = t->r->nodes[i].width;
+    return is_around(t, i, 0.022) && t->force < -5 && fabs(t->rate) < 0.03 &&
+           t->opening < width + 0.002 && t->opening > width - 0.012;
 }
 
 /* Held: the fingers press, do not move, and something of their width is between them. */
@@ -227,11 +244,9 @@ static void hold(track *t)
         return;
     }
     for (int32_t i = 0; i < r->n_nodes; i++) {
-        double width = r->nodes[i].width, d[3];
+        double d[3];
         track_thing *x = &t->thing[i];
-        if (!is_around(t, i, 0.022) || t->force > -5 || fabs(t->rate) > 0.03 ||
-            t->opening > width + 0.002 || t->opening < width - 0.012)
-            continue;
+        if (r->nodes[i].class == CLASS_LID || !is_pressed(t, i)) continue;
         t->held = i;
         x->astray = 0;
         vec_sub(d, x->pos, t->now.pos[CHAIN_HAND]);
@@ -240,6 +255,21 @@ static void hold(track *t)
         x->n_in = 4;
         return;
     }
+}
+
+/* Gripped: held, or a lid led by its knob. */
+static void grip(track *t)
+{
+    int32_t i = t->gripped;
+    t->gripped = t->held;
+    if (t->held >= 0) return;
+    if (i >= 0 && t->r->nodes[i].class == CLASS_LID && is_around(t, i, 0.03) &&
+        t->force < 1 && t->opening < t->r->nodes[i].width + 0.003) {
+        t->gripped = i;
+        return;
+    }
+    for (i = 0; i < t->r->n_nodes && t->gripped < 0; i++)
+        if (t->r->nodes[i].class == CLASS_LID && is_pressed(t, i)) t->gripped = i;
 }
 
 static void read(track *t, const float *reading, double age)
@@ -290,6 +320,7 @@ void track_tick(track *t, double time, const float *reading, double age,
         read(t, reading, age);
     }
     hold(t);
+    grip(t);
     for (int32_t i = 0; i < r->n_nodes; i++) {
         const rules_node *n = &r->nodes[i];
         track_thing *x = &t->thing[i];

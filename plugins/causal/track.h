@@ -33,6 +33,7 @@ typedef struct track {
     double period;               /* s */
     double taken;                /* when the newest reading was taken */
     int32_t held;                /* node, -1 */
+    int32_t gripped;             /* node: held, or a lid whose knob both pads press; -1 */
     double opening, rate, force; /* m, m/s, N of the gripper */
     chain_pose now;              /* from measured joints */
 } track;
@@ -43,6 +44,9 @@ void track_reset(track *t, const rules *r, const int32_t row_of[RULES_NODES],
 /* One tick. reading [rows,7] or NULL; age in s; joints rad[7], fingers m[2], force N. */
 void track_tick(track *t, double time, const float *reading, double age,
                 const double joints[CHAIN_JOINTS], const float fingers[2], double force);
+
+/* PRESS_*: what the hand does. */
+int32_t track_load(const track *t);
 
 /* A point of an object where the TCP belongs; the same seen from the TCP, in hand axes. */
 void track_grip_point(const track *t, int32_t node, double out[3]);
