@@ -250,6 +250,15 @@ function report.write(path, s)
   local body = { ("<h1>%s</h1>"):format(svg.escape(s.program)) }
   body[#body + 1] = ('<p class="lead">%s</p>'):format(svg.escape(require("evla.summary").line(s)))
   local cards, links, parts, rollouts, seen, rows = {}, {}, {}, {}, {}, {}
+  local e, q, c = s.eval, s.quant, s.control
+  if e and e.episodes > 0 then
+    cards[#cards + 1] = page.card(("%.1f %%"):format(100 * e.success_rate), ("of %d episodes succeed"):format(e.episodes))
+    cards[#cards + 1] = page.card(("%d"):format(e.violation_episodes), "unsafe episodes")
+  end
+  if q and q.bytes_int8 > 0 then cards[#cards + 1] = page.card(("%.1fx"):format(q.bytes_f32 / q.bytes_int8), "smaller than f32") end
+  if c and c.ticks > 0 then
+    cards[#cards + 1] = page.card(("%.2f ms"):format(c.p99_ms), ("p99 of a tick, %d of %d missed"):format(c.missed, c.ticks))
+  end
   if s.episodes then
     cards[#cards + 1] = page.card(("%d"):format(s.kept), ("episodes kept of %d"):format(s.episodes))
     cards[#cards + 1] = page.card(("%.0f"):format(s.episodes_per_min), "kept per minute")
