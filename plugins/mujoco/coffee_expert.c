@@ -133,7 +133,7 @@ static bool is_mug_cleared(const sight *s, int32_t mug)
 {
     const double *p = world_position(s->w, mug), *to = world_position(s->w, COFFEE_MARKER);
     double off = hypot(p[0] - to[0], p[1] - to[1]);
-    return is_held(s, mug) ? off < 0.016 && p[2] < 0.006 : off < 0.025 && p[2] < 0.009;
+    return is_held(s, mug) ? off < 0.020 && p[2] < 0.006 : off < 0.028 && p[2] < 0.009;
 }
 
 /* Held: deep enough to be let go, the rest it falls. Free: deep enough to fall by itself.
@@ -249,7 +249,7 @@ static void pick(sight *s, int32_t body)
     bool is_inside = local[0] > PLACE_X - 0.05 && fabs(local[1]) < 0.06;
     const double cruise = point[2] + 0.12;
     bool is_wide = is_mug(body); /* hardly narrower than the open fingers */
-    bool is_here = fabs(at[0]) < 0.010 && fabs(at[1]) < (is_wide ? 0.0075 : 0.006) &&
+    bool is_here = fabs(at[0]) < 0.010 && fabs(at[1]) < (is_wide ? 0.0075 : 0.010) &&
                    fabs(at[2]) < 0.010;
     /* Once the fingers close they may drift a little before they hold. */
     if (is_here || (is_between(s, point, 0.018) && s->hand.width < 0.074)) {
@@ -309,7 +309,7 @@ static void clear(sight *s, int32_t mug)
     s->is_carrying = true;
     mju_copy3(to, world_position(s->w, COFFEE_MARKER));
     to_machine(s, to, spot);
-    funnel f = {0.12, 0.008, 2, across, 0};
+    funnel f = {0.12, 0.016, 2, across, 0};
     to[2] = 0;
     double heading = heading_to(to);
     double inside = share(at[0], mouth - 0.012, mouth + 0.012) *
@@ -413,7 +413,7 @@ static void open_lid(sight *s)
                  HINGE_Z + KNOB_ALONG * sin(angle) + KNOB_ABOVE * cos(angle), ahead);
     in_hand(s, knob, local);
     bool is_here =
-        fabs(local[0]) < 0.009 && fabs(local[1]) < 0.005 && fabs(local[2]) < 0.010;
+        fabs(local[0]) < 0.009 && fabs(local[1]) < 0.008 && fabs(local[2]) < 0.010;
     if (is_gripping(s, knob, 2 * KNOB_RADIUS)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
