@@ -1,6 +1,7 @@
 #!/bin/sh
 # guard.sh BUILD -- the guard judged by the body's monitor: the same disturbed episodes without and
-# with it. BENCH_GUARD episodes per arm (3000), BENCH_GUARD_NOISE standard deviation of action noise.
+# with it. BENCH_GUARD episodes per arm (3000), BENCH_GUARD_NOISE standard deviation of action noise; with
+# BENCH_GUARD_POLICY, weights of a coffee_policy, that drives instead of the teacher.
 build=$1
 # one tick with 32 objects around the hand, best of five
 best=$(for i in 1 2 3 4 5; do "$build/bench/bench_causal"; done | sort -n -k2 | head -1)
@@ -10,7 +11,7 @@ episodes=${BENCH_GUARD:-3000}
 work=$(mktemp -d "${TMPDIR:-/tmp}/evla-bench-guard-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 "$build/evla" run pipelines/guard.lua -q --out "$work" --episodes "$episodes" \
-    --noise "${BENCH_GUARD_NOISE:-0.02}" >/dev/null 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
+    --noise "${BENCH_GUARD_NOISE:-0.02}" ${BENCH_GUARD_POLICY:+--policy "$BENCH_GUARD_POLICY"} >/dev/null 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
 lua5.4 - "$work/guard" <<'LUA'
 package.path = "scripts/?.lua;" .. package.path
 local json = require "evla.json"
