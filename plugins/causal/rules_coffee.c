@@ -111,7 +111,7 @@ const char *const rules_coffee[] = {
     "limit velocity_limit 0.90",
     "limit acceleration_limit 1.0",
     "limit workspace_limit 0.12 -0.56 0.002  0.80 0.56 0.73 0.01",
-    "limit contact_force 0.0028 0.0020 0.0036",
+    "limit contact_force 0.0028 0.0020 0.0050",
     "limit grip_force 0.010 0.040",
     "rule blind when blind do hold",
     "rule not_finite when not_finite do hold",
