@@ -13,10 +13,10 @@ local opt = evla.options {
   compress = { type = "enum", choices = { "none", "gzip" }, default = "gzip", doc = "how pictures are stored" },
   replay = { type = "bool", default = true, doc = "store only what replays to the same bits" },
   learn = { type = "bool", default = true, doc = "go on to a policy; off: demonstrations only" },
-  practice = { type = "int", default = 300, min = 1, doc = "more demonstrations, noisy and without pictures" },
-  rounds = { type = "int", default = 5, min = 0, max = 20, doc = "rounds in which the policy drives and the teacher labels" },
-  visits = { type = "int", default = 100, min = 1, doc = "episodes of a round" },
-  steps = { type = "int", default = 3000, min = 3, doc = "updates before the first round; 2/5 of them after each, twice as many at the end" },
+  practice = { type = "int", default = 400, min = 1, doc = "more demonstrations, noisy and without pictures" },
+  rounds = { type = "int", default = 6, min = 0, max = 20, doc = "rounds in which the policy drives and the teacher labels" },
+  visits = { type = "int", default = 110, min = 1, doc = "episodes of a round" },
+  steps = { type = "int", default = 3000, min = 2, doc = "updates before the first round; half as many after each, twice as many at the end" },
   trials = { type = "int", default = 300, min = 6, doc = "episodes of an evaluation" },
   wall = { type = "duration", default = "60s", min = 0.1, doc = "how long the robot runs in real time" },
 }
@@ -72,7 +72,7 @@ for round = 1, opt.rounds do
     mix = is_last and 0 or 0.5 / round, segment = "2s", limit = "16s",
   })
   policy = learn("policy" .. round, { model = model, init = policy }, {
-    steps = is_last and 2 * opt.steps or 2 * opt.steps // 5, lr = is_last and 3e-3 or 1.5e-3, final = is_last and 0.01 or 0.3,
+    steps = is_last and 2 * opt.steps or opt.steps // 2, lr = is_last and 3e-3 or 1.5e-3, final = is_last and 0.01 or 0.3,
   })
   jobs[#jobs + 1] = data[#data]
   jobs[#jobs + 1] = policy
@@ -94,7 +94,7 @@ end
 local guard = scene.causal { rules = "coffee" }
 
 local eval = act("eval", { body = coffee, model = small, guard = guard, episodes = opt.trials, keep = 3, memory = "16MiB" })
-local unguarded = act("unguarded", { model = small, episodes = opt.trials })
+local unguarded = act("unguarded", { model = small, episodes = 2 * opt.trials // 3 })
 local float = act("float", { model = policy, episodes = opt.trials // 3 })
 local shuffled = act("shuffled", { model = small, episodes = opt.trials // 4, instructions = "shuffled" })
 local robot = act("robot", { model = small, guard = guard, clock = "wall", seconds = opt.wall, memory = "16MiB" })
