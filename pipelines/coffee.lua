@@ -94,9 +94,9 @@ end
 local guard = scene.causal { rules = "coffee" }
 
 local eval = act("eval", { body = coffee, model = small, guard = guard, episodes = opt.trials, keep = 3, memory = "16MiB" })
-local unguarded = act("unguarded", { model = small, episodes = 2 * opt.trials // 3 })
+local unguarded = act("unguarded", { model = small, episodes = opt.trials // 2 })
 local float = act("float", { model = policy, episodes = opt.trials // 3 })
-local shuffled = act("shuffled", { model = small, episodes = opt.trials // 4, instructions = "shuffled" })
+local shuffled = act("shuffled", { model = small, episodes = opt.trials // 6 + 1, instructions = "shuffled" })
 local robot = act("robot", { model = small, guard = guard, clock = "wall", seconds = opt.wall, memory = "16MiB" })
 
 for _, j in ipairs { small, eval, unguarded, float, shuffled, robot, evla.report {} } do jobs[#jobs + 1] = j end
