@@ -46,6 +46,7 @@ static int32_t fit(ctx *cx, const drive_params *p, const model *m, drive *d)
 static int32_t prepare(ctx *cx, arena *hold, const drive_params *p, drive *d)
 {
     *d = (drive){.spec = {.body = p->body,
+                          .guard = p->guard,
                           .info = &d->info,
                           .driver = (loop_driver)p->policy,
                           .noise = p->noise,

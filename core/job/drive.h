@@ -8,7 +8,7 @@
 #include "types.h"
 
 typedef struct drive_params {
-    evla_choice body;
+    evla_choice body, guard;
     const evla_value *model;
     evla_list schedule; /* policy_line */
     int64_t segment_ns, limit_ns, seed;
@@ -24,6 +24,9 @@ extern const evla_param drive_line_fields[3];
 #define DRIVE_PARAMS(preset_policy)                                                           \
     {.name = "body", .doc = "what acts", .type = EVLA_P_ITEM, .choices = EVLA_BODY,           \
      .offset = offsetof(drive_params, body)},                                                 \
+    {.name = "guard", .doc = "judges every action before the body gets it",                   \
+     .type = EVLA_P_ITEM, .choices = EVLA_SCENE, .flags = EVLA_PF_OPTIONAL,                   \
+     .offset = offsetof(drive_params, guard)},                                                \
     {.name = "seed", .doc = "start of all randomness", .preset = "1", .type = EVLA_P_INT,     \
      .offset = offsetof(drive_params, seed)},                                                 \
     {.name = "policy", .doc = "who chooses the actions: the body's teacher, chance, nobody, " \
@@ -48,8 +51,6 @@ extern const evla_param drive_line_fields[3];
      .preset = "0", .unit = "s", .type = EVLA_P_DURATION, .min = 0, .max = 86400,             \
      .offset = offsetof(drive_params, limit_ns)}
 // clang-format on
-enum { N_DRIVE_PARAMS = 9 };
-
 /* A drive that is open: describes the body and, when a model acts, fits it. */
 typedef struct drive {
     evla_body_info info;

@@ -27,7 +27,6 @@ enum { INSTRUCTIONS_OWN, INSTRUCTIONS_SHUFFLED };
 
 typedef struct rollout_params {
     drive_params drive;
-    evla_choice guard;
     evla_list violations; /* const char * */
     int64_t episodes, seconds_ns, memory, keep, workers;
     double late;
@@ -40,8 +39,6 @@ static const evla_param params[] = {
     {.name = "episodes", .doc = "episodes attempted; on the wall clock at most so many, 0: as many "
      "as there is time for", .preset = "100", .type = EVLA_P_INT, .min = 0, .max = 1e9,
      .offset = offsetof(rollout_params, episodes)},
-    {.name = "guard", .doc = "judges every action before the body gets it", .type = EVLA_P_ITEM,
-     .choices = EVLA_SCENE, .flags = EVLA_PF_OPTIONAL, .offset = offsetof(rollout_params, guard)},
     {.name = "clock", .doc = "virtual: as fast as it goes, slow results after their declared "
      "latency; wall: in real time", .preset = "virtual", .type = EVLA_P_ENUM,
      .choices = "virtual|wall", .offset = offsetof(rollout_params, clock)},
@@ -115,7 +112,6 @@ static int32_t fit(rollout *r)
 {
     ctx *cx = r->cx;
     loop_spec *s = &r->drive.spec;
-    s->guard = r->given->guard;
     s->late = r->given->late;
     s->beside = r->given->clock == CLOCK_WALL;
     uint64_t bytes = 0;
@@ -480,7 +476,7 @@ static int32_t setting_figures(rollout *r)
     } rows[] = {
         {"policy", value_text(drivers[p->drive.policy])},
         {"model", value_text(p->drive.model ? p->drive.model->job : "")},
-        {"guard", value_text(p->guard.item ? p->guard.item->name : "")},
+        {"guard", value_text(p->drive.guard.item ? p->drive.guard.item->name : "")},
         {"clock", value_text(clocks[p->clock])},
         {"instructions", value_text(told[p->instructions])},
     };

@@ -16,15 +16,12 @@
 
 typedef struct hand_params {
     drive_params drive;
-    evla_choice guard;
     double late;
 } hand_params;
 
 // clang-format off
 static const evla_param params[] = {
     DRIVE_PARAMS("model"),
-    {.name = "guard", .doc = "judges every action before the body gets it", .type = EVLA_P_ITEM,
-     .choices = EVLA_SCENE, .flags = EVLA_PF_OPTIONAL, .offset = offsetof(hand_params, guard)},
     {.name = "late", .doc = "probability that a tick's observations do not come", .preset = "0.0",
      .type = EVLA_P_FLOAT, .min = 0, .max = 1, .offset = offsetof(hand_params, late)},
 };
@@ -94,7 +91,6 @@ static int32_t open_hand(hand *h)
     ctx *cx = &h->cx;
     int32_t st = drive_open(cx, &h->hold, "drive", &h->given.drive, &h->drive);
     if (st < 0) return st;
-    h->drive.spec.guard = h->given.guard;
     h->drive.spec.late = h->given.late;
     if ((st = loop_check(cx, &h->drive.spec)) < 0) return st;
     if ((st = loop_open(cx, &h->drive.spec, &h->loop)) < 0) return st;
