@@ -55,7 +55,7 @@ extern const char *const coffee_goal_names[COFFEE_GOALS];
 #define POD_GRIP   0.0335 /* the pads end 24 mm above the pod's bottom */
 
 #define PLATE_Z       0.018 /* where a mug stands under the spout */
-#define PLACE_X       -0.081
+#define PLACE_X       -0.083
 #define SPOUT_X       -0.069
 #define SPOUT_Z       0.150
 #define HEAD_X        -0.075 /* front face of the head */

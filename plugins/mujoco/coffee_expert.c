@@ -349,7 +349,7 @@ static void insert(sight *s, int32_t pod)
 
 /* ---- the lid ---- */
 
-static const double side = 0.035; /* m beside the knob, where a hand closes the lid */
+static const double side = 0.042; /* m beside the knob, where a hand closes the lid */
 
 /* Behind the lid a closed hand comes down; where it is low enough it pushes. */
 static void push_lid(sight *s)

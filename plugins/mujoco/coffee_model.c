@@ -3,8 +3,8 @@
  * cameras.
  *
  * Collision shapes are boxes and spheres chosen for stable contact (a cylinder meets a box
- * in one point and rocks): a mug is twelve wall boxes, a pod four crossed boxes, both stand
- * on four small spheres. Groups: 0 and 1 are drawn, 3 only collides.
+ * in one point and rocks): a mug is six crossed boxes, a pod four, both stand on four small
+ * spheres. Groups: 0 and 1 are drawn, 3 only collides.
  */
 #include "coffee.h"
 
@@ -134,7 +134,7 @@ static void lid(mjcf *x)
              "<inertial pos='%g 0 0' mass='0.09' diaginertia='0.0001 0.0001 0.00015'/>\n",
              -half);
     mjcf_add(x,
-             "<geom class='fixed' type='box' size='%g 0.044 0.004' pos='%g 0 0' "
+             "<geom class='fixed' type='box' size='%g 0.056 0.004' pos='%g 0 0' "
              "rgba='0.20 0.21 0.24 1'/>\n",
              half, -half);
     mjcf_add(x,
@@ -162,8 +162,12 @@ static void mug(mjcf *x, const char *name, const char *rgb)
 {
     char wall[128];
     mjcf_add(x, "<body name='%s' pos='0 0 0'><freejoint/>\n", name);
-    snprintf(wall, sizeof wall, "class='object' mass='0.011' group='1' rgba='%s 1'", rgb);
+    /* Hollow to look at, full to touch: fingers that press a thin wall may come out of its
+     * other side. */
+    snprintf(wall, sizeof wall, "class='look' rgba='%s 1'", rgb);
     mjcf_ring(x, 12, MUG_RADIUS - 0.0035, 0.0035, 0.001, MUG_HEIGHT, wall);
+    mjcf_prism(x, 12, MUG_RADIUS / 0.96593, 0.001, MUG_HEIGHT, /* cos(pi / 12) */
+               "class='object' mass='0.022' " HIDDEN);
     mjcf_add(x, "<geom class='look' type='cylinder' size='0.027 0.002' pos='0 0 0.0035' "
                 "mass='0.04' rgba='0.94 0.93 0.90 1'/>\n");
     feet(x, 0.017);
@@ -189,7 +193,7 @@ static void mug(mjcf *x, const char *name, const char *rgb)
 static void pod(mjcf *x, const char *name, const char *rgb)
 {
     mjcf_add(x, "<body name='%s' pos='0 0 0'><freejoint/>\n", name);
-    mjcf_octagon(x, POD_RADIUS, 0.001, POD_HEIGHT, "class='object' mass='0.006' " HIDDEN);
+    mjcf_prism(x, 8, POD_RADIUS, 0.001, POD_HEIGHT, "class='object' mass='0.006' " HIDDEN);
     feet(x, 0.0095);
     mjcf_add(
         x,

@@ -58,14 +58,14 @@ void mjcf_ring(mjcf *x, int n, double radius, double wall, double z0, double z1,
     }
 }
 
-void mjcf_octagon(mjcf *x, double radius, double z0, double z1, const char *attributes)
+void mjcf_prism(mjcf *x, int n, double radius, double z0, double z1, const char *attributes)
 {
-    for (int i = 0; i < 4; i++)
-        mjcf_add(
-            x,
-            "<geom type='box' size='%.5f %.5f %.5f' pos='0 0 %.5f' euler='0 0 %.6f' %s/>\n",
-            radius * cos(PI / 8), radius * sin(PI / 8), (z1 - z0) / 2, (z0 + z1) / 2,
-            i * PI / 4, attributes);
+    double half = PI / n;
+    for (int i = 0; i < n / 2; i++) {
+        mjcf_add(x, "<geom type='box' size='%.5f %.5f %.5f' pos='0 0 %.5f' ",
+                 radius * cos(half), radius * sin(half), (z1 - z0) / 2, (z0 + z1) / 2);
+        mjcf_add(x, "euler='0 0 %.6f' %s/>\n", 2 * i * half, attributes);
+    }
 }
 
 void mjcf_free(mjcf *x)
