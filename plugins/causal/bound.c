@@ -66,6 +66,25 @@ static bound_row *add(bound *b, int32_t id, int32_t node)
     return r;
 }
 
+/* A row that this tick can break, or NULL. will: by how much the proposal moves along it. */
+static bound_row *bind(bound *b, int32_t id, int32_t node, const double row[CHAIN_VARS],
+                       double least, const double *wanted, double *will)
+{
+    double lowest = 0, square = 0;
+    *will = 0;
+    for (int i = 0; i < CHAIN_VARS; i++) {
+        lowest += fmin(row[i] * b->low[i], row[i] * b->high[i]);
+        square += row[i] * row[i];
+        *will += row[i] * wanted[i];
+    }
+    bound_row *to = lowest < least && square >= 1e-8 ? add(b, id, node) : NULL;
+    if (!to) return NULL;
+    memcpy(to->row, row, sizeof to->row);
+    to->least = least;
+    to->square = square;
+    return to;
+}
+
 /* A lid gives way along its hinge's arc, and only there: 1 stiff, least_stiff where it is
  * free. */
 static double stiffness(const track *t, int32_t lid, const double at[3],
@@ -120,20 +139,31 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
     /* What is carried may be set down; it need not be pushed against things. */
     if (s->node >= 0) speed *= fmax(up, 0.15);
     if (speed > 0) least = fmin(-speed * t->period, -share * fmax(h, 0));
-    double lowest = 0, square = 0, will = 0;
-    for (int i = 0; i < CHAIN_VARS; i++) {
-        lowest += fmin(row[i] * b->low[i], row[i] * b->high[i]);
-        square += row[i] * row[i];
-        will += row[i] * wanted[i];
-    }
-    if (lowest >= least || square < 1e-8) return; /* cannot be broken in this tick */
-    bound_row *to = add(b, k->id, node);
+    double will;
+    bound_row *to = bind(b, k->id, node, row, least, wanted, &will);
     if (!to) return;
-    memcpy(to->row, row, sizeof row);
-    to->least = least;
-    to->square = square;
     to->found = k->speed > 0 ? -will / t->period : d + will;
     to->wanted = k->speed > 0 ? -least / t->period : clear;
+}
+
+/* What is carried comes down slowly wherever it may already be above something: where that
+ * stands, and how the thing lies in the hand, is known no better than k->off. */
+static void come_down(bound *b, const track *t, const chain_pose *p, const rules_keep *k,
+                      const solid *s, const shape *other, int32_t node, const double *wanted)
+{
+    static const double up[3] = {0, 0, 1};
+    double d, away[3], on_a[3], on_b[3], over[3], row[CHAIN_VARS] = {0}, will;
+    if (shape_distance(&s->s, other, sight, &d, away, on_a, on_b) < 0) return;
+    memcpy(over, on_a, sizeof over);
+    double above = other->type == SHAPE_PLANE ? d : shape_above(&s->s, other, over);
+    double h = fmax(above, 0);
+    if (above < -k->off || d * fabs(d) - h * h > k->off * k->off) return;
+    chain_row(p, s->frame, over, up, row);
+    double speed = fmax(k->speed, t->r->approach * (above - k->off));
+    bound_row *to = bind(b, k->id, node, row, -speed * t->period, wanted, &will);
+    if (!to) return;
+    to->found = -will / t->period;
+    to->wanted = speed;
 }
 
 static void all_distances(bound *b, const track *t, const relate *g, uint64_t facts,
@@ -160,8 +190,11 @@ static void all_distances(bound *b, const track *t, const relate *g, uint64_t fa
                 else
                     put(in, x->pos, x->rot, &other);
                 for (int32_t a = 0; a < n_solids; a++)
-                    if (parts[a] & k->parts && solids[a].node != i)
+                    if (parts[a] & k->parts && solids[a].node != i) {
                         keep_apart(b, t, p, k, &solids[a], &other, i, wanted);
+                        if (k->off > 0)
+                            come_down(b, t, p, k, &solids[a], &other, i, wanted);
+                    }
             }
         }
     }

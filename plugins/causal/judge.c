@@ -8,6 +8,7 @@
 
 enum { most_blind = 3 };          /* ticks without its own joints that it goes on as told */
 static const double idle = 5;     /* N: what fingers need to move when nothing stops them */
+static const double felt_share = 0.5; /* of the most that a lead may be: something is there */
 static const double thin = 0.004; /* m: what is thinner is nothing between the fingers */
 
 void judge_start(judge *s, const int32_t row_of[RULES_NODES])
@@ -133,17 +134,26 @@ static double squeeze_of(const judge *s)
     return s->track.gripped >= 0 ? s->r->hold : s->r->squeeze;
 }
 
-/* How far the TCP lags behind its command because something is in its way. */
-static double lead_of(const judge *s, double lead[3])
+/* How far the TCP lags behind its command because something is in its way. Where that is
+ * felt, the joints will not go where they were already told to: all of it counts. */
+static double lead_of(const judge *s, double most, double lead[3])
 {
+    double ahead[3] = {0};
     memset(lead, 0, 3 * sizeof *lead);
     for (int k = 0; k < 3; k++) {
         double dir[3] = {0}, row[CHAIN_JOINTS];
         dir[k] = 1;
         chain_row(&s->track.now, CHAIN_HAND, s->track.now.tcp, dir, row);
-        for (int i = 0; i < CHAIN_JOINTS; i++)
+        for (int i = 0; i < CHAIN_JOINTS; i++) {
             lead[k] += row[i] * (s->free_at[i] - s->joints[i]);
+            ahead[k] += row[i] * (s->command[i] - s->joints[i]);
+        }
     }
+    double felt = vec_length(lead);
+    if (felt < felt_share * most) return felt;
+    double more = vec_dot(ahead, lead) / (felt * felt);
+    for (int k = 0; k < 3 && more > 1; k++)
+        lead[k] *= more;
     return vec_length(lead);
 }
 
@@ -197,8 +207,8 @@ void judge_decide(judge *s, float *action, evla_verdict *v)
         asked[i] = is_whole ? fmaxf(-1, fminf(1, e->action[i])) : 0;
     if (!is_whole) asked[CHAIN_JOINTS] = s->grip;
     uint64_t facts = facts_of(s, width_of(r, asked[CHAIN_JOINTS]));
-    if (s->is_started && lead_of(s, lead) > r->press[track_load(&s->track)])
-        facts |= bit(FACT_PRESSING);
+    double most = r->press[track_load(&s->track)];
+    if (s->is_started && lead_of(s, most, lead) > most) facts |= bit(FACT_PRESSING);
     v->facts = facts;
     tests(s, facts, &hold, &keep_grip, &share, v);
     if (hold || keep_grip) asked[CHAIN_JOINTS] = s->grip;

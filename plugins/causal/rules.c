@@ -399,12 +399,14 @@ static void keep_in(reader *x, int is_touch)
         x->at++;
     else
         refuse(x, "want: %s",
-               is_touch ? "touch RULE PARTS on NODES SPEED"
+               is_touch ? "touch RULE PARTS on NODES SPEED [OFF]"
                         : "keep RULE PARTS off NODES CLEAR CLEAR_UP");
     k->nodes = set_of(x, "nodes");
     if (is_touch) {
         k->speed = number(x, "speed");
         if (!x->failed && !(k->speed > 0)) refuse(x, "a speed is above 0");
+        if (x->at < x->n && strchr(".0123456789", *x->token[x->at]))
+            k->off = number(x, "how far poses may be off");
     } else {
         k->clear = number(x, "clearance sideways");
         k->clear_z = number(x, "clearance up");

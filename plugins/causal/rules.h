@@ -95,6 +95,7 @@ typedef struct rules_keep {
     uint64_t nodes;
     double clear, clear_z; /* m, sideways and up */
     double speed;          /* m/s of approach allowed at the surface; 0: stay off */
+    double off;            /* m that poses may be off: so early, and so far beside it */
     uint64_t must, must_not;
     int32_t is_unless_named;
     int32_t is_sweep;
