@@ -47,7 +47,9 @@ with tempfile.TemporaryDirectory(prefix="evla-arm-") as work:
     os.mkdir(os.path.join(work, "models"))
     with open(os.path.join(work, "models/arm.lua"), "w") as f:
         f.write(arm + 'return { graphs = function() return { arm = function(g)\n'
-                '  g:output("speed", speeds(g, g:input("joints", "f32[B,7]"), g:input("twist", "f32[B,6]")))\nend } end }\n')
+                '  local joints = g:input("joints", "f32[B,7]")\n'
+                '  g:output("speed", speeds(g, joints, jacobian(g, joints), g:input("twist", "f32[B,6]")))\n'
+                '  g:output("press", pressing(g, joints, jacobian(g, joints)))\nend } end }\n')
     with open(os.path.join(work, "p.lua"), "w") as f:
         f.write('local evla = require "evla"\nlocal m = evla.model "arm" {}\n'
                 'return evla.program { m, evla.apply "run" { model = m, symbols = { B = 200 }, runs = 1 } }\n')
@@ -56,6 +58,11 @@ with tempfile.TemporaryDirectory(prefix="evla-arm-") as work:
     ok(run.returncode == 0, "the arm is a graph of its own", run.stderr)
     parts = bundle(os.path.join(work, "p/run/outputs.evla"))[1]
     joints, twist, speed = (parts[n].astype("f8") for n in ("i:joints", "i:twist", "o:speed"))
+    command, press = parts["i:obs/joint_command"].astype("f8"), parts["o:press"].astype("f8")
+    up = np.array([jacobian(q)[2] @ (c - q) for q, c in zip(joints, command)])
+    want = np.tanh(1000 * np.minimum(up + 0.0006, 0))
+    ok(np.abs(press[:, 0] - want).max() < 2e-3 and (want < -0.9).any() and np.all(press[up > -0.0005] == 0),
+       "what stops the hand on its way down is felt, what lies within the slack is not", np.abs(press[:, 0] - want).max())
     worst = far = 0
     for q, t, v in zip(joints, twist, speed):
         j = jacobian(q)

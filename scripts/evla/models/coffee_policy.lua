@@ -3,7 +3,7 @@
 -- latest goal features to an action. Neither sees a clock, a stage, a velocity or the simulator's truth.
 --
 -- Poses: rows of obs/sensed_pose are mug_red mug_blue pod_green pod_orange block jar machine lid marker, each x y z and a
--- quaternion w x y z. Two softmaxes made from the sentence choose which mug and which pod it speaks of. Differences
+-- quaternion w x y z. Two softmaxes made from the goal that was heard choose which mug and which pod it speaks of. Differences
 -- between the hand, the chosen things and the places they belong to are computed exactly, in three frames and at three
 -- scales, since a layer that learns would need long to find millimetres in metres. What is learned is how the hand should
 -- move, in the machine's frame; the arm's kinematics turn that into joint speeds.
@@ -11,12 +11,13 @@ local MACHINE, LID, MARKER, CHOSEN = 6, 7, 8, 2 -- rows; mugs are rows 0 and 1, 
 local TARGETS, WAYS = 5, 3 -- where a hand may have to be; where a thing may have to go
 -- From the drawings of the things, in metres.
 local MUG_GRIP, POD_GRIP = 0.056, 0.0335 -- above the bottom
-local PLACE, HOLDER = { -0.081, 0, 0.018 }, { -0.036, 0, 0.194 } -- of a mug and a pod in the machine
-local BEHIND, MOUTH = { 0.099, 0.035, 0.2965 }, { -0.155, 0, 0.08 } -- the open lid; in front of the place
+local PLACE, HOLDER = { -0.083, 0, 0.018 }, { -0.036, 0, 0.194 } -- of a mug and a pod in the machine
+local BEHIND, MOUTH = { 0.099, 0.042, 0.2965 }, { -0.155, 0, 0.08 } -- the open lid; in front of the place
 local KNOB_ALONG, KNOB_ABOVE = -0.088, 0.026 -- in the lid's frame
 
 local function part(g, x, from, to) return g.slice { x, axis = -1, start = from, stop = to } end
 local RAD_S, MOST = 2.5, 0.68 -- rad/s of a joint whose entry is 1; the fastest joint's entry
+local SLACK = 0.0006 -- m
 
 -- Quaternions [...,4] to the entries r00 r01 .. r22 of rotation matrices.
 local function turn(g, q)
@@ -102,9 +103,8 @@ local function jacobian(g, joints)
 end
 
 -- The joint speeds f32[B,7] (rad/s) that move the tool centre point by a twist f32[B,6] (m/s, rad/s) at joints f32[B,7]
--- (rad), by damped least squares (Nakamura and Hanafusa 1986) with a posture in the null space.
-local function speeds(g, joints, twist)
-  local back = jacobian(g, joints)
+-- (rad) with a Jacobian `back`, by damped least squares (Nakamura and Hanafusa 1986) with a posture in the null space.
+local function speeds(g, joints, back, twist)
   local function joint(i) return part(g, joints, i - 1, i) end
   local none = g.mul { joint(1), 0 }
   local function column(x)
@@ -128,6 +128,14 @@ local function speeds(g, joints, twist)
   return g.reshape { g.add { rest, g.matmul { eased, g.solve { square, wanted } } }, shape = { "B", 7 } }
 end
 
+-- The hand stands on something, whatever poses say, where it stays above the place it was told to go: f32[B,1] from 0 to -1.
+-- In the air it trails by less than SLACK; that much is taken off, so that the action before this one is not seen.
+local function pressing(g, joints, back)
+  local ahead = g.reshape { g.sub { g:input("obs/joint_command", "f32[B,7]"), joints }, shape = { "B", 7, 1 } }
+  local up = part(g, flat(g, g.matmul { back, ahead, transpose_a = true }, 6), 2, 3)
+  return g.tanh(g.mul { g.minimum { g.add { up, SLACK }, 0 }, 1000 })
+end
+
 -- ---- what is learned -----------------------------------------------------------------------------------------------
 
 local function slow(g, p)
@@ -135,8 +143,10 @@ local function slow(g, p)
   local words = g.embedding { g:weight("words", ("f32[%d,%d]"):format(p.vocabulary, p.words), "normal:0.5"), ids }
   local said = g.silu(layer(g, g.mul { g.reduce_mean { words, axes = { 1 } }, 4 }, "said", 64))
   local intent = layer(g, said, "intent", p.goals) -- what the sentence wants, whatever its words
-  local task = g.tanh(layer(g, g.softmax(g.mul { intent, 2 }), "task", p.task))
-  local choice = g.softmax(g.reshape { g.mul { layer(g, said, "choose", 2 * CHOSEN), 4 }, shape = { "B", CHOSEN, 1, 2 } })
+  local heard = g.softmax(g.mul { intent, 2 })
+  local task = g.tanh(layer(g, heard, "task", p.task))
+  -- made from what was heard, not from the words: a softmax that errs early over all sentences with a word may never turn back
+  local choice = g.softmax(g.reshape { g.mul { layer(g, heard, "choose", 2 * CHOSEN), 2 }, shape = { "B", CHOSEN, 1, 2 } })
   local pose = g:input("obs/sensed_pose", "f32[B,9,7]")
   local place = part(g, pose, 0, 3)
   local function row(x, i) return g.slice { x, axis = 1, start = i, stop = i + 1 } end
@@ -197,8 +207,10 @@ local function fast(g, p, goal)
   local width = g.reduce_sum { g:input("obs/gripper_pos", "f32[B,2]"), axes = { 1 }, keepdims = true }
   local function near(m) return g.tanh(g.mul { g.sub { width, m }, 250 }) end
   local force = g:input("obs/gripper_force", "f32[B,1]")
+  local back = jacobian(g, joints)
+  local felt = g.concat { g.mul { force, 0.05 }, g.tanh(force), pressing(g, joints, back), axis = -1 }
   local x = g.concat { flat(g, g.mul { g.matmul { place, column }, 1.2 }, 3), flat(g, axes, 27), lean, flat(g, bearing, 2 * WAYS),
-                       g.mul { width, 12 }, near(0.0735), near(0.0626), near(0.04), near(0.022), g.mul { force, 0.05 }, g.tanh(force),
+                       g.mul { width, 12 }, near(0.0735), near(0.0626), near(0.04), near(0.022), felt,
                        part(g, goal, at, 0), flat(g, way, 9 * TARGETS), scales(g, flat(g, seen, 9 * TARGETS)),
                        scales(g, flat(g, level(g, off), TARGETS)), scales(g, flat(g, g.matmul { ways, column }, 3 * WAYS)), axis = -1 }
   x = g.silu(g.layer_norm { layer(g, x, "fast.1", p.width), w = "fast.1.norm.w", b = "fast.1.norm.b" })
@@ -206,7 +218,7 @@ local function fast(g, p, goal)
   local head = layer(g, x, "head", 7)
   local move = out_of(g, machine, g.reshape { part(g, head, 0, 6), shape = { "B", 2, 3 } })
   local twist = flat(g, g.mul { move, g:const("f32[1,2,1]", { { { 0.25 }, { 1 } } }) }, 6)
-  local speed = g.div { speeds(g, joints, twist), RAD_S }
+  local speed = g.div { speeds(g, joints, back, twist), RAD_S }
   local worst = g.reduce_max { g.abs(speed), axes = { 1 }, keepdims = true }
   return g.concat { g.mul { speed, g.div { MOST, g.maximum { worst, MOST } } }, part(g, head, 6, 7), axis = -1 }
 end
