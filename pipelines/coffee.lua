@@ -13,9 +13,9 @@ local opt = evla.options {
   compress = { type = "enum", choices = { "none", "gzip" }, default = "gzip", doc = "how pictures are stored" },
   replay = { type = "bool", default = true, doc = "store only what replays to the same bits" },
   learn = { type = "bool", default = true, doc = "go on to a policy; off: demonstrations only" },
-  practice = { type = "int", default = 400, min = 1, doc = "more demonstrations, noisy and without pictures" },
+  practice = { type = "int", default = 300, min = 1, doc = "more demonstrations, noisy and without pictures" },
   rounds = { type = "int", default = 6, min = 0, max = 20, doc = "rounds in which the policy drives and the teacher labels" },
-  visits = { type = "int", default = 110, min = 1, doc = "episodes of a round" },
+  visits = { type = "int", default = 100, min = 1, doc = "episodes of a round" },
   steps = { type = "int", default = 3000, min = 2, doc = "updates before the first round; half as many after each, twice as many at the end" },
   trials = { type = "int", default = 300, min = 6, doc = "episodes of an evaluation" },
   wall = { type = "duration", default = "60s", min = 0.1, doc = "how long the robot runs in real time" },
@@ -47,6 +47,7 @@ if not opt.learn then return evla.program { demos, evla.report {} } end
 -- ---- learning: the teacher's way, then one's own mistakes (DAgger, Ross et al. 2011) --------------------------------
 
 local blind = body.mujoco { scene = "coffee", rate = 100 } -- poses as a sensor gives them, no pictures
+local guard = scene.causal { rules = "coffee" }
 local schedule = { { graph = "slow", rate = 30, latency = "10ms" }, { graph = "fast", rate = 100 } }
 
 local function episodes(name, how)
@@ -70,6 +71,7 @@ for round = 1, opt.rounds do
   data[#data + 1] = episodes("visits" .. round, {
     policy = "model", model = policy, schedule = schedule, episodes = opt.visits, seed = opt.seed + 10 * round,
     mix = is_last and 0 or 0.5 / round, segment = "2s", limit = "16s",
+    guard = round % 2 == 0 and guard or nil, -- it will act guarded, and be slower and elsewhere for it
   })
   policy = learn("policy" .. round, { model = model, init = policy }, {
     steps = is_last and 2 * opt.steps or opt.steps // 2, lr = is_last and 3e-3 or 1.5e-3, final = is_last and 0.01 or 0.3,
@@ -91,12 +93,10 @@ local function act(name, how)
   how.body, how.schedule, how.seed = how.body or blind, schedule, opt.seed + 1000
   return evla.rollout(name)(how)
 end
-local guard = scene.causal { rules = "coffee" }
-
 local eval = act("eval", { body = coffee, model = small, guard = guard, episodes = opt.trials, keep = 3, memory = "16MiB" })
-local unguarded = act("unguarded", { model = small, episodes = opt.trials // 2 })
-local float = act("float", { model = policy, episodes = opt.trials // 3 })
-local shuffled = act("shuffled", { model = small, episodes = opt.trials // 6 + 1, instructions = "shuffled" })
+local unguarded = act("unguarded", { model = small, episodes = opt.trials // 3 })
+local float = act("float", { model = policy, episodes = opt.trials // 4 })
+local shuffled = act("shuffled", { model = small, episodes = opt.trials // 8 + 2, instructions = "shuffled" })
 local robot = act("robot", { model = small, guard = guard, clock = "wall", seconds = opt.wall, memory = "16MiB" })
 
 for _, j in ipairs { small, eval, unguarded, float, shuffled, robot, evla.report {} } do jobs[#jobs + 1] = j end
