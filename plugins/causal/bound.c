@@ -66,7 +66,8 @@ static bound_row *add(bound *b, int32_t id, int32_t node)
     return r;
 }
 
-/* A row that this tick can break, or NULL. will: by how much the proposal moves along it. */
+/* A row that this tick can break, or NULL. will: by how much the proposal moves along it.
+ */
 static bound_row *bind(bound *b, int32_t id, int32_t node, const double row[CHAIN_VARS],
                        double least, const double *wanted, double *will)
 {
@@ -149,7 +150,8 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
 /* What is carried comes down slowly wherever it may already be above something: where that
  * stands, and how the thing lies in the hand, is known no better than k->off. */
 static void come_down(bound *b, const track *t, const chain_pose *p, const rules_keep *k,
-                      const solid *s, const shape *other, int32_t node, const double *wanted)
+                      const solid *s, const shape *other, int32_t node,
+                      const double *wanted)
 {
     static const double up[3] = {0, 0, 1};
     double d, away[3], on_a[3], on_b[3], over[3], row[CHAIN_VARS] = {0}, will;
