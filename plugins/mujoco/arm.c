@@ -139,18 +139,18 @@ void arm_mjcf_body(mjcf *x)
                  i + 1, arm_lower[i], arm_upper[i]);
         shells(x, i + 1);
     }
-    mjcf_add(
-        x, "<geom class='hand' type='cylinder' fromto='0 0 0.03 0 0 0.104' size='0.040' "
-           "mass='0.4' rgba='0.93 0.93 0.94 1'/>\n"
-           "<geom class='look' type='cylinder' fromto='0 0 0.060 0 0 0.072' size='0.0405' "
-           "rgba='0.25 0.55 0.85 1'/>\n");
+    mjcf_add(x,
+             "<geom class='hand' type='cylinder' fromto='0 0 0.03 0 0 0.104' size='0.040' "
+             "mass='0.4' rgba='0.93 0.93 0.94 1'/>\n"
+             "<body>\n<geom class='look' type='cylinder' fromto='0 0 0.060 0 0 0.072' "
+             "size='0.0405' rgba='0.25 0.55 0.85 1'/>\n</body>\n");
     mjcf_add(
         x,
         "<body name='hand' pos='0 0 %g' quat='%.17g 0 0 %.17g'>\n"
         "<geom class='hand' type='box' size='0.027 0.092 0.027' pos='0 0 0.031' mass='0.6' "
         "rgba='0.87 0.88 0.90 1'/>\n"
-        "<geom class='look' type='box' size='0.0275 0.092 0.004' pos='0 0 0.052' "
-        "rgba='0.30 0.33 0.38 1'/>\n",
+        "<body>\n<geom class='look' type='box' size='0.0275 0.092 0.004' pos='0 0 0.052' "
+        "rgba='0.30 0.33 0.38 1'/>\n</body>\n",
         flange, cos(PI / 8), -sin(PI / 8));
     camera_mjcf(x, &arm_wrist);
     fingers(x);

@@ -27,8 +27,8 @@ __attribute__((format(printf, 2, 3))) void mjcf_add(mjcf *x, const char *format,
 void mjcf_ring(mjcf *x, int n, double radius, double wall, double z0, double z1,
                const char *attributes);
 
-/* A full prism of n sides (even), made of n / 2 crossed boxes from z0 to z1, `radius` to its
- * corners in m. */
+/* A full prism of n sides (even), made of n / 2 crossed boxes from z0 to z1, `radius` to
+ * its corners in m. */
 void mjcf_prism(mjcf *x, int n, double radius, double z0, double z1,
                 const char *attributes);
 

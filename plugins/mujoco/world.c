@@ -115,11 +115,14 @@ static bool bind(world *w)
         w->qpos[i] = is_free ? m->jnt_qposadr[m->body_jntadr[id]] : -1;
     }
     for (int g = 0; g < m->ngeom; g++) {
-        const char *name = mj_id2name(m, mjOBJ_BODY, m->geom_bodyid[g]);
+        int body = m->geom_bodyid[g];
+        while (body > 0 && !mj_id2name(m, mjOBJ_BODY, body)) /* what is only drawn */
+            body = m->body_parentid[body];
+        const char *name = mj_id2name(m, mjOBJ_BODY, body);
         w->part_of[g] = name ? robot_part(name) : PART_NONE;
         w->label_of[g] = w->part_of[g] != PART_NONE;
         for (int32_t i = 0; i < s->n_bodies; i++)
-            if (w->body[i] == m->geom_bodyid[g]) {
+            if (w->body[i] == body) {
                 w->part_of[g] = s->bodies[i].part;
                 w->label_of[g] = (uint8_t)s->bodies[i].label;
             }
