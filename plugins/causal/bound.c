@@ -157,9 +157,11 @@ static void come_down(bound *b, const track *t, const chain_pose *p, const rules
     double d, away[3], on_a[3], on_b[3], over[3], row[CHAIN_VARS] = {0}, will;
     if (shape_distance(&s->s, other, sight, &d, away, on_a, on_b) < 0) return;
     memcpy(over, on_a, sizeof over);
-    double above = other->type == SHAPE_PLANE ? d : shape_above(&s->s, other, over);
-    double h = fmax(above, 0);
-    if (above < -k->off || d * fabs(d) - h * h > k->off * k->off) return;
+    double above = other->type == SHAPE_PLANE ? d : shape_above(&s->s, other, over),
+           apart[3];
+    vec_sub(apart, on_b, on_a); /* between cores; edges are round */
+    double beside = d > 0 ? hypot(apart[0], apart[1]) - (vec_length(apart) - d) : 0;
+    if (above < -k->off || beside > k->off) return;
     chain_row(p, s->frame, over, up, row);
     double speed = fmax(k->speed, t->r->approach * (above - k->off));
     bound_row *to = bind(b, k->id, node, row, -speed * t->period, wanted, &will);

@@ -10,7 +10,7 @@
 
 #include "vec.h"
 
-static const double most_fixed = 600, most_still = 60, most_touched = 4, most_held = 60;
+static const double most_fixed = 600, most_still = 60, most_touched = 4, most_held = 15;
 static const double jump = 0.012;  /* m of one reading that cannot be noise: it was moved */
 static const double drift = 0.004; /* m between recent and long average: the same */
 static const double recent_n = 6;

@@ -143,7 +143,7 @@ static bool is_pod_in(const sight *s, int32_t pod)
     double depth = is_held(s, pod) ? 0.017 : 0.008;
     double at[3];
     to_machine(s, world_position(s->w, pod), at);
-    return hypot(at[0] - HOLDER_X, at[1]) < 0.009 && at[2] < HOLDER_RIM - depth;
+    return hypot(at[0] - HOLDER_X, at[1]) < 0.012 && at[2] < HOLDER_RIM - depth;
 }
 
 /* 1: the hand is in front of the machine where only the slot's axis leads out. */
@@ -349,7 +349,7 @@ static void insert(sight *s, int32_t pod)
 
 /* ---- the lid ---- */
 
-static const double side = 0.042; /* m beside the knob, where a hand closes the lid */
+static const double side = 0.047; /* m beside the knob, where a hand closes the lid */
 
 /* Behind the lid a closed hand comes down; where it is low enough it pushes. */
 static void push_lid(sight *s)
@@ -417,7 +417,7 @@ static void open_lid(sight *s)
     if (is_gripping(s, knob, 2 * KNOB_RADIUS)) {
         s->out.grip = 1;
         face(s, s->yaw, 0);
-        motion_straight(knob, ahead, 0.16, &s->out);
+        motion_straight(s->hand.pos, ahead, 0.16, &s->out);
         return;
     }
     if (is_here || (is_between(s, knob, 0.015) && s->hand.width < 0.074)) {

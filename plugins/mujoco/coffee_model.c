@@ -142,7 +142,7 @@ static void lid(mjcf *x)
              "<inertial pos='%g 0 0' mass='0.09' diaginertia='0.0001 0.0001 0.00015'/>\n",
              -half);
     mjcf_add(x,
-             "<geom class='fixed' type='box' size='%g 0.056 0.004' pos='%g 0 0' "
+             "<geom class='fixed' type='box' size='%g 0.060 0.004' pos='%g 0 0' "
              "rgba='0.20 0.21 0.24 1'/>\n",
              half, -half);
     mjcf_add(x,

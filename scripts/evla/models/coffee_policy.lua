@@ -11,8 +11,8 @@ local MACHINE, LID, MARKER, CHOSEN = 6, 7, 8, 2 -- rows; mugs are rows 0 and 1, 
 local TARGETS, WAYS = 5, 3 -- where a hand may have to be; where a thing may have to go
 -- From the drawings of the things, in metres.
 local MUG_GRIP, POD_GRIP = 0.056, 0.0335 -- above the bottom
-local PLACE, HOLDER = { -0.083, 0, 0.018 }, { -0.036, 0, 0.194 } -- of a mug and a pod in the machine
-local BEHIND, MOUTH = { 0.099, 0.042, 0.2965 }, { -0.155, 0, 0.08 } -- the open lid; in front of the place
+local PLACE, HOLDER = { -0.083, 0, 0.018 }, { -0.036, 0, 0.190 } -- of a mug and a pod in the machine
+local BEHIND, MOUTH = { 0.099, 0.047, 0.2965 }, { -0.155, 0, 0.08 } -- the open lid; in front of the place
 local KNOB_ALONG, KNOB_ABOVE = -0.088, 0.026 -- in the lid's frame
 
 local function part(g, x, from, to) return g.slice { x, axis = -1, start = from, stop = to } end
