@@ -15,7 +15,7 @@ local opt = evla.options {
   learn = { type = "bool", default = true, doc = "go on to a policy; off: demonstrations only" },
   practice = { type = "int", default = 300, min = 1, doc = "more demonstrations, noisy and without pictures" },
   rounds = { type = "int", default = 6, min = 0, max = 20, doc = "rounds in which the policy drives and the teacher labels" },
-  visits = { type = "int", default = 100, min = 1, doc = "episodes of a round" },
+  visits = { type = "int", default = 125, min = 1, doc = "episodes of a round" },
   steps = { type = "int", default = 3000, min = 2, doc = "updates before the first round; half as many after each, twice as many at the end" },
   trials = { type = "int", default = 300, min = 6, doc = "episodes of an evaluation" },
   wall = { type = "duration", default = "60s", min = 0.1, doc = "how long the robot runs in real time" },
