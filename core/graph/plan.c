@@ -257,8 +257,13 @@ static int32_t lay_out(planner *pl, order_rule rule, layout *l)
                             "graph %s: its tensors need more than 2^60 bytes",
                             pl->b->from->name);
     l->lower_bound = pack_lower_bound(l->regions, l->n_regions, &l->peak);
-    st = pack_regions(cx, l->regions, l->n_regions, PLAN_ALIGN, &l->arena_bytes,
-                      &l->packing);
+    return 0;
+}
+
+static int32_t pack(planner *pl, layout *l)
+{
+    int32_t st = pack_regions(pl->cx, l->regions, l->n_regions, PLAN_ALIGN, &l->arena_bytes,
+                              &l->packing);
     if (st < 0) return st;
     for (int32_t w = 0; w < pl->b->n_wires; w++)
         if (l->places[w].region >= 0)
@@ -369,16 +374,24 @@ static int32_t build(planner *pl, const graph *g, const symbols *s)
 
 int32_t plan_finish(ctx *cx, plan *p, bound *b, const plan_options *o)
 {
+    static const order_rule rules[2] = {ORDER_DECLARED, ORDER_LEAN};
+    static const char *const names[2] = {"declared", "lean"};
     planner pl = {.cx = cx, .o = o, .p = p, .b = b};
-    layout best, other;
+    layout found[2], best;
     p->graph = b;
-    int32_t st = choose_all(&pl);
-    if (st < 0 || (st = lay_out(&pl, ORDER_DECLARED, &best)) < 0) return st;
-    const char *order = "declared";
-    if (pl.n > 2 && pl.n <= 4096) {
-        if ((st = lay_out(&pl, ORDER_LEAN, &other)) < 0) return st;
-        if (other.arena_bytes < best.arena_bytes) best = other, order = "lean";
+    int32_t st = choose_all(&pl), n = pl.n > 2 && pl.n <= 4096 ? 2 : 1;
+    for (int32_t i = 0; i < n && st >= 0; i++)
+        st = lay_out(&pl, rules[i], &found[i]);
+    if (st < 0) return st;
+    /* The order that could need less is packed first; then the other one may not need to
+     * be. */
+    int32_t which = n == 2 && found[1].lower_bound < found[0].lower_bound;
+    if ((st = pack(&pl, &found[which])) < 0) return st;
+    if (n == 2 && found[!which].lower_bound < found[which].arena_bytes) {
+        if ((st = pack(&pl, &found[!which])) < 0) return st;
+        if (found[!which].arena_bytes < found[which].arena_bytes) which = !which;
     }
+    best = found[which];
     p->steps = best.steps;
     p->n_steps = pl.n;
     p->places = best.places;
@@ -387,7 +400,7 @@ int32_t plan_finish(ctx *cx, plan *p, bound *b, const plan_options *o)
     p->arena_bytes = best.arena_bytes;
     p->lower_bound = best.lower_bound;
     p->peak_step = best.peak;
-    if (!(p->order = arena_text(&p->mem, "%s, by %s", order, best.packing)))
+    if (!(p->order = arena_text(&p->mem, "%s, by %s", names[which], best.packing)))
         return no_room(&pl);
     if ((st = find_sizes(&pl)) < 0 || (st = verify_plan(cx, p)) < 0) return st;
     if (o->budget && p->arena_bytes + p->state_bytes > o->budget)
