@@ -31,7 +31,7 @@ static const verb verbs[] = {
     {"plugins", "[NAME]", "what is loaded, with parameters", "evla plugins ops", verb_plugins, 0},
     {"ops", "FILE [--train]", "operator, chosen kernel and fallback of every node", "evla ops out/mlp/mlp/mlp.evla", verb_ops, 1},
     {"show", "FILE [--train]", "draw its graphs and their arenas as SVG", "evla show out/mlp/mlp/mlp.evla", verb_show, 1},
-    {"inspect", "FILE", "what a dataset or model holds", "evla inspect out/coffee/demos/demos.hdf5", verb_inspect, 1},
+    {"inspect", "FILE", "what a dataset or model holds", "evla inspect demos.hdf5", verb_inspect, 1},
     {"new", "plugin NAME", "a plugin to start from", "evla new plugin brisk --kind op", verb_new, 1},
     {"doctor", "", "what this machine has and lacks", "evla doctor", verb_doctor, 0},
 };

@@ -93,6 +93,7 @@ local function act(name, how)
   how.body, how.schedule, how.seed = how.body or blind, schedule, opt.seed + 1000
   return evla.rollout(name)(how)
 end
+
 local eval = act("eval", { body = coffee, model = small, guard = guard, episodes = opt.trials, keep = 3, memory = "16MiB" })
 local unguarded = act("unguarded", { model = small, episodes = opt.trials // 3 })
 local float = act("float", { model = policy, episodes = opt.trials // 4 })

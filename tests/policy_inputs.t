@@ -36,6 +36,13 @@ with tempfile.TemporaryDirectory(prefix="evla-inputs-") as work:
     made = {o[0] for o in graphs["slow"]["outputs"]}
     ok(told["fast"] <= PROPRIOCEPTION | SENSED | made, "fast is told its own joints and what slow made of the scene", told["fast"])
     ok(not told["fast"] & {"obs/joint_vel", "obs/joint_torque"}, "and no speed or torque, which a learner would copy", told["fast"])
+    # The command says what was done last. All that may come of it is whether the hand stands on something: one squashed number.
+    value, way = "i:obs/joint_command", []
+    while value and (not way or way[-1] != "tanh"):
+        readers = [n for n in graphs["fast"]["nodes"] if value in n["in"]]
+        way += [n["op"] for n in readers]
+        value = readers[0]["id"] if len(readers) == 1 else None
+    ok(value and "minimum" in way, "of the command it learns only what lies beyond the slack, in one squashed number", way)
     states = [s for g in graphs.values() for s in g.get("states", [])]
     ok(not states, "neither keeps a clock or a stage from tick to tick", states)
     ok(made == {"goal_features"} and {o[0] for o in graphs["fast"]["outputs"]} == {"action"}, "they make goal features and an action")

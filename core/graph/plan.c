@@ -232,6 +232,7 @@ static void find_regions(const planner *pl, layout *l)
     }
 }
 
+/* An order, and what has to lie side by side in it. */
 static int32_t lay_out(planner *pl, order_rule rule, layout *l)
 {
     ctx *cx = pl->cx;
@@ -260,6 +261,7 @@ static int32_t lay_out(planner *pl, order_rule rule, layout *l)
     return 0;
 }
 
+/* Gives everything its address. */
 static int32_t pack(planner *pl, layout *l)
 {
     int32_t st = pack_regions(pl->cx, l->regions, l->n_regions, PLAN_ALIGN, &l->arena_bytes,
@@ -377,7 +379,7 @@ int32_t plan_finish(ctx *cx, plan *p, bound *b, const plan_options *o)
     static const order_rule rules[2] = {ORDER_DECLARED, ORDER_LEAN};
     static const char *const names[2] = {"declared", "lean"};
     planner pl = {.cx = cx, .o = o, .p = p, .b = b};
-    layout found[2], best;
+    layout found[2];
     p->graph = b;
     int32_t st = choose_all(&pl), n = pl.n > 2 && pl.n <= 4096 ? 2 : 1;
     for (int32_t i = 0; i < n && st >= 0; i++)
@@ -391,16 +393,16 @@ int32_t plan_finish(ctx *cx, plan *p, bound *b, const plan_options *o)
         if ((st = pack(&pl, &found[!which])) < 0) return st;
         if (found[!which].arena_bytes < found[which].arena_bytes) which = !which;
     }
-    best = found[which];
-    p->steps = best.steps;
+    const layout *best = &found[which];
+    p->steps = best->steps;
     p->n_steps = pl.n;
-    p->places = best.places;
-    p->regions = best.regions;
-    p->n_regions = best.n_regions;
-    p->arena_bytes = best.arena_bytes;
-    p->lower_bound = best.lower_bound;
-    p->peak_step = best.peak;
-    if (!(p->order = arena_text(&p->mem, "%s, by %s", names[which], best.packing)))
+    p->places = best->places;
+    p->regions = best->regions;
+    p->n_regions = best->n_regions;
+    p->arena_bytes = best->arena_bytes;
+    p->lower_bound = best->lower_bound;
+    p->peak_step = best->peak;
+    if (!(p->order = arena_text(&p->mem, "%s, by %s", names[which], best->packing)))
         return no_room(&pl);
     if ((st = find_sizes(&pl)) < 0 || (st = verify_plan(cx, p)) < 0) return st;
     if (o->budget && p->arena_bytes + p->state_bytes > o->budget)

@@ -51,6 +51,7 @@ extern const evla_param drive_line_fields[3];
      .preset = "0", .unit = "s", .type = EVLA_P_DURATION, .min = 0, .max = 86400,             \
      .offset = offsetof(drive_params, limit_ns)}
 // clang-format on
+
 /* A drive that is open: describes the body and, when a model acts, fits it. */
 typedef struct drive {
     evla_body_info info;

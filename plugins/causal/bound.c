@@ -66,8 +66,7 @@ static bound_row *add(bound *b, int32_t id, int32_t node)
     return r;
 }
 
-/* A row that this tick can break, or NULL. will: by how much the proposal moves along it.
- */
+/* A row that this tick can break, or NULL. will: how far the proposal goes along it. */
 static bound_row *bind(bound *b, int32_t id, int32_t node, const double row[CHAIN_VARS],
                        double least, const double *wanted, double *will)
 {
@@ -102,14 +101,20 @@ static double stiffness(const track *t, int32_t lid, const double at[3],
     return fmax(least_stiff, 1 - fabs(along));
 }
 
-/* The distance between a solid and a node's shape, as an inequality. */
+/* Where a solid and a node's shape are nearest. */
+typedef struct gap {
+    double d, away[3], on_a[3], on_b[3];
+} gap;
+
+/* The distance between them, as an inequality. */
 static void keep_apart(bound *b, const track *t, const chain_pose *p, const rules_keep *k,
-                       const solid *s, const shape *other, int32_t node,
+                       const solid *s, const shape *other, int32_t node, const gap *at,
                        const double *wanted)
 {
     const rules *r = t->r;
-    double d, away[3], on_a[3], on_b[3], row[CHAIN_VARS] = {0};
-    if (shape_distance(&s->s, other, sight, &d, away, on_a, on_b) < 0) return;
+    double d = at->d, away[3], on_a[3], row[CHAIN_VARS] = {0};
+    memcpy(away, at->away, sizeof away);
+    memcpy(on_a, at->on_a, sizeof on_a);
     double up = fabs(away[2]), flat = sqrt(fmax(0, 1 - up * up)), over[3];
     double clear = k->speed > 0 ? 0 : flat * k->clear + up * k->clear_z;
     /* What is high enough above something is clear of it wherever that stands. */
@@ -134,7 +139,7 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
     double least = h > 0 ? -share * h : fmin(back, -share * h);
     double speed = k->speed, stiff = 1;
     if (speed > 0 && r->nodes[node].class == CLASS_LID)
-        stiff = stiffness(t, node, on_b, away);
+        stiff = stiffness(t, node, at->on_b, away);
     if (speed > 0 && d < 0.004 && stiff > 0.5) b->is_close = 1;
     speed /= stiff;
     /* What is carried may be set down; it need not be pushed against things. */
@@ -150,17 +155,15 @@ static void keep_apart(bound *b, const track *t, const chain_pose *p, const rule
 /* What is carried comes down slowly wherever it may already be above something: where that
  * stands, and how the thing lies in the hand, is known no better than k->off. */
 static void come_down(bound *b, const track *t, const chain_pose *p, const rules_keep *k,
-                      const solid *s, const shape *other, int32_t node,
+                      const solid *s, const shape *other, int32_t node, const gap *at,
                       const double *wanted)
 {
     static const double up[3] = {0, 0, 1};
-    double d, away[3], on_a[3], on_b[3], over[3], row[CHAIN_VARS] = {0}, will;
-    if (shape_distance(&s->s, other, sight, &d, away, on_a, on_b) < 0) return;
-    memcpy(over, on_a, sizeof over);
-    double above = other->type == SHAPE_PLANE ? d : shape_above(&s->s, other, over),
-           apart[3];
-    vec_sub(apart, on_b, on_a); /* between cores; edges are round */
-    double beside = d > 0 ? hypot(apart[0], apart[1]) - (vec_length(apart) - d) : 0;
+    double over[3], row[CHAIN_VARS] = {0}, above = at->d, will;
+    memcpy(over, at->on_a, sizeof over);
+    if (other->type != SHAPE_PLANE) above = shape_above(&s->s, other, over);
+    double beside =
+        at->d > 0 ? hypot(at->on_b[0] - at->on_a[0], at->on_b[1] - at->on_a[1]) : 0;
     if (above < -k->off || beside > k->off) return;
     chain_row(p, s->frame, over, up, row);
     double speed = fmax(k->speed, t->r->approach * (above - k->off));
@@ -193,12 +196,16 @@ static void all_distances(bound *b, const track *t, const relate *g, uint64_t fa
                     sweep_of(t, i, in, &other);
                 else
                     put(in, x->pos, x->rot, &other);
-                for (int32_t a = 0; a < n_solids; a++)
-                    if (parts[a] & k->parts && solids[a].node != i) {
-                        keep_apart(b, t, p, k, &solids[a], &other, i, wanted);
-                        if (k->off > 0)
-                            come_down(b, t, p, k, &solids[a], &other, i, wanted);
-                    }
+                for (int32_t a = 0; a < n_solids; a++) {
+                    const solid *s = &solids[a];
+                    gap at;
+                    if (!(parts[a] & k->parts) || s->node == i ||
+                        shape_distance(&s->s, &other, sight, &at.d, at.away, at.on_a,
+                                       at.on_b) < 0)
+                        continue;
+                    keep_apart(b, t, p, k, s, &other, i, &at, wanted);
+                    if (k->off > 0) come_down(b, t, p, k, s, &other, i, &at, wanted);
+                }
             }
         }
     }

@@ -8,8 +8,7 @@
 
 enum { most_blind = 3 };      /* ticks without its own joints that it goes on as told */
 static const double idle = 5; /* N: what fingers need to move when nothing stops them */
-static const double felt_share =
-    0.5;                          /* of the most that a lead may be: something is there */
+static const double felt_share = 0.5; /* of the most that a lead may be: it touches */
 static const double thin = 0.004; /* m: what is thinner is nothing between the fingers */
 
 void judge_start(judge *s, const int32_t row_of[RULES_NODES])

@@ -143,7 +143,8 @@ static bool is_pod_in(const sight *s, int32_t pod)
     double depth = is_held(s, pod) ? 0.017 : 0.008;
     double at[3];
     to_machine(s, world_position(s->w, pod), at);
-    return hypot(at[0] - HOLDER_X, at[1]) < 0.012 && at[2] < HOLDER_RIM - depth;
+    double play = HOLDER_RADIUS - POD_RADIUS + 0.003;
+    return hypot(at[0] - HOLDER_X, at[1]) < play && at[2] < HOLDER_RIM - depth;
 }
 
 /* 1: the hand is in front of the machine where only the slot's axis leads out. */
