@@ -43,6 +43,10 @@ with tempfile.TemporaryDirectory(prefix="evla-inputs-") as work:
         way += [n["op"] for n in readers]
         value = readers[0]["id"] if len(readers) == 1 else None
     ok(value and "minimum" in way, "of the command it learns only what lies beyond the slack, in one squashed number", way)
+    nodes = graphs["slow"]["nodes"]
+    heard = [n["in"][0] for n in nodes if any("intent.w" in i for i in n["in"])]
+    ok(len(heard) == 1 and sum(heard[0] in n["in"] for n in nodes) == 1,
+       "what slow does with the words goes through the goal that it heard, which is supervised", heard)
     states = [s for g in graphs.values() for s in g.get("states", [])]
     ok(not states, "neither keeps a clock or a stage from tick to tick", states)
     ok(made == {"goal_features"} and {o[0] for o in graphs["fast"]["outputs"]} == {"action"}, "they make goal features and an action")
