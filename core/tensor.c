@@ -279,13 +279,22 @@ const char *type_text(const registry *reg, arena *a, const evla_type *t)
     return s ? s : "?";
 }
 
-int64_t type_count(const evla_type *t)
+/* An extent of zero counts as `zero`: strides multiply the others whether or not there is
+   an element, so an empty tensor whose strides cannot be held is refused too. */
+static int64_t product(const evla_type *t, int64_t zero)
 {
     int64_t n = 1;
-    if (t->rank < 0 || t->rank > EVLA_MAX_RANK) return -1;
     for (int32_t i = 0; i < t->rank; i++)
-        if (t->shape[i] < 0 || __builtin_mul_overflow(n, t->shape[i], &n)) return -1;
+        if (t->shape[i] < 0 ||
+            __builtin_mul_overflow(n, t->shape[i] ? t->shape[i] : zero, &n))
+            return -1;
     return n;
+}
+
+int64_t type_count(const evla_type *t)
+{
+    if (t->rank < 0 || t->rank > EVLA_MAX_RANK || product(t, 1) < 0) return -1;
+    return product(t, 0);
 }
 
 int64_t type_bytes(const registry *reg, const evla_type *t)
@@ -295,6 +304,10 @@ int64_t type_bytes(const registry *reg, const evla_type *t)
     if (!d || n < 0) return -1;
     /* rows hold whole blocks */
     if (t->rank && t->shape[t->rank - 1] % d->block_elements) return -1;
+    /* bounds every stride: each is blocks of some extents, and there are no fewer elements
+     */
+    int64_t most;
+    if (__builtin_mul_overflow(product(t, 1), (int64_t)d->block_bytes, &most)) return -1;
     return dtype_bytes(reg, t->dtype, n);
 }
 

@@ -207,6 +207,13 @@ static void bytes(ctx *cx)
     ok(dtype_bytes(r, EVLA_F32, -1) == -1, "so are fewer than none");
     evla_type t = {.dtype = EVLA_F32, .rank = 2, .shape = {1LL << 40, 1LL << 40}};
     ok(type_count(&t) == -1 && type_bytes(r, &t) == -1, "2^80 elements are too many");
+    t.shape[0] = 0;
+    t.rank = 3, t.shape[2] = 1LL << 40;
+    ok(type_count(&t) == -1, "an empty tensor is refused if a stride of it cannot be held");
+    t.rank = 2, t.shape[1] = 1LL << 61;
+    ok(type_count(&t) == 0 && type_bytes(r, &t) == -1, "also in bytes");
+    t.shape[1] = 1LL << 60;
+    ok(type_bytes(r, &t) == 0, "the largest that can takes none");
     t = (evla_type){.dtype = EVLA_F32, .rank = -1};
     ok(type_count(&t) == -1 && type_bytes(r, &t) == -1, "an unknown rank has no size");
     t = (evla_type){.dtype = EVLA_F32, .rank = 9};
