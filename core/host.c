@@ -62,6 +62,12 @@ static int64_t host_dtype_bytes(const evla_host *h, int32_t dtype, int64_t n)
     return dtype_bytes(self_of(h)->cx->reg, dtype, n);
 }
 
+static const evla_dtype *host_dtype_table(const evla_host *h, int32_t dtype)
+{
+    const dtype_info *d = dtype_get(self_of(h)->cx->reg, dtype);
+    return d ? d->table : NULL;
+}
+
 static int32_t host_type_parse(const evla_host *h, const char *text, evla_type *out)
 {
     return type_parse(self_of(h)->cx, text, NULL, out);
@@ -109,6 +115,7 @@ void host_init(host *h, ctx *cx, arena *hold)
                 .record_keep = host_record_keep,
                 .record_drop = host_record_drop,
                 .stopping = host_stopping,
+                .dtype_table = host_dtype_table,
             },
         .cx = cx,
         .hold = hold ? hold : &cx->mem,

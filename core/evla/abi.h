@@ -155,6 +155,7 @@ typedef struct evla_record evla_record;
 typedef struct evla_field evla_field;
 typedef struct evla_attr evla_attr;
 typedef struct evla_host evla_host;
+typedef struct evla_dtype evla_dtype;
 
 // clang-format off
 enum { EVLA_LOG_ERROR = 0, EVLA_LOG_WARN = 1, EVLA_LOG_INFO = 2, EVLA_LOG_DEBUG = 3 };
@@ -190,6 +191,9 @@ struct evla_host {
     void (*record_drop)(const evla_host *h, const evla_record *r);
     /* 1 when the user asked to stop: long work returns EVLA_E_STOPPED soon. */
     int32_t (*stopping)(const evla_host *h);
+    /* The table of a number format that a plugin registered; NULL for C's own. It stays as long as
+     * the engine, so a kernel's prepare may keep it in its blob. */
+    const evla_dtype *(*dtype_table)(const evla_host *h, int32_t dtype);
 };
 
 /* ---- plugin and items --------------------------------------------------------------------- */
@@ -241,7 +245,7 @@ const evla_plugin *evla_plugin_entry(void);
 /* ---- number formats: evla.dtype ----------------------------------------------------------- */
 
 /* A number format in plain rows: blocks of block_elements values in block_bytes bytes. */
-typedef struct evla_dtype {
+struct evla_dtype {
     uint32_t size;
     int32_t block_elements;
     int32_t block_bytes;
@@ -250,7 +254,27 @@ typedef struct evla_dtype {
     int32_t (*decode)(const evla_host *h, const void *codes, int64_t n, float *out);
     int32_t (*encode)(const evla_host *h, const float *values, int64_t n, void *codes);
     const char *source; /* where the format is defined */
-} evla_dtype;
+    /* How a linear layer multiplies weights of this format without decoding them: the rewrite "coded"
+     * turns y = linear(x f32, w, b?) into y = L(A(x)..., w, b?), with one A for all that read x. */
+    const char *linear;            /* L, an operator; NULL: linear reads the weights as they are */
+    const char *activation;        /* A, an operator; its outputs are the first inputs of L */
+    const char *activation_params; /* a JSON object; NULL: the presets */
+};
+
+/* Another arrangement of a weight's bytes, made once while it is loaded, which kernels read instead
+ * of plain rows: panels of rows, interleaved for the instructions that multiply them. A weight of
+ * rank 2 has one arrangement for all graphs; rows that fill no panel are padded. */
+typedef struct evla_layout {
+    uint32_t size;
+    int32_t panel;    /* rows that lie together */
+    const char *name; /* with a version, "rows16.vnni.1": files store it */
+    /* Bytes of a whole weight; -1: it cannot lie so. A panel takes the same bytes wherever it is. */
+    int64_t (*bytes)(const evla_host *h, const evla_type *t);
+    /* n plain rows (a panel, or what is left of one) into one panel. */
+    int32_t (*pack)(const evla_host *h, const evla_type *t, int64_t n, const void *rows, void *panel);
+    /* Values of one row of the packed weight. [any worker] */
+    void (*row)(const evla_type *t, const void *packed, int64_t row, float *out);
+} evla_layout;
 
 /* ---- operators and kernels: evla.op, evla.kernel ------------------------------------------ */
 
@@ -275,6 +299,7 @@ typedef struct evla_node {
     const evla_type *out;    /* n_out; NULL during infer */
     const void *const *value;/* n_in; data of inputs that are constants, else NULL */
     const evla_tail *tail;   /* n_tail */
+    const evla_layout *const *layout; /* n_in; how a weight lies, NULL: plain rows. NULL: all plain */
 } evla_node;
 
 // clang-format off
@@ -388,21 +413,39 @@ typedef struct evla_kernel {
     int32_t (*prepare)(const evla_host *h, const evla_node *n, void *blob); /* or NULL */
     /* One tile of one phase. No allocation, lock or system call. [any worker] */
     int32_t (*run)(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile);
+    /* How this kernel would like its input i, a weight, to lie; NULL: plain rows. A kernel that was
+     * told of a layout in n->layout reads that one or does not accept. */
+    const evla_layout *(*layout)(const evla_host *h, const evla_machine *m, const evla_node *n,
+                                 int32_t i);
 } evla_kernel;
 
 /* ---- records and stages: evla.stage ------------------------------------------------------- */
 
 // clang-format off
-enum { EVLA_ATTR_INT = 1, EVLA_ATTR_FLOAT = 2, EVLA_ATTR_TEXT = 3 };
+enum {
+    EVLA_ATTR_INT     = 1,
+    EVLA_ATTR_FLOAT   = 2,
+    EVLA_ATTR_TEXT    = 3,
+    EVLA_ATTR_NUMBERS = 4, /* a list of one of C's own formats */
+    EVLA_ATTR_TEXTS   = 5  /* a list of evla_text */
+};
 // clang-format on
+
+/* Text where it lies: n bytes, without a NUL behind them. */
+typedef struct evla_text {
+    const char *at;
+    uint64_t n;
+} evla_text;
 
 struct evla_attr {
     const char *name;
     const char *text;
     double number;
     int64_t integer;
-    int32_t type; /* EVLA_ATTR_* */
-    int32_t reserved;
+    int32_t type;      /* EVLA_ATTR_* */
+    int32_t element;   /* NUMBERS: the number format of the items */
+    const void *items; /* NUMBERS, at any alignment; TEXTS: const evla_text * */
+    int64_t n_items;
 };
 
 /* A named tensor. Names are paths: "actions", "obs/joint_pos", "cameras/front/rgb". */
@@ -772,5 +815,69 @@ typedef struct evla_frames_service {
      * has one. [any thread] */
     int32_t (*attr)(const evla_host *h, void *self, int64_t i, const char *name, evla_attr *out);
 } evla_frames_service;
+
+/* The service named "tokenizer": text to the numbers of its pieces (token ids), and back. */
+typedef struct evla_tokenizer_info {
+    uint32_t size;
+    int32_t n_tokens;
+    int32_t bos, eos, unk, pad; /* -1: none */
+    int32_t adds_bos, adds_eos; /* 1: a whole text gets one */
+    const char *method;         /* "spm", "bpe", "wordpiece" */
+    const char *pre;            /* how text is cut before "bpe": "gpt-2", "llama-bpe", ... */
+    const char *chat;           /* family of the chat template, "chatml"; NULL: none, or unknown */
+} evla_tokenizer_info;
+
+/* One message of a chat. */
+typedef struct evla_message {
+    const char *role; /* "system", "user", "assistant" */
+    const char *text;
+} evla_message;
+
+// clang-format off
+enum {
+    EVLA_TOKENS_WHOLE   = 1, /* encode: the text starts a sequence and ends it: BOS and EOS as adds_* say */
+    EVLA_TOKENS_SPECIAL = 2  /* encode: names of special tokens ("<s>") in the text stand for them;
+                                decode: special tokens are written by name, else they are left out */
+};
+// clang-format on
+
+/* What decoding piece by piece must remember. Zero before the first piece. */
+typedef struct evla_token_stream {
+    uint8_t held[8]; /* bytes of a character that is not whole yet */
+    int32_t n_held;
+    int32_t begun;   /* a piece was decoded before: its leading blank counts */
+} evla_token_stream;
+
+/* A tokenizer does not change once it is open: any thread may use it. Results go to `out`, of which
+ * `room` items may be written; *n is how many there are, also when that is more than room: then
+ * nothing is refused and the caller asks again. */
+typedef struct evla_tokenizer_service {
+    uint32_t size;
+    uint32_t reserved;
+    /* From what a model file says of its tokenizer ("tokenizer.ggml.tokens", ...), borrowed until close. */
+    int32_t (*open)(const evla_host *h, const evla_attr *attrs, int32_t n_attrs, void **self);
+    /* From a file tokenizer.json; a tokenizer_config.json beside it is read too. */
+    int32_t (*open_file)(const evla_host *h, const char *path, void **self);
+    /* Always called after open, also after failures. */
+    void (*close)(const evla_host *h, void *self);
+    int32_t (*describe)(const evla_host *h, const void *self, evla_tokenizer_info *out);
+    int32_t (*encode)(const evla_host *h, const void *self, const char *text, uint64_t bytes,
+                      uint32_t flags, int32_t *out, int64_t room, int64_t *n);
+    /* ids outside the vocabulary: EVLA_E_RANGE. */
+    int32_t (*decode)(const evla_host *h, const void *self, const int32_t *ids, int64_t n_ids,
+                      uint32_t flags, char *out, int64_t room, int64_t *n);
+    /* The next piece of a text: whole characters only, so always valid UTF-8; id -1 ends the text and
+     * writes what was held as U+FFFD. room: at least 512. No allocation. */
+    int32_t (*stream)(const evla_host *h, const void *self, evla_token_stream *s, int32_t id,
+                      char *out, int64_t room, int64_t *n);
+    /* The id of a token by its text as the vocabulary has it; -1: none. */
+    int32_t (*find)(const evla_host *h, const void *self, const char *piece);
+    /* 1 when a generation ends with this token: EOS and its kin ("<|im_end|>", "<|eot_id|>"). */
+    int32_t (*ends)(const evla_host *h, const void *self, int32_t id);
+    /* Messages as the model was trained to read them, up to where its answer begins. To be encoded
+     * with EVLA_TOKENS_SPECIAL. EVLA_E_MISSING when there is no template, or one of no family known. */
+    int32_t (*chat)(const evla_host *h, const void *self, const evla_message *m, int32_t n_messages,
+                    char *out, int64_t room, int64_t *n);
+} evla_tokenizer_service;
 
 #endif

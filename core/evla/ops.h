@@ -19,11 +19,12 @@
 #include "abi.h"
 
 // clang-format off
-enum { EVLA_OPS_VERSION = 2 }; /* counts up when operators or fields are added */
+enum { EVLA_OPS_VERSION = 3 }; /* counts up when operators or fields are added */
 
 /* ---- matrices --------------------------------------------------------------------------------
  *
  * y R[...,out] = linear(x R[...,in], w[out,in], b[out]?)           y = x w^T + b
+ * w may also be in a format that a plugin decodes, with x f32.
  * Source: torch.nn.Linear. */
 typedef struct evla_linear_params {
     int64_t out; /* features of y; 0: taken from w's type */
@@ -133,6 +134,7 @@ typedef struct evla_gather_params {
 } evla_gather_params;
 
 /* y[ids...,embedding_dim] = embedding(table[num_embeddings,embedding_dim], ids i32|i64)
+ * A table in a block format, or laid out for a kernel, gives f32.
  * Source: torch.nn.Embedding. */
 typedef struct evla_embedding_params {
     int64_t num_embeddings; /* 0: taken from the table's type */
@@ -174,6 +176,39 @@ typedef struct evla_attention_params {
     int32_t causal;   /* 1: query i sees keys j <= i + Tk - Tq (aligned at the end) */
     int32_t reserved;
 } evla_attention_params;
+
+/* cos f32[T,D/2], sin f32[T,D/2] = rope_angles(position i32|i64[T], factors f32[D/2]?)
+ * angle[t,i] = scale position[t] base^(-2i/D) / factors[i], in radians, computed in f64
+ * y R[...,T,heads*W] = rope(x R[...,T,heads*W], cos f32[T,D/2], sin f32[T,D/2])
+ * turns pairs of each head's first D <= W entries: (a, b) to (a cos - b sin, a sin + b cos).
+ * Source: Su et al. 2021, eq. 34; factors: Llama 3's rope_freqs. */
+enum { EVLA_ROPE_HALF = 0, EVLA_ROPE_INTERLEAVED = 1 };
+typedef struct evla_rope_angles_params {
+    int64_t dims; /* D, even */
+    double base;  /* preset 10000 */
+    double scale; /* of positions; preset 1 */
+} evla_rope_angles_params;
+typedef struct evla_rope_params {
+    int64_t heads;
+    int32_t pairs; /* half: i with i + D/2 (GPT-NeoX); interleaved: 2i with 2i + 1 */
+    int32_t reserved;
+} evla_rope_params;
+
+/* Keys and values in blocks of a pool, any number of sequences in one pool. A slot is a place for
+ * one row: block * S + place in the block.
+ * pool T[N,S,W] = kv_write(pool T[N,S,W], x f32[T,W], slot i32[T])        EVLA_WRITES
+ *   row slot[t] becomes x[t], encoded; slot -1: x[t] goes nowhere. No parameters.
+ * y f32[T,heads*Dv] = paged_attention(q f32[T,heads*D], k T[N,S,kv_heads*D], v T[N,S,kv_heads*Dv],
+ *                                     table i32[M], last i32[T])
+ *   attention of query t to rows 0 to last[t] of a sequence whose row j lies in block table[j / S] at
+ *   place j mod S. last -1: y[t] is 0. T: f32, or a format that a plugin decodes.
+ * EVLA_E_RANGE for a slot, block or last outside pool or table.
+ * Source: Kwon et al. 2023, section 4; softmax as it goes: Milakov and Gimelshein 2018. */
+typedef struct evla_paged_attention_params {
+    int64_t heads;
+    int64_t kv_heads; /* 0: heads */
+    double scale;     /* 0: 1 / sqrt(D) */
+} evla_paged_attention_params;
 
 /* y R[...,H] = gru_cell(x R[...,I], h R[...,H], w_ih[3H,I], w_hh[3H,H], b_ih[3H]?, b_hh[3H]?)
  * r = sigmoid(W_ir x + b_ir + W_hr h + b_hr), z likewise, n = tanh(W_in x + b_in + r (W_hn h + b_hn)),
@@ -282,6 +317,22 @@ typedef struct evla_pool2d_params {
  *   in is at most EVLA_QUANTIZED_MAX, so that no sum leaves 32 bits. Tails as on linear.
  * Source: Jacob et al. 2018, eq. 1 and section 2.2, with zero points of 0. */
 enum { EVLA_QUANTIZED_MAX = 131071 };
+
+/* ---- weights in blocks -------------------------------------------------------------------------
+ *
+ * Weights in formats that plugins bring, whose blocks hold their own scales. linear and embedding
+ * take them too: their values are then decoded, one by one.
+ *
+ * q i8[...,D], s f32[...,D/group] = quantize_blocks(x f32[...,D])
+ *   quantize without a scale, for each `group` neighbours of a row by themselves.
+ * y f32[...,out] = coded_linear(q i8[...,in], s f32[...,in/group], w[out,in], b f32[out]?)
+ * y f32[...,out] = coded_linear(q C[...,in], -, w C[out,in], b f32[out]?)       C: f16, bf16
+ *   linear(q s, decode(w), b). Sums are f32; their order, and whether FMA rounds once, is the
+ *   kernel's. Tails as on linear.
+ * Source: Dettmers et al. 2022, section 2.1 (block-wise quantisation). */
+typedef struct evla_quantize_blocks_params {
+    int64_t group; /* divides D; preset 32 */
+} evla_quantize_blocks_params;
 // clang-format on
 
 #endif
