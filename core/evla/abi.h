@@ -250,7 +250,8 @@ struct evla_dtype {
     int32_t block_elements;
     int32_t block_bytes;
     int32_t reserved;
-    /* n values (a multiple of block_elements) to and from f32. encode rounds to nearest even. */
+    /* n values (a multiple of block_elements) to and from f32. encode rounds to nearest even, or as a
+     * block format says; EVLA_E_RANGE for numbers that it cannot hold. [any worker] */
     int32_t (*decode)(const evla_host *h, const void *codes, int64_t n, float *out);
     int32_t (*encode)(const evla_host *h, const float *values, int64_t n, void *codes);
     const char *source; /* where the format is defined */

@@ -90,7 +90,10 @@ static const evla_dtype bf16 = {.size = sizeof bf16,
                                 .block_bytes = 2,
                                 .decode = bf16_decode_row,
                                 .encode = bf16_encode_row,
-                                .source = "the upper 16 bits of IEEE 754 binary32"};
+                                .source = "the upper 16 bits of IEEE 754 binary32",
+                                .linear = "coded_linear",
+                                .activation = "cast",
+                                .activation_params = "{\"to\":\"bf16\"}"};
 
 /* ---- cast ---- */
 

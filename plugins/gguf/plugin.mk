@@ -1,0 +1,3 @@
+# Looking for codes is worth vectors, unless this is a build at -O1, which nobody measures.
+gguf_CFLAGS := $(if $(filter -O1,$(OPT)),,-O3) -fno-math-errno
+gguf_LIBS   := -lm
