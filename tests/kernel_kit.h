@@ -52,6 +52,7 @@ static inline int kit_load(kit *k, const char *name)
     if (so) *(void **)&entry = dlsym(so, "evla_plugin_entry");
     if (!entry || k->n_plugins == KIT_PLUGINS) return 0;
     k->plugins[k->n_plugins++] = entry();
+    op_host_learn(&k->host, k->plugins[k->n_plugins - 1]);
     op_host_init(&k->host);
     return 1;
 }
@@ -84,19 +85,12 @@ static inline int64_t kit_count(const evla_type *t)
 
 static inline int64_t kit_bytes(const kit *k, const evla_type *t)
 {
-    return op_host_dtype_bytes(&k->host.table, t->dtype, kit_count(t));
+    return op_host_type_bytes(&k->host.table, t);
 }
 
 static inline evla_tensor kit_view(const kit *k, const evla_type *t, void *data)
 {
-    evla_tensor v = {.dtype = t->dtype, .rank = t->rank, .data = {data}};
-    int64_t stride = op_host_dtype_bytes(&k->host.table, t->dtype, 1);
-    for (int32_t i = t->rank - 1; i >= 0; i--) {
-        v.shape[i] = t->shape[i];
-        v.stride[i] = stride;
-        stride *= t->shape[i];
-    }
-    return v;
+    return op_host_view(&k->host.table, t, data);
 }
 
 static inline evla_node kit_view_node(kit_node *n)

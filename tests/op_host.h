@@ -2,8 +2,9 @@
  * op_host.h -- a small host for operators under test: no core, so that a plugin author
  * needs none.
  *
- * It knows C's number formats plus f16 and bf16, keeps the first sentence of a failure, and
- * fills parameter structs from text by the item's own table.
+ * It knows C's number formats, those of plugins that it was told of, and the size of f16
+ * and bf16 without any; keeps the first sentence of a failure, and fills parameter structs
+ * from text by the item's own table.
  */
 #ifndef EVLA_TESTS_OP_HOST_H
 #define EVLA_TESTS_OP_HOST_H
@@ -12,10 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OP_HOST_SCRATCH = 1 << 20 };
+enum { OP_HOST_SCRATCH = 1 << 20, OP_HOST_FORMATS = 64 };
 
+/* Zeroed before op_host_init. */
 typedef struct op_host {
     evla_host table;
+    const evla_item *formats[OP_HOST_FORMATS]; /* of plugins; the id is FIRST + 2 + index */
+    int n_formats;
     char why[1024]; /* the first sentence, "" when nothing failed */
     size_t used;
     _Alignas(64) unsigned char scratch[OP_HOST_SCRATCH];
@@ -72,28 +76,55 @@ static const void *op_host_service(const evla_host *h, const char *name)
     return NULL;
 }
 
+/* The plugin's item for a number format, by name; NULL: none. */
+static const evla_item *op_host_format(const evla_host *h, const char *name)
+{
+    const op_host *o = h->self;
+    for (int i = 0; name && i < o->n_formats; i++)
+        if (!strcmp(o->formats[i]->name, name)) return o->formats[i];
+    return NULL;
+}
+
 static int32_t op_host_dtype(const evla_host *h, const char *name)
 {
-    (void)h;
+    const op_host *o = h->self;
     for (int i = 0; i < OP_HOST_DTYPES; i++)
         if (!strcmp(op_host_dtypes[i].name, name)) return op_host_dtypes[i].id;
+    for (int i = 0; i < o->n_formats; i++)
+        if (!strcmp(o->formats[i]->name, name)) return EVLA_DTYPE_FIRST + 2 + i;
     return EVLA_NONE;
 }
 
 static const char *op_host_dtype_name(const evla_host *h, int32_t dtype)
 {
-    (void)h;
+    const op_host *o = h->self;
+    int at = dtype - EVLA_DTYPE_FIRST - 2;
     for (int i = 0; i < OP_HOST_DTYPES; i++)
         if (op_host_dtypes[i].id == dtype) return op_host_dtypes[i].name;
-    return NULL;
+    return at >= 0 && at < o->n_formats ? o->formats[at]->name : NULL;
+}
+
+static const evla_dtype *op_host_dtype_table(const evla_host *h, int32_t dtype)
+{
+    const evla_item *item = op_host_format(h, op_host_dtype_name(h, dtype));
+    return item ? item->table : NULL;
 }
 
 static int64_t op_host_dtype_bytes(const evla_host *h, int32_t dtype, int64_t n)
 {
-    (void)h;
+    const evla_dtype *d = op_host_dtype_table(h, dtype);
+    if (d) return n % d->block_elements ? -1 : n / d->block_elements * d->block_bytes;
     for (int i = 0; i < OP_HOST_DTYPES; i++)
         if (op_host_dtypes[i].id == dtype) return op_host_dtypes[i].bytes * n;
     return -1;
+}
+
+/* Makes a plugin's number formats known. */
+static inline void op_host_learn(op_host *o, const evla_plugin *p)
+{
+    for (uint32_t i = 0; i < p->n_items && o->n_formats < OP_HOST_FORMATS; i++)
+        if (!strcmp(p->items[i].kind, EVLA_DTYPE))
+            o->formats[o->n_formats++] = &p->items[i];
 }
 
 static inline void op_host_init(op_host *o)
@@ -110,7 +141,32 @@ static inline void op_host_init(op_host *o)
                            .service = op_host_service,
                            .dtype = op_host_dtype,
                            .dtype_name = op_host_dtype_name,
-                           .dtype_bytes = op_host_dtype_bytes};
+                           .dtype_bytes = op_host_dtype_bytes,
+                           .dtype_table = op_host_dtype_table};
+}
+
+/* Of a dense tensor; -1 when its rows are no whole blocks. */
+static int64_t op_host_type_bytes(const evla_host *h, const evla_type *t)
+{
+    int64_t bytes = op_host_dtype_bytes(h, t->dtype, t->rank ? t->shape[t->rank - 1] : 1);
+    for (int32_t i = 0; bytes > 0 && i < t->rank - 1; i++)
+        bytes *= t->shape[i];
+    return bytes;
+}
+
+/* A dense tensor; the innermost stride of a block format is that of one block. */
+static inline evla_tensor op_host_view(const evla_host *h, const evla_type *t, void *data)
+{
+    evla_tensor v = {.dtype = t->dtype, .rank = t->rank, .data = {data}};
+    const evla_dtype *d = op_host_dtype_table(h, t->dtype);
+    int64_t stride = d ? d->block_bytes : op_host_dtype_bytes(h, t->dtype, 1);
+    for (int32_t i = t->rank - 1; i >= 0; i--) {
+        v.shape[i] = t->shape[i];
+        v.stride[i] = stride;
+        stride = i == t->rank - 1 ? op_host_dtype_bytes(h, t->dtype, t->shape[i])
+                                  : stride * t->shape[i];
+    }
+    return v;
 }
 
 /* The host that run sees: everything but fail is out of reach. */

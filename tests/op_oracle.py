@@ -43,6 +43,16 @@ class Bf16:
         self.codes = codes
 
 
+# formats of plugins: numbers and bytes of a block
+BLOCKS = {"f16": (1, 2), "bf16": (1, 2), "q8_0": (32, 34)}
+
+
+class Coded:
+    """a tensor in a plugin's format: its shape in numbers, and its bytes [..., bytes of a row]"""
+    def __init__(self, name, shape, codes):
+        self.name, self.shape, self.codes = name, tuple(shape), codes
+
+
 class Weight:
     """an input that infer must type"""
     def __init__(self, value):
@@ -66,6 +76,10 @@ class Runner:
         self.p.stdin.write(text.encode() + b"\n")
 
     def send(self, verb, v):
+        if isinstance(v, Coded):
+            self.line(" ".join([verb, v.name, str(len(v.shape))] + [str(n) for n in v.shape]))
+            self.p.stdin.write(np.ascontiguousarray(v.codes).tobytes())
+            return
         name = "bf16" if isinstance(v, Bf16) else NAMES[v.dtype.name]
         v = v.codes if isinstance(v, Bf16) else v
         self.line(" ".join([verb, name, str(v.ndim)] + [str(n) for n in v.shape]))
@@ -113,6 +127,10 @@ class Runner:
         shape = [int(n) for n in shape]
         if infer:
             return name, shape
+        if name not in DTYPES:
+            elements, size = BLOCKS[name]
+            shape[-1] = shape[-1] // elements * size
+            name = "u8"
         dtype = DTYPES[name]
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         y = np.frombuffer(self.read(count), dtype).reshape(shape)

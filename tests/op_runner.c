@@ -53,13 +53,7 @@ static void die(const char *what, const char *which)
     exit(2);
 }
 
-static int64_t type_bytes(const evla_type *t)
-{
-    int64_t n = 1;
-    for (int32_t i = 0; i < t->rank; i++)
-        n *= t->shape[i];
-    return op_host_dtype_bytes(&host.table, t->dtype, n);
-}
+static int64_t type_bytes(const evla_type *t) { return op_host_type_bytes(&host.table, t); }
 
 /* ---- memory with fences ---- */
 
@@ -84,18 +78,6 @@ static void fenced_free(unsigned char *p)
 }
 
 /* ---- running ---- */
-
-static evla_tensor view(const evla_type *t, void *data)
-{
-    evla_tensor v = {.dtype = t->dtype, .rank = t->rank, .data = {data}};
-    int64_t stride = op_host_dtype_bytes(&host.table, t->dtype, 1);
-    for (int32_t i = t->rank - 1; i >= 0; i--) {
-        v.shape[i] = t->shape[i];
-        v.stride[i] = stride;
-        stride *= t->shape[i];
-    }
-    return v;
-}
 
 /* One run over all tiles. Pass 0: in order; 1: shuffled; rubbish differs. */
 static int32_t run_once(const node_case *c, const evla_node *n, const evla_kernel *k,
@@ -177,13 +159,13 @@ static int32_t run_all(node_case *c, const evla_node *n, const evla_kernel *k,
         evla_tensor in[PORTS] = {0}, out[PORTS] = {0};
         unsigned char **to = pass && !writes ? again : made;
         for (int32_t i = 0; i < c->n_in; i++)
-            in[i] = view(&c->in[i], c->data[i]);
+            in[i] = op_host_view(&host.table, &c->in[i], c->data[i]);
         for (int32_t i = 0; i < n->n_out; i++) {
             int64_t bytes = type_bytes(&c->out[i]);
             fenced_free(to[i]);
             to[i] = fenced(bytes);
             memset(to[i], pass ? 0x3c : 0xa5, (size_t)bytes);
-            out[i] = view(&c->out[i], to[i]);
+            out[i] = op_host_view(&host.table, &c->out[i], to[i]);
         }
         for (int32_t i = 0; pass == 2 && i < (writes ? writes : 1); i++) {
             int32_t from =
@@ -341,8 +323,10 @@ static void add_input(node_case *c, char *s, int is_weight)
     c->in[i] = (evla_type){.rank = -1};
     if (!strcmp(s, "none")) return;
     evla_type t = read_type(s);
-    c->data[i] = fenced(type_bytes(&t));
-    read_bytes(c->data[i], type_bytes(&t));
+    int64_t bytes = type_bytes(&t);
+    if (bytes < 0) bytes = 0; /* rows that are no whole blocks: infer should refuse them */
+    c->data[i] = fenced(bytes);
+    read_bytes(c->data[i], bytes);
     if (is_weight) {
         c->expect[i] = t;
         c->in[i].dtype = EVLA_F32; /* present, but nobody has typed it */
@@ -422,6 +406,7 @@ int main(int argc, char **argv)
         *(void **)&entry = dlsym(so, "evla_plugin_entry");
         if (!entry) die("no evla_plugin_entry", argv[i]);
         plugins[n_plugins++] = entry();
+        op_host_learn(&host, plugins[n_plugins - 1]);
     }
     op_host_init(&host);
     while (fgets(line, sizeof line, stdin)) {

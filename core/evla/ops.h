@@ -24,7 +24,7 @@ enum { EVLA_OPS_VERSION = 3 }; /* counts up when operators or fields are added *
 /* ---- matrices --------------------------------------------------------------------------------
  *
  * y R[...,out] = linear(x R[...,in], w[out,in], b[out]?)           y = x w^T + b
- * w may also be in a format that a plugin decodes, with x f32.
+ * w may also be in a format that a plugin decodes, rows of whole blocks, with x f32.
  * Source: torch.nn.Linear. */
 typedef struct evla_linear_params {
     int64_t out; /* features of y; 0: taken from w's type */
@@ -134,7 +134,7 @@ typedef struct evla_gather_params {
 } evla_gather_params;
 
 /* y[ids...,embedding_dim] = embedding(table[num_embeddings,embedding_dim], ids i32|i64)
- * A table in a block format, or laid out for a kernel, gives f32.
+ * A table in f32 or f64 gives its own format, one in a format that a plugin decodes gives f32.
  * Source: torch.nn.Embedding. */
 typedef struct evla_embedding_params {
     int64_t num_embeddings; /* 0: taken from the table's type */
@@ -178,7 +178,7 @@ typedef struct evla_attention_params {
 } evla_attention_params;
 
 /* cos f32[T,D/2], sin f32[T,D/2] = rope_angles(position i32|i64[T], factors f32[D/2]?)
- * angle[t,i] = scale position[t] base^(-2i/D) / factors[i], in radians, computed in f64
+ * angle[t,i] = scale position[t] base^(-2i/D) / factors[i], in radians, computed in f64, below 2^31
  * y R[...,T,heads*W] = rope(x R[...,T,heads*W], cos f32[T,D/2], sin f32[T,D/2])
  * turns pairs of each head's first D <= W entries: (a, b) to (a cos - b sin, a sin + b cos).
  * Source: Su et al. 2021, eq. 34; factors: Llama 3's rope_freqs. */
@@ -197,11 +197,13 @@ typedef struct evla_rope_params {
 /* Keys and values in blocks of a pool, any number of sequences in one pool. A slot is a place for
  * one row: block * S + place in the block.
  * pool T[N,S,W] = kv_write(pool T[N,S,W], x f32[T,W], slot i32[T])        EVLA_WRITES
- *   row slot[t] becomes x[t], encoded; slot -1: x[t] goes nowhere. No parameters.
+ *   row slot[t] becomes x[t], encoded; slot -1: x[t] goes nowhere. Of equal slots the last t stays.
+ *   No parameters.
  * y f32[T,heads*Dv] = paged_attention(q f32[T,heads*D], k T[N,S,kv_heads*D], v T[N,S,kv_heads*Dv],
  *                                     table i32[M], last i32[T])
  *   attention of query t to rows 0 to last[t] of a sequence whose row j lies in block table[j / S] at
- *   place j mod S. last -1: y[t] is 0. T: f32, or a format that a plugin decodes.
+ *   place j mod S. last -1: y[t] is 0. What lies behind row last[t], in pool or table, is not used.
+ * T: f32, or a format that a plugin decodes, rows of whole blocks.
  * EVLA_E_RANGE for a slot, block or last outside pool or table.
  * Source: Kwon et al. 2023, section 4; softmax as it goes: Milakov and Gimelshein 2018. */
 typedef struct evla_paged_attention_params {
@@ -327,8 +329,8 @@ enum { EVLA_QUANTIZED_MAX = 131071 };
  *   quantize without a scale, for each `group` neighbours of a row by themselves.
  * y f32[...,out] = coded_linear(q i8[...,in], s f32[...,in/group], w[out,in], b f32[out]?)
  * y f32[...,out] = coded_linear(q C[...,in], -, w C[out,in], b f32[out]?)       C: f16, bf16
- *   linear(q s, decode(w), b). Sums are f32; their order, and whether FMA rounds once, is the
- *   kernel's. Tails as on linear.
+ *   linear(q s, decode(w), b), q and w in rows of whole blocks. w is always typed. Sums are f32;
+ *   their order, and whether FMA rounds once, is the kernel's. Tails as on linear.
  * Source: Dettmers et al. 2022, section 2.1 (block-wise quantisation). */
 typedef struct evla_quantize_blocks_params {
     int64_t group; /* divides D; preset 32 */

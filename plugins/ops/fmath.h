@@ -182,4 +182,18 @@ static inline float fmath_cos(float x)
     return fmath_wave(r, n + 1);
 }
 
+/* Cosine and sine of an angle in f64, |x| < FMATH_TURNS, rounded to f32: for angles that
+ * f32 could not hold. pi/2 in three parts: 22 bits of it times k, below 2^31, are exact. */
+#define FMATH_TURNS 2147483648.0
+static inline void fmath_turn(double x, float *cosine, float *sine)
+{
+    const double round = 6755399441055744.0; /* 1.5 * 2^52 */
+    double k = (x * 0.63661977236758134 + round) - round;
+    double r = ((x - k * 1.570796012878418) - k * 3.139164164167596e-07) -
+               k * 6.223372171896613e-14;
+    int n = (int)((int64_t)k & 3);
+    *sine = fmath_wave(r, n);
+    *cosine = fmath_wave(r, n + 1);
+}
+
 #endif

@@ -6,7 +6,7 @@
  */
 #include "grad.h"
 #include "list.h"
-#include "types.h"
+#include "rows.h"
 #include <string.h>
 
 enum { TILE_BYTES = 65536, COLUMNS = 64 };
@@ -91,20 +91,13 @@ static int32_t embedding_infer(const evla_host *h, const evla_node *n, evla_type
     if (in[0].dtype < EVLA_DTYPE_FIRST && !types_is_real(h, in[0].dtype))
         return types_fail(h, EVLA_E_DTYPE, "%s: embedding: table is %s; want real numbers",
                           n->label, TEXT(h, &in[0]));
-    /* a table of codes gives f32 rows, by a kernel that knows the format */
-    evla_type y = {.dtype = types_is_real(h, in[0].dtype) ? in[0].dtype : EVLA_F32};
+    if ((st = rows_infer(h, n, in, 0, "table")) < 0) return st;
+    evla_type y = {.dtype = in[0].dtype < EVLA_DTYPE_FIRST ? in[0].dtype : EVLA_F32};
     if (in[1].rank + 1 > EVLA_MAX_RANK) y.rank = 1;
     if ((st = append_ids(h, n, &in[1], &y)) < 0) return st;
     y.shape[y.rank++] = shape[1];
     out[0] = y;
     return EVLA_OK;
-}
-
-static int32_t gather_accepts(const evla_host *h, const evla_machine *m, const evla_node *n,
-                              evla_offer *offer)
-{
-    if (n->in[0].dtype != n->out[0].dtype) return EVLA_E_MISSING;
-    return types_exact(h, m, n, offer);
 }
 
 static int64_t ids_per_tile(int64_t row_bytes)
@@ -116,9 +109,7 @@ static int32_t gather_view(const evla_host *h, const evla_node *n, view *v)
 {
     const evla_type *x = &n->in[0];
     const evla_gather_params *p = n->params;
-    int32_t axis = 0;
-    int32_t st =
-        strcmp(n->op, "gather") ? EVLA_OK : types_axis(h, n, p->axis, x->rank, &axis);
+    int32_t axis = 0, st = types_axis(h, n, p->axis, x->rank, &axis);
     *v = (view){.bytes = types_element_bytes(h, x->dtype), .axis = x->shape[axis]};
     v->before = types_span(x->shape, 0, axis);
     v->after = types_span(x->shape, axis + 1, x->rank);
@@ -160,6 +151,59 @@ static int32_t gather_run(const evla_host *h, const evla_args *a, int32_t phase,
             memcpy((char *)a->out[0].data[0] + i * row,
                    (const char *)a->in[0].data[0] + (i / ids * v->axis + id) * row,
                    (size_t)row);
+    }
+    return EVLA_OK;
+}
+
+/* ---- embedding ---- */
+
+/* Rows in f64 are moved, all others read as f32. */
+static int32_t embedding_accepts(const evla_host *h, const evla_machine *m,
+                                 const evla_node *n, evla_offer *offer)
+{
+    if (n->in[0].dtype == n->out[0].dtype && n->in[0].dtype != EVLA_F32)
+        return types_exact(h, m, n, offer);
+    if (n->n_tail || !rows_accepts(h, n, 0)) return EVLA_E_MISSING;
+    return types_offer(offer, -1, "exact");
+}
+
+static int32_t embedding_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                              evla_work *work)
+{
+    (void)h, (void)m;
+    int64_t row = types_last(&n->out[0]) * types_bytes(n->out[0].dtype);
+    work->blob_bytes = sizeof(rows_source);
+    return types_tiles(work, types_ceil(types_count(&n->in[1]), ids_per_tile(row)));
+}
+
+static int32_t embedding_prepare(const evla_host *h, const evla_node *n, void *blob)
+{
+    *(rows_source *)blob = rows_of(h, n, 0);
+    return EVLA_OK;
+}
+
+static int32_t embedding_run(const evla_host *h, const evla_args *a, int32_t phase,
+                             int64_t tile)
+{
+    (void)phase;
+    const evla_node *n = a->node;
+    const rows_source *table = a->blob;
+    int64_t size = types_bytes(n->out[0].dtype), row = table->width * size;
+    int64_t step = ids_per_tile(row), from = tile * step;
+    int64_t end = least(types_count(&n->in[1]), from + step);
+    for (int64_t k = from; k < end; k++) {
+        int64_t id = id_at(a, 1, k);
+        char *y = (char *)a->out[0].data[0] + k * row;
+        if (id < 0 || id >= n->in[0].shape[0])
+            return id_fail(h, n, k, id, n->in[0].shape[0]);
+        if (!table->format && !table->layout) {
+            if (row) memcpy(y, (const char *)a->in[0].data[0] + id * row, (size_t)row);
+            continue;
+        }
+        const float *there; /* is y: the row is decoded where it is wanted */
+        int32_t st =
+            rows_read(h, table, a, 0, id, 0, table->width, (float *)(void *)y, &there);
+        if (st < 0) return st;
     }
     return EVLA_OK;
 }
@@ -282,8 +326,8 @@ static int32_t one_hot_plan(const evla_host *h, const evla_machine *m, const evl
                                      .prepare = (prepare_fn),                              \
                                      .run = (run_fn)};
 // clang-format off
-ROWS(gather, "x ids", "ONNX Gather", back_gather, gather_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
-ROWS(embedding, "table ids", "torch.nn.Embedding", back_embedding, embedding_infer, gather_accepts, gather_plan, gather_prepare, gather_run)
+ROWS(gather, "x ids", "ONNX Gather", back_gather, gather_infer, types_exact, gather_plan, gather_prepare, gather_run)
+ROWS(embedding, "table ids", "torch.nn.Embedding", back_embedding, embedding_infer, embedding_accepts, embedding_plan, embedding_prepare, embedding_run)
 ROWS(scatter_add, "src ids", "the derivative of embedding", back_scatter_add, scatter_infer, scatter_accepts, scatter_plan, NULL, scatter_run)
 ROWS(one_hot, "ids", "ONNX OneHot, axis = -1, values 0 and 1", NULL, one_hot_infer, types_exact, one_hot_plan, NULL, one_hot_run)
 // clang-format on

@@ -2,15 +2,17 @@
  * linear.c -- linear and matmul.
  *
  * Every output is a sum over K in the order of order.h; tiles are 16 rows by 64 columns,
- * tails are applied to a tile's rows while they are in the cache.
+ * tails are applied to a tile's rows while they are in the cache. A weight in a plugin's
+ * format, or packed for another kernel, is decoded four rows at a time.
  */
+#include "linear.h"
 #include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "tail.h"
 #include <string.h>
 
-enum { ROWS = 16, COLS = 64 };
+enum { ROWS = LINEAR_ROWS, COLS = LINEAR_COLS, ABREAST = 4 /* rows of w at a time */ };
 
 /* ---- linear ---- */
 
@@ -33,7 +35,14 @@ static int32_t linear_infer(const evla_host *h, const evla_node *n, evla_type *i
                           "%s: linear: out is missing, and w has no type to take it from",
                           n->label);
     int64_t w[2] = {features, types_last(&in[0])};
-    if ((st = types_weight(h, n, in, 1, "w", 2, w)) < 0) return st;
+    if ((st = types_weight(h, n, in, 1, "w", 2, w)) < 0 ||
+        (st = rows_infer(h, n, in, 1, "w")) < 0)
+        return st;
+    if (in[1].dtype >= EVLA_DTYPE_FIRST && in[0].dtype != EVLA_F32 &&
+        in[0].dtype != in[1].dtype)
+        return types_fail(h, EVLA_E_DTYPE,
+                          "%s: linear: x is %s, w is %s; want x in f32 or in w's format",
+                          n->label, TEXT(h, &in[0]), TEXT(h, &in[1]));
     if (types_present(n, in, 2) && !tail_owns(n, 2) &&
         (st = types_weight(h, n, in, 2, "b", 1, w)) < 0)
         return st;
@@ -50,39 +59,70 @@ static double linear_cost(const evla_node *n)
 static int32_t linear_accepts(const evla_host *h, const evla_machine *m, const evla_node *n,
                               evla_offer *offer)
 {
-    (void)h, (void)m;
-    if (!types_all_f32(n) || !tail_accepts(n)) return EVLA_E_MISSING;
-    return types_offer(offer, -1, ORDER_NUMERICS);
+    (void)m;
+    if (n->in[0].dtype != EVLA_F32 || n->out[0].dtype != EVLA_F32 || !rows_accepts(h, n, 1))
+        return EVLA_E_MISSING;
+    if (types_present(n, n->in, 2) && n->in[2].dtype != EVLA_F32) return EVLA_E_MISSING;
+    return tail_accepts(n) ? types_offer(offer, -1, ORDER_NUMERICS) : EVLA_E_MISSING;
 }
 
-static int32_t linear_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
-                           evla_work *work)
+int64_t linear_tiles(const evla_node *n)
 {
-    (void)h, (void)m;
-    return types_tiles(work, types_ceil(types_rows(&n->out[0]), ROWS) *
-                                 types_ceil(types_last(&n->out[0]), COLS));
+    return types_ceil(types_rows(&n->out[0]), ROWS) *
+           types_ceil(types_last(&n->out[0]), COLS);
 }
 
-static int32_t linear_run(const evla_host *h, const evla_args *a, int32_t phase,
-                          int64_t tile)
+linear_box linear_box_of(const evla_node *n, int64_t tile)
 {
-    (void)h, (void)phase;
+    int64_t rows = types_rows(&n->out[0]), cols = types_last(&n->out[0]);
+    int64_t across = types_ceil(cols, COLS);
+    int64_t r = tile / across * ROWS, c = tile % across * COLS;
+    return (linear_box){{r, order_least(rows, r + ROWS)}, {c, order_least(cols, c + COLS)}};
+}
+
+int64_t linear_room(const evla_host *h, const evla_node *n, int32_t w)
+{
+    return ABREAST * rows_room(h, n, w, types_last(&n->in[w]));
+}
+
+/* Up to four rows of the weight, `stride` floats apart: in place, or side by side in room.
+ */
+static int32_t weight_rows(const evla_host *h, const rows_source *weight,
+                           const evla_args *a, int32_t w, int64_t row, int64_t n,
+                           float *room, const float **out, int64_t *stride)
+{
+    int32_t st = rows_read(h, weight, a, w, row, 0, weight->width, room, out);
+    *stride = weight->width;
+    for (int64_t i = 1; st >= 0 && *out == room && i < n; i++) {
+        const float *next;
+        st = rows_read(h, weight, a, w, row + i, 0, weight->width, room + i * *stride,
+                       &next);
+    }
+    return st;
+}
+
+int32_t linear_tile(const evla_host *h, const evla_args *a, const linear_box *box,
+                    const float *x, const rows_source *weight, int32_t w, float *room)
+{
     const evla_node *n = a->node;
-    int64_t k = types_last(&n->in[0]), cols = types_last(&n->out[0]);
-    int64_t rows = types_rows(&n->out[0]), across = types_ceil(cols, COLS);
-    int64_t r0 = tile / across * ROWS, r1 = order_least(rows, r0 + ROWS);
-    int64_t c0 = tile % across * COLS, c1 = order_least(cols, c0 + COLS);
-    const float *x = a->in[0].data[0], *w = a->in[1].data[0];
-    const float *b =
-        types_present(n, n->in, 2) && !tail_owns(n, 2) ? a->in[2].data[0] : NULL;
+    int64_t k = weight->width, cols = types_last(&n->out[0]), c0 = box->col[0];
+    int64_t r0 = box->row[0], r1 = box->row[1], c1 = box->col[1], stride = 0;
+    const float *b = types_present(n, n->in, w + 1) && !tail_owns(n, w + 1)
+                         ? a->in[w + 1].data[0]
+                         : NULL;
     float *y = a->out[0].data[0];
-    int64_t c = c0;
-    for (; c + 4 <= c1; c += 4)
-        for (int64_t r = r0; r < r1; r++)
-            order_dot4(x + r * k, w + c * k, k, k, y + r * cols + c);
-    for (; c < c1; c++)
-        for (int64_t r = r0; r < r1; r++)
-            y[r * cols + c] = order_dot(x + r * k, w + c * k, k);
+    for (int64_t c = c0; c < c1; c += ABREAST) {
+        int64_t here = order_least(ABREAST, c1 - c);
+        const float *p;
+        int32_t st = weight_rows(h, weight, a, w, c, here, room, &p, &stride);
+        if (st < 0) return st;
+        for (int64_t r = r0; r < r1; r++) {
+            const float *row = x + (r - r0) * k;
+            if (here == ABREAST) order_dot4(row, p, stride, k, y + r * cols + c);
+            for (int64_t i = 0; here < ABREAST && i < here; i++)
+                y[r * cols + c + i] = order_dot(row, p + i * stride, k);
+        }
+    }
     for (int64_t r = r0; r < r1; r++) {
         float *row = y + r * cols;
         for (int64_t i = c0; b && i < c1; i++)
@@ -90,6 +130,31 @@ static int32_t linear_run(const evla_host *h, const evla_args *a, int32_t phase,
         tail_apply(a, r, c0, row + c0, c1 - c0);
     }
     return EVLA_OK;
+}
+
+static int32_t linear_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_work *work)
+{
+    (void)m;
+    work->blob_bytes = sizeof(rows_source);
+    work->worker_bytes = (uint64_t)linear_room(h, n, 1) * sizeof(float);
+    return types_tiles(work, linear_tiles(n));
+}
+
+static int32_t linear_prepare(const evla_host *h, const evla_node *n, void *blob)
+{
+    *(rows_source *)blob = rows_of(h, n, 1);
+    return EVLA_OK;
+}
+
+static int32_t linear_run(const evla_host *h, const evla_args *a, int32_t phase,
+                          int64_t tile)
+{
+    (void)phase;
+    linear_box box = linear_box_of(a->node, tile);
+    const float *x =
+        (const float *)a->in[0].data[0] + box.row[0] * types_last(&a->node->in[0]);
+    return linear_tile(h, a, &box, x, a->blob, 1, a->scratch);
 }
 
 const evla_op linear_op = {.size = sizeof linear_op,
@@ -105,6 +170,7 @@ const evla_kernel linear_kernel = {.size = sizeof linear_kernel,
                                    .tail_ops = TAIL_OPS,
                                    .accepts = linear_accepts,
                                    .plan = linear_plan,
+                                   .prepare = linear_prepare,
                                    .run = linear_run};
 
 /* ---- matmul ---- */
@@ -162,6 +228,14 @@ static int32_t matmul_infer(const evla_host *h, const evla_node *n, evla_type *i
 static double matmul_cost(const evla_node *n)
 {
     return 2.0 * (double)types_count(&n->out[0]) * (double)product_of(n, n->in).k;
+}
+
+static int32_t matmul_accepts(const evla_host *h, const evla_machine *m, const evla_node *n,
+                              evla_offer *offer)
+{
+    (void)h, (void)m;
+    if (!types_all_f32(n) || !tail_accepts(n)) return EVLA_E_MISSING;
+    return types_offer(offer, -1, ORDER_NUMERICS);
 }
 
 static int32_t matmul_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
@@ -275,6 +349,6 @@ const evla_kernel matmul_kernel = {.size = sizeof matmul_kernel,
                                    .max_tail = TAIL_MAX,
                                    .op = "matmul",
                                    .tail_ops = TAIL_OPS,
-                                   .accepts = linear_accepts,
+                                   .accepts = matmul_accepts,
                                    .plan = matmul_plan,
                                    .run = matmul_run};

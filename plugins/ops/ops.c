@@ -63,6 +63,17 @@ static const evla_param attention_params[] = {
     P(evla_attention_params, kv_heads, INT, "key and value heads; 0: as many as heads", .preset = "0", .max = MOST),
     P(evla_attention_params, scale, FLOAT, "factor on q k^T; 0: 1 / sqrt(D)", .preset = "0"),
     P(evla_attention_params, causal, BOOL, "query i sees keys up to i + Tk - Tq", .preset = "false")};
+static const evla_param rope_angles_params[] = {
+    P(evla_rope_angles_params, dims, INT, "entries of a head that are turned, even", .min = 2, .max = MOST),
+    P(evla_rope_angles_params, base, FLOAT, "pair i turns by base^(-2i/dims) per position", .preset = "10000", .max = MOST),
+    P(evla_rope_angles_params, scale, FLOAT, "factor on positions", .preset = "1")};
+static const evla_param rope_params[] = {
+    P(evla_rope_params, heads, INT, "heads in a row of x", .min = 1, .max = MOST),
+    P(evla_rope_params, pairs, ENUM, "half: i with i + D/2; interleaved: 2i with 2i + 1", .preset = "half", .choices = "half|interleaved")};
+static const evla_param paged_attention_params[] = {
+    P(evla_paged_attention_params, heads, INT, "query heads", .min = 1, .max = MOST),
+    P(evla_paged_attention_params, kv_heads, INT, "key and value heads; 0: as many as heads", .preset = "0", .max = MOST),
+    P(evla_paged_attention_params, scale, FLOAT, "factor on q k^T; 0: 1 / sqrt(D)", .preset = "0")};
 static const evla_param loss_params[] = {REDUCTION(evla_loss_params)};
 static const evla_param huber_loss_params[] = {
     P(evla_huber_loss_params, delta, FLOAT, "where the square becomes linear; more than 0", .preset = "1"),
@@ -87,6 +98,8 @@ static const evla_param avg_pool2d_params[] = {
     P(evla_pool2d_params, padding, SHAPE, "{both}, {height, width} or {top, left, bottom, right}", .preset = "{0}"),
     P(evla_pool2d_params, count_include_pad, BOOL, "padding counts in the divisor", .preset = "true")};
 
+static const evla_param quantize_blocks_params[] = {
+    P(evla_quantize_blocks_params, group, INT, "neighbours that share a scale", .preset = "32", .min = 1, .max = MOST)};
 static const evla_param pad_params[] = {
     P(evla_pad_params, axis, INT, "the axis that grows", .preset = "-1"),
     P(evla_pad_params, before, INT, "zeros before the first element", .preset = "0", .max = MOST),
@@ -154,6 +167,10 @@ static const evla_item items[] = {
     WITH(fill, fill_params, evla_fill_params, "a constant"),
     PLAIN(assign, "gives a state a new value"),
     WITH(attention, attention_params, evla_attention_params, "softmax(scale q k^T + mask) v, by heads"),
+    WITH(rope_angles, rope_angles_params, evla_rope_angles_params, "cosines and sines of rotary positions"),
+    WITH(rope, rope_params, evla_rope_params, "pairs of each head's entries turned by their positions"),
+    PLAIN(kv_write, "writes rows of keys or values into blocks of a pool"),
+    WITH(paged_attention, paged_attention_params, evla_paged_attention_params, "causal attention to keys and values in blocks of a pool"),
     PLAIN(gru_cell, "one step of a gated recurrent unit"),
     WITH(mse_loss, loss_params, evla_loss_params, "squared error"),
     WITH(mae_loss, loss_params, evla_loss_params, "absolute error"),
@@ -165,6 +182,8 @@ static const evla_item items[] = {
     PLAIN(quantize, "eight-bit codes and their scale, per row or given"),
     PLAIN(dequantize, "codes times their scale"),
     PLAIN(quantized_linear, "linear on eight-bit codes, summed exactly"),
+    WITH(quantize_blocks, quantize_blocks_params, evla_quantize_blocks_params, "eight-bit codes, and a scale for each group of neighbours"),
+    PLAIN(coded_linear, "linear on codes, with a weight in a format that a plugin decodes"),
     PLAIN(relu_grad, "gradient of relu, from its output"),
     PLAIN(sigmoid_grad, "gradient of sigmoid, from its output"),
     PLAIN(tanh_grad, "gradient of tanh, from its output"),

@@ -1,8 +1,9 @@
 /*
- * quantize.c -- quantize, dequantize, quantized_linear: eight-bit codes with f32 scales.
+ * quantize.c -- quantize, quantize_blocks, dequantize, quantized_linear: eight-bit codes
+ * with f32 scales.
  *
  * Integer sums are exact, so their order does not matter; every f32 operation is rounded
- * in the order that ops.h names. So the numerics id of all three is "exact", and a faster
+ * in the order that ops.h names. So the numerics id of all four is "exact", and a faster
  * kernel has these bits.
  */
 #include "list.h"
@@ -153,6 +154,76 @@ const evla_kernel quantize_kernel = {.size = sizeof quantize_kernel,
                                      .accepts = quantize_accepts,
                                      .plan = quantize_plan,
                                      .run = quantize_run};
+
+/* ---- quantize_blocks ---- */
+
+static int64_t group_of(const evla_node *n)
+{
+    const evla_quantize_blocks_params *p = n->params;
+    return p->group;
+}
+
+static int32_t quantize_blocks_infer(const evla_host *h, const evla_node *n, evla_type *in,
+                                     evla_type *out)
+{
+    int32_t st = want(h, n, in, 0, "x", EVLA_F32);
+    if (st < 0) return st;
+    if (group_of(n) < 1)
+        return types_fail(h, EVLA_E_ARG,
+                          "%s: quantize_blocks: group is %lld; want at least 1", n->label,
+                          (long long)group_of(n));
+    if (in[0].rank < 1 || types_last(&in[0]) % group_of(n))
+        return types_fail(h, EVLA_E_SHAPE,
+                          "%s: quantize_blocks: x is %s; want [...,D] with D a multiple of "
+                          "group %lld",
+                          n->label, TEXT(h, &in[0]), (long long)group_of(n));
+    out[0] = types_make(EVLA_I8, in[0].rank, in[0].shape);
+    out[1] = types_make(EVLA_F32, in[0].rank, in[0].shape);
+    out[1].shape[out[1].rank - 1] /= group_of(n);
+    return EVLA_OK;
+}
+
+/* Groups of one tile: a function of their length only. */
+static int64_t tile_groups(const evla_node *n)
+{
+    int64_t group = group_of(n);
+    return group >= TILE ? 1 : TILE / group;
+}
+
+static int32_t quantize_blocks_plan(const evla_host *h, const evla_machine *m,
+                                    const evla_node *n, evla_work *work)
+{
+    (void)h, (void)m;
+    return types_tiles(work, types_ceil(types_count(&n->out[1]), tile_groups(n)));
+}
+
+static int32_t quantize_blocks_run(const evla_host *h, const evla_args *a, int32_t phase,
+                                   int64_t tile)
+{
+    (void)h, (void)phase;
+    const evla_node *n = a->node;
+    int64_t group = group_of(n), step = tile_groups(n), from = tile * step;
+    int64_t end = order_least(types_count(&n->out[1]), from + step);
+    float *scale = a->out[1].data[0];
+    for (int64_t i = from; i < end; i++) {
+        const float *x = (const float *)a->in[0].data[0] + i * group;
+        scale[i] = scale_of(x, group);
+        encode(x, scale[i], group, (int8_t *)a->out[0].data[0] + i * group);
+    }
+    return EVLA_OK;
+}
+
+const evla_op quantize_blocks_op = {.size = sizeof quantize_blocks_op,
+                                    .inputs = "x",
+                                    .outputs = "q s",
+                                    .source = "Dettmers et al. 2022, section 2.1",
+                                    .infer = quantize_blocks_infer,
+                                    .cost = quantize_cost};
+const evla_kernel quantize_blocks_kernel = {.size = sizeof quantize_blocks_kernel,
+                                            .op = "quantize_blocks",
+                                            .accepts = quantize_accepts,
+                                            .plan = quantize_blocks_plan,
+                                            .run = quantize_blocks_run};
 
 /* ---- dequantize ---- */
 

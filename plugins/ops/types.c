@@ -177,10 +177,18 @@ int32_t types_offer(evla_offer *offer, int32_t alias_in, const char *numerics)
     return EVLA_OK;
 }
 
+int types_all_plain(const evla_node *n)
+{
+    for (int32_t i = 0; n->layout && i < n->n_in; i++)
+        if (n->layout[i]) return 0;
+    return 1;
+}
+
 int types_all_f32(const evla_node *n)
 {
     for (int32_t i = 0; i < n->n_in; i++)
         if (types_present(n, n->in, i) && n->in[i].dtype != EVLA_F32) return 0;
+    if (!types_all_plain(n)) return 0;
     return n->out[0].dtype == EVLA_F32;
 }
 
@@ -205,7 +213,8 @@ int32_t types_exact(const evla_host *h, const evla_machine *m, const evla_node *
                     evla_offer *offer)
 {
     (void)m;
-    if (n->n_tail || !types_element_bytes(h, n->out[0].dtype)) return EVLA_E_MISSING;
+    if (n->n_tail || !types_element_bytes(h, n->out[0].dtype) || !types_all_plain(n))
+        return EVLA_E_MISSING;
     for (int32_t i = 0; i < n->n_in; i++)
         if (!types_present(n, n->in, i) || !types_element_bytes(h, n->in[i].dtype))
             return EVLA_E_MISSING;

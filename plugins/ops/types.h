@@ -64,7 +64,9 @@ int32_t types_movable(const evla_host *h, const evla_node *n, const evla_type *i
 /* accepts of a kernel that moves them, whatever they are. */
 int32_t types_exact(const evla_host *h, const evla_machine *m, const evla_node *n,
                     evla_offer *offer);
-/* All present inputs and the outputs are f32. */
+/* No input is packed for some kernel (evla_layout). */
+int types_all_plain(const evla_node *n);
+/* All present inputs and the outputs are f32, in plain rows. */
 int types_all_f32(const evla_node *n);
 /* One phase of so many tiles. */
 int32_t types_tiles(evla_work *work, int64_t tiles);
