@@ -36,7 +36,8 @@ static session *open_net(int32_t workers)
     kit_output(&k, "y", kit_node(&k, "t_stat", NULL, x, -1, -1));
     plan_options o = {.n_workers = workers, .without = "fuse"};
     if (plan_make(&k.cx, k.g, &(symbols){0}, &o, &p) < 0 || model_fill(&k.cx, k.m, 1) < 0 ||
-        session_open(&k.cx, &p, 1, &(session_options){workers, 1, 0}, &s) < 0) {
+        session_open(&k.cx, &p, 1, &(session_options){.n_workers = workers, .profile = 1},
+                     &s) < 0) {
         note("%s", k.cx.why);
         exit(1);
     }
@@ -105,8 +106,8 @@ static long long count_training(int32_t workers)
                   &(grad_options){.clip_norm = 1, .accumulate = 2, .recompute = GRAD_CHEAP},
                   &po, &gr) >= 0 &&
         model_fill(&k.cx, m, 1) >= 0 &&
-        session_open(&k.cx, gr->plans, gr->n_plans, &(session_options){workers, 1, 0},
-                     &s) >= 0 &&
+        session_open(&k.cx, gr->plans, gr->n_plans,
+                     &(session_options){.n_workers = workers, .profile = 1}, &s) >= 0 &&
         learn_begin(&k.cx, gr, s) >= 0) {
         float lr = 1e-3f;
         n = atomic_load(&counted);

@@ -119,8 +119,8 @@ static void test_dead(void)
     plan_drop(p);
     p = make(&(plan_options){.without = "fuse,daed"});
     ok(!p && says(&k.cx, EVLA_E_ARG,
-                  "no rewrite is called \"daed\"; want some of fold, dead, fuse, "
-                  "recompute; did you mean "
+                  "no rewrite is called \"daed\"; want some of fold, coded, dead, "
+                  "fuse, recompute; did you mean "
                   "\"dead\"?"),
        "an unknown rewrite is refused by name");
 }

@@ -81,8 +81,8 @@ int main(void)
        "a graph as declared is a picture");
     ok(after && is_well_formed(after) && renders(after), "and as planned");
     ok(memory && is_well_formed(memory) && renders(memory), "and its arena");
-    ok(strstr(before, "12 nodes; folded 0, dead 0, fused 0") &&
-           strstr(after, "7 nodes; folded 0, dead 0, fused 5"),
+    ok(strstr(before, "12 nodes; folded 0, coded 0, dead 0, fused 0") &&
+           strstr(after, "7 nodes; folded 0, coded 0, dead 0, fused 5"),
        "they say what the rewrites did");
     ok(strstr(before, "a&lt;b&amp;c") && !strstr(before, "a<b"), "names do no harm");
     ok(strstr(after, "t_dot + t_add") && strstr(after, "512 FLOP") &&

@@ -12,8 +12,8 @@ typedef struct plan_options {
     int32_t n_workers;           /* most workers a session may use; 0: 1 */
     const char *kernels; /* only kernels of these: plugins' ids or the end of kernels'
                             names, separated by blanks or commas ("ops"); NULL: any */
-    const char *without; /* rewrites to leave out: "fold", "dead", "fuse", "recompute"; same
-                            separators */
+    const char *without; /* rewrites to leave out: "fold", "coded", "dead", "fuse",
+                            "recompute"; same separators */
     uint64_t budget;     /* bytes for arena and states; 0: no limit */
     int bits_free;       /* 1: a fused node may round differently from its parts */
     int inputs_consumed; /* 1: inputs must be set before every run, their memory is used

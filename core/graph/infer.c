@@ -156,6 +156,14 @@ int32_t infer_node(ctx *cx, arena *a, const bound *b, const bound_node *n, evla_
     }
     for (int32_t i = 0; i < n->n_out; i++)
         made[i] = b->wires[n->out[i]].type;
+    const evla_layout **lies = NULL;
+    for (int32_t i = 0; i < n->n_in; i++) {
+        const bound_wire *w = n->in[i] < 0 ? NULL : &b->wires[n->in[i]];
+        if (!w || w->kind != WIRE_WEIGHT || !b->from->of->weights[w->slot].layout) continue;
+        if (!lies && !(lies = arena_push(a, (size_t)n->n_in, sizeof *lies)))
+            return ctx_fail(cx, EVLA_E_NOMEM, "%s: node", n->label);
+        lies[i] = b->from->of->weights[w->slot].layout;
+    }
     *out = (evla_node){.size = sizeof *out,
                        .n_in = n->n_in,
                        .n_out = n->n_out,
@@ -166,7 +174,8 @@ int32_t infer_node(ctx *cx, arena *a, const bound *b, const bound_node *n, evla_
                        .in = in,
                        .out = made,
                        .value = values,
-                       .tail = n->tail};
+                       .tail = n->tail,
+                       .layout = lies};
     return 0;
 }
 

@@ -47,7 +47,7 @@ typedef struct bound {
     int32_t *inputs; /* wires, by slot of the graph; -1: nobody uses it */
     int32_t n_wires, n_nodes, n_outputs, n_inputs;
     int32_t cap_wires, cap_nodes, cap_outputs, cap_inputs;
-    int32_t n_folded, n_dead, n_fused; /* what rewrites did */
+    int32_t n_folded, n_coded, n_dead, n_fused; /* what rewrites did */
 } bound;
 
 /* Finds the graph's symbols from the types of all its inputs, in slot order. */

@@ -31,7 +31,10 @@ void model_keep(model *m) { atomic_fetch_add_explicit(&m->refs, 1, memory_order_
 void model_drop(model *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+    for (int32_t i = 0; i < m->n_weights; i++)
+        mem_free((void *)(uintptr_t)m->weights[i].packed);
     if (m->map) munmap(m->map, m->map_bytes);
+    if (m->file) m->close_file(m->file);
     model_drop(m->base);
     arena_free(&m->mem);
     mem_free(m);

@@ -73,6 +73,10 @@ typedef struct weight_info {
     const char *typed_by; /* who told, for messages */
     const void *data;     /* dense rows; NULL: not there yet. Shared by all sessions */
     int is_own;           /* data lies in the model's memory and may be overwritten */
+    /* How kernels read it. Planning decides once, see layout.h; then it stays. */
+    const evla_layout *layout; /* NULL: plain rows */
+    int is_settled;            /* a plan reads it as layout says */
+    const void *packed;        /* its bytes in that layout; NULL: not made yet */
 } weight_info;
 
 typedef struct state_info {
@@ -110,6 +114,10 @@ struct model {
     model *base; /* kept for its texts and weights: this one was derived from it; or NULL */
     void *map;   /* the mapped file that weights' data points into, or NULL */
     size_t map_bytes;
+    /* Another file that weights' data points into, and how to close it; or NULL. */
+    void *file;
+    void (*close_file)(void *file);
+    int packs; /* 1: kernels may have weights in layouts of their own */
 };
 
 int32_t model_new(ctx *cx, const char *name, model **out); /* one reference */

@@ -5,6 +5,7 @@
 #include "../host.h"
 #include "../mem.h"
 #include "../registry.h"
+#include "layout.h"
 #include "order.h"
 #include "rewrite.h"
 #include "verify.h"
@@ -371,6 +372,7 @@ static int32_t build(planner *pl, const graph *g, const symbols *s)
     int32_t st = rewrite_check_names(pl->cx, pl->o->without);
     if (st < 0 || (st = infer_bind(pl->cx, &p->mem, g, s, pl->o, &pl->b)) < 0) return st;
     if ((st = rewrite_apply(pl->cx, &p->mem, pl->o, pl->b)) < 0) return st;
+    if ((st = layout_settle(pl->cx, pl->o, pl->b)) < 0) return st;
     return plan_finish(pl->cx, p, pl->b, pl->o);
 }
 
@@ -499,12 +501,12 @@ const char *plan_table(const plan *p, arena *a)
         snprintf(
             text + n, room - n,
             "%d steps, %.3f MFLOP; arena %llu bytes, lower bound %llu (%.3fx), %s; states "
-            "%llu, weights %llu, constants %llu; folded %d, dead %d, fused %d\n",
+            "%llu, weights %llu, constants %llu; folded %d, coded %d, dead %d, fused %d\n",
             p->n_steps, p->flops * 1e-6, (unsigned long long)p->arena_bytes,
             (unsigned long long)p->lower_bound,
             p->lower_bound ? (double)p->arena_bytes / (double)p->lower_bound : 1.0,
             p->order, (unsigned long long)p->state_bytes,
             (unsigned long long)p->weight_bytes, (unsigned long long)p->const_bytes,
-            p->graph->n_folded, p->graph->n_dead, p->graph->n_fused);
+            p->graph->n_folded, p->graph->n_coded, p->graph->n_dead, p->graph->n_fused);
     return text;
 }

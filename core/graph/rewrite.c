@@ -4,10 +4,11 @@
 #include "rewrite.h"
 #include "../near.h"
 #include "../registry.h"
+#include "coded.h"
 #include "order.h"
 #include <string.h>
 
-static const char *const rewrite_names[] = {"fold", "dead", "fuse", "recompute"};
+static const char *const rewrite_names[] = {"fold", "coded", "dead", "fuse", "recompute"};
 
 int32_t rewrite_check_names(ctx *cx, const char *without)
 {
@@ -25,8 +26,8 @@ int32_t rewrite_check_names(ctx *cx, const char *without)
             word[k] = 0;
             const char *near = near_miss(word, rewrite_names, N);
             return ctx_fail(cx, EVLA_E_ARG,
-                            "no rewrite is called \"%s\"; want some of fold, dead, fuse, "
-                            "recompute%s%s%s",
+                            "no rewrite is called \"%s\"; want some of fold, coded, dead, "
+                            "fuse, recompute%s%s%s",
                             word, near ? "; did you mean \"" : "", near ? near : "",
                             near ? "\"?" : "");
         }
@@ -235,6 +236,7 @@ int32_t rewrite_apply(ctx *cx, arena *a, const plan_options *o, bound *b)
 {
     const char *without = o ? o->without : NULL;
     int32_t st = rewrite_check_names(cx, without);
+    if (st >= 0 && !list_has(without, "coded")) st = coded_apply(cx, a, o, b);
     if (st >= 0 && !list_has(without, "dead")) st = remove_dead(cx, b);
     if (st >= 0 && !list_has(without, "fuse")) st = fuse(cx, a, o, b);
     return st;

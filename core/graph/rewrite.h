@@ -1,5 +1,6 @@
 /*
- * rewrite.h -- named rewrites of a bound graph that leave its meaning alone: dead, fuse.
+ * rewrite.h -- named rewrites of a bound graph that leave its meaning alone: coded (see
+ * coded.h), dead, fuse.
  *
  * ("fold" happens while types are inferred, see infer.h; "recompute" where gradients are
  * made, see recompute.h.) Each can be switched off by name.

@@ -338,12 +338,13 @@ const char *show_graph(ctx *cx, arena *a, const bound *b, const char *title)
     svg_begin(&s, width, TOP + d.n_layers * (double)(BOX_H + GAP_Y), title);
     svg_put(
         &s,
-        "<text x=\"24\" y=\"48\" fill=\"#777\">%d nodes; folded %d, dead %d, fused %d"
+        "<text x=\"24\" y=\"48\" fill=\"#777\">%d nodes; folded %d, coded %d, dead %d, "
+        "fused %d"
         "</text>\n"
         "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" "
         "markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" "
         "fill=\"#9aa3ad\"/></marker></defs>\n<g transform=\"translate(%.1f 0)\">\n",
-        nodes, b->n_folded, b->n_dead, b->n_fused, (width - d.width) / 2);
+        nodes, b->n_folded, b->n_coded, b->n_dead, b->n_fused, (width - d.width) / 2);
     draw_edges(&d, &s);
     for (int32_t i = 0; i < d.n; i++)
         if (d.v[i].kind == VERTEX_NODE)

@@ -183,6 +183,7 @@ static int32_t plan_figures(job *j, const plan *p)
                 {"weight_bytes", (int64_t)p->weight_bytes},
                 {"nodes", p->n_steps},
                 {"folded", p->graph->n_folded},
+                {"coded", p->graph->n_coded},
                 {"dead", p->graph->n_dead},
                 {"fused", p->graph->n_fused}};
     int32_t st = job_figure(j, "flops", value_float(p->flops));

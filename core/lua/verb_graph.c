@@ -292,11 +292,11 @@ static void print_table(looking *l, const seen *g)
     printf("  machine %s%s%s\n", m->name, *m->features ? ": " : "", m->features);
     printf(
         "  %d nodes, %.3f MFLOP; arena %llu bytes, lower bound %llu, states %llu, weights "
-        "%llu; folded %d, dead %d, fused %d\n",
+        "%llu; folded %d, coded %d, dead %d, fused %d\n",
         p->n_steps, p->flops * 1e-6, (unsigned long long)p->arena_bytes,
         (unsigned long long)p->lower_bound, (unsigned long long)p->state_bytes,
-        (unsigned long long)p->weight_bytes, p->graph->n_folded, p->graph->n_dead,
-        p->graph->n_fused);
+        (unsigned long long)p->weight_bytes, p->graph->n_folded, p->graph->n_coded,
+        p->graph->n_dead, p->graph->n_fused);
 }
 
 static value json_of(looking *l, const seen *g)

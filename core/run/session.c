@@ -3,6 +3,7 @@
  */
 #include "session.h"
 #include "../graph/bundle.h"
+#include "../graph/layout.h"
 #include "../mem.h"
 #include "../near.h"
 #include "../registry.h"
@@ -69,8 +70,13 @@ static int32_t find_states(ctx *cx, session *s)
     s->states = arena_push(&s->mem, (size_t)s->n_states + 1, sizeof *s->states);
     if (!s->states) return no_room(cx, s);
     s->bytes = 0;
-    for (int32_t i = 0; i < s->n_plans; i++)
-        s->bytes += round_up(s->plans[i].of->arena_bytes);
+    for (int32_t i = 0; i < s->n_plans; i++) {
+        uint64_t one = round_up(s->plans[i].of->arena_bytes);
+        if (!s->options.one_at_a_time)
+            s->bytes += one;
+        else if (s->bytes < one)
+            s->bytes = one;
+    }
     s->arena_bytes = s->bytes;
     for (int32_t k = 0; k < s->n_states; k++) {
         held_state *h = &s->states[k];
@@ -110,8 +116,11 @@ static int32_t find_weights(ctx *cx, session *s)
     const model *m = s->of;
     s->weights = arena_push(&s->mem, (size_t)s->n_weights + 1, sizeof *s->weights);
     if (!s->weights) return no_room(cx, s);
-    for (int32_t i = 0; i < s->n_weights; i++)
-        s->weights[i] = m->weights[i].data;
+    for (int32_t i = 0; i < s->n_weights; i++) {
+        int32_t st = layout_pack(cx, s->of, i);
+        if (st < 0) return st;
+        s->weights[i] = m->weights[i].layout ? m->weights[i].packed : m->weights[i].data;
+    }
     for (int32_t i = 0; i < s->n_plans; i++) {
         const plan *p = s->plans[i].of;
         for (int32_t w = 0; w < p->graph->n_wires; w++) {
@@ -152,7 +161,9 @@ static evla_tensor view(const session *s, const bound_plan *bp, int32_t w)
     case HOME_NONE:
         break;
     }
-    return tensor_view(p->reg, &p->graph->wires[w].type, data);
+    evla_tensor t = tensor_view(p->reg, &p->graph->wires[w].type, data);
+    t.layout = at->home == HOME_WEIGHT && s->of->weights[at->slot].layout;
+    return t;
 }
 
 /* Points every tensor of a plan at its bytes. Also after a weight was swapped. */
@@ -232,8 +243,9 @@ static int32_t place_all(ctx *cx, session *s)
     uint64_t at = 0;
     for (int32_t i = 0; i < s->n_plans; i++) {
         s->plans[i].x.base = s->block + at;
-        at += round_up(s->plans[i].of->arena_bytes);
+        if (!s->options.one_at_a_time) at += round_up(s->plans[i].of->arena_bytes);
     }
+    at = s->arena_bytes;
     for (int32_t k = 0; k < s->n_states; k++) {
         held_state *h = &s->states[k];
         if (h->type.rank < 0) continue;
@@ -397,6 +409,10 @@ int32_t session_swap_weight(ctx *cx, session *s, const char *name, const evla_ty
         return ctx_fail(cx, EVLA_E_MISSING, "model %s: has no weight called \"%.60s\"",
                         s->of->name, name);
     const weight_info *w = &s->of->weights[slot];
+    if (w->layout)
+        return ctx_fail(cx, EVLA_E_STATE,
+                        "weight %s: lies in panels (%s) and cannot be swapped", name,
+                        w->layout->name);
     if (data && !type_equal(type, &w->type)) {
         arena_place mark = arena_mark(&cx->scratch);
         ctx_fail(cx, EVLA_E_SHAPE, "weight %s: want %s in its slot, got %s", name,
@@ -437,6 +453,12 @@ int32_t session_reset(ctx *cx, session *s)
         h->is_valid = 1;
     }
     return 0;
+}
+
+void session_accept(session *s)
+{
+    for (int32_t k = 0; k < s->n_states; k++)
+        s->states[k].is_valid = 1;
 }
 
 int32_t session_snapshot(ctx *cx, const session *s, snapshot **out)

@@ -17,6 +17,8 @@ typedef struct session_options {
     int32_t n_workers; /* 0: 1; at most what every plan was made for */
     int profile;       /* 1: count time per step */
     uint64_t budget;   /* bytes for arenas and states together; 0: no limit */
+    int one_at_a_time; /* 1: all arenas in one place: running a plan, or writing its inputs,
+                          leaves rubbish in the inputs and outputs of the others */
 } session_options;
 
 /* Plans of one model; graphs that name the same state share it. Weights must have their
@@ -48,6 +50,8 @@ int32_t session_swap_weight(ctx *cx, session *s, const char *name, const evla_ty
 /* NULL when the model has no such state in these plans. is_valid may be NULL. */
 evla_tensor *session_state(session *s, const char *name, int *is_valid);
 int32_t session_reset(ctx *cx, session *s); /* all states to their init, valid */
+/* All states count as valid as they are: for callers who know what a failed run wrote. */
+void session_accept(session *s);
 int32_t session_snapshot(ctx *cx, const session *s, snapshot **out);
 int32_t session_restore(ctx *cx, session *s, const snapshot *from);
 void snapshot_free(snapshot *p);

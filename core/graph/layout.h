@@ -1,0 +1,19 @@
+/*
+ * layout.h -- one arrangement of bytes for each weight, and making it.
+ *
+ * While a plan is made its kernels may ask for a weight in panels (evla_kernel.layout). All
+ * nodes that read the weight must be able to, else it stays in plain rows. What the first
+ * plan settles holds for all later ones. Only models that allow it (model.packs): their
+ * weights are neither swapped nor written.
+ */
+#ifndef EVLA_GRAPH_LAYOUT_H
+#define EVLA_GRAPH_LAYOUT_H
+#include "infer.h"
+
+/* Settles the layouts of the weights that these nodes read. */
+int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b);
+/* Packs weight `slot` when it has a layout and data and is not packed yet. The pages of a
+ * mapped file that were read are given back, so that no second copy stays in memory. */
+int32_t layout_pack(ctx *cx, model *m, int32_t slot);
+
+#endif
