@@ -218,6 +218,16 @@ static int32_t read_ends(const source *s)
     return st;
 }
 
+static int32_t read_chat(const source *s)
+{
+    const char *text = NULL;
+    for (int32_t i = 0; i < s->n_attrs; i++)
+        if (!strcmp(s->attrs[i].name, "tokenizer.chat_template") &&
+            s->attrs[i].type == EVLA_ATTR_TEXT)
+            text = s->attrs[i].text;
+    return chat_read(s->h, &s->t->mem, text, &s->t->chat);
+}
+
 int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
                    tokenizer *t)
 {
@@ -231,5 +241,6 @@ int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
     if (st >= 0) st = read_ids(&s);
     if (st >= 0 && !(t->ends = mem_take(&t->mem, (size_t)t->vocab.n, 1)))
         st = fail(h, EVLA_E_NOMEM, "tokenizer: no memory for %d tokens", t->vocab.n);
-    return st < 0 ? st : read_ends(&s);
+    if (st >= 0) st = read_ends(&s);
+    return st < 0 ? st : read_chat(&s);
 }

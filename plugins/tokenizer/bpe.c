@@ -58,29 +58,9 @@ static int32_t encode_word(encoding *e, const char *text, size_t n)
     return st;
 }
 
-/* The text with every byte that belongs to no character replaced, as words are cut by
- * characters. */
-static int32_t repair(encoding *e, const char **text, size_t *n)
-{
-    size_t k = 0, bad = 0;
-    uint32_t code;
-    for (size_t at = 0, step; at < *n; at += step) {
-        step = utf8_next(*text + at, *n - at, &code);
-        bad += code == UTF8_BAD && step == 1;
-    }
-    if (!bad) return EVLA_OK;
-    if (encode_grow(e, &e->text, &e->text_room, *n + 2 * bad, 1) < 0) return EVLA_E_NOMEM;
-    for (size_t at = 0, step; at < *n; at += step) {
-        step = utf8_next(*text + at, *n - at, &code);
-        k += utf8_put(code, e->text + k);
-    }
-    *text = e->text, *n = k;
-    return EVLA_OK;
-}
-
 int32_t bpe_encode(encoding *e, const char *text, size_t n)
 {
-    int32_t st = repair(e, &text, &n);
+    int32_t st = nfc_clean(e, &text, &n);
     split_words words = split_begin(e->t->split, text, n);
     for (size_t begin = 0; st >= 0 && begin < n; begin = words.at) {
         split_next(&words);

@@ -21,8 +21,8 @@ typedef struct encoding {
     int32_t *out;
     int64_t room, n; /* n may pass room; then the rest was not written */
     symbol *symbols; /* grown to the longest word */
-    uint64_t *heap;
-    char *text; /* a fragment as the method wants it */
+    uint64_t *heap;  /* of pairs to merge, and before that of marks to order */
+    char *text;      /* a fragment as the method wants it */
     size_t symbols_room, heap_room, text_room;
 } encoding;
 
@@ -34,6 +34,10 @@ int32_t encode_text(const evla_host *h, const tokenizer *t, const char *text,
 void encode_put(encoding *e, int32_t id);
 /* Room for n items behind *p, which may move; 0 or EVLA_E_NOMEM. */
 int32_t encode_grow(encoding *e, void *p, size_t *room, size_t n, size_t size);
+
+/* Replaces a text that is no UTF-8 or, if the tokenizer composes, not in NFC; the new one
+ * is e->text. */
+int32_t nfc_clean(encoding *e, const char **text, size_t *n);
 
 /* The methods. A fragment has no special tokens; it stands at the start of the text or not.
  */

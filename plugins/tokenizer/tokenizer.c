@@ -26,7 +26,9 @@ static void find_bytes(tokenizer *t)
         const size_t n = t->method == METHOD_BPE
                              ? utf8_put(bpe_char((uint8_t)b), text)
                              : (size_t)snprintf(text, sizeof text, "<0x%02X>", b);
-        t->byte_token[b] = vocab_find(&t->vocab, text, n);
+        const int32_t id = t->byte_token[b] = vocab_find(&t->vocab, text, n);
+        if (t->method == METHOD_SPM && id >= 0 && t->vocab.kind[id] == PIECE_NORMAL)
+            t->vocab.kind[id] = PIECE_BYTE; /* where the file does not say so */
     }
 }
 
@@ -105,6 +107,13 @@ static int32_t open_attrs(const evla_host *h, const evla_attr *attrs, int32_t n_
     return st < 0 ? st : tokenizer_finish(h, *self);
 }
 
+static int32_t open_file(const evla_host *h, const char *path, void **self)
+{
+    int32_t st = new_tokenizer(h, self);
+    if (st >= 0) st = file_read(h, path, *self);
+    return st < 0 ? st : tokenizer_finish(h, *self);
+}
+
 static void close_any(const evla_host *h, void *self)
 {
     tokenizer *t = self;
@@ -130,6 +139,7 @@ static int32_t describe(const evla_host *h, const void *self, evla_tokenizer_inf
         .adds_eos = t->adds_eos,
         .method = methods[t->method],
         .pre = t->split ? split_name(t->split) : NULL,
+        .chat = chat_name(&t->chat),
     };
     return EVLA_OK;
 }
@@ -167,9 +177,16 @@ static int32_t ends(const evla_host *h, const void *self, int32_t id)
     return id >= 0 && id < t->vocab.n && t->ends[id];
 }
 
+static int32_t write_chat(const evla_host *h, const void *self, const evla_message *m,
+                          int32_t n_messages, char *out, int64_t room, int64_t *n)
+{
+    return chat_write(h, self, m, n_messages, out, room, n);
+}
+
 static const evla_tokenizer_service service = {
     .size = sizeof service,
     .open = open_attrs,
+    .open_file = open_file,
     .close = close_any,
     .describe = describe,
     .encode = encode,
@@ -177,6 +194,7 @@ static const evla_tokenizer_service service = {
     .stream = stream,
     .find = find,
     .ends = ends,
+    .chat = write_chat,
 };
 static const evla_item items[] = {
     {EVLA_SERVICE, "tokenizer", &service, "text to numbers of its pieces, and back", 0, 0,

@@ -6,6 +6,7 @@
  */
 #ifndef EVLA_TOKENIZER_TOKENIZER_H
 #define EVLA_TOKENIZER_TOKENIZER_H
+#include "chat.h"
 #include "special.h"
 #include "split.h"
 #include "vocab.h"
@@ -23,34 +24,37 @@ enum {
 };
 // clang-format on
 
+// clang-format off
 typedef struct tokenizer {
     mem mem;
     int32_t method;
-    int32_t prefix; /* spm: PREFIX_* */
+    int32_t prefix;             /* spm: PREFIX_* */
     vocab vocab;
-    const float *score;       /* spm without merges: [vocab.n] */
-    const split_rules *split; /* bpe: how text is cut into words */
-    int32_t
-        takes_whole_words; /* bpe: a word that is a token is not merged from its bytes */
+    const float *score;         /* spm without merges: [vocab.n] */
+    const split_rules *split;   /* bpe: how text is cut into words */
+    int32_t composes;           /* bpe: text is brought to NFC first */
+    int32_t takes_whole_words;  /* bpe: a word that is a token is not merged from its bytes */
     int32_t lowers, strips_accents; /* wordpiece */
-    int32_t cuts_at_blanks; /* spm: no piece goes on behind a blank, so blanks part words */
+    int32_t cuts_at_blanks;     /* spm: no piece goes on behind a blank, so blanks part words */
     int32_t bos, eos, unk, pad; /* -1: none */
     int32_t adds_bos, adds_eos;
-    int32_t byte_token[256]; /* spm, bpe: the token of one byte; -1: none */
-    special_list user,
-        special;   /* tokens that stand in any text; and those with names, too */
-    uint8_t *ends; /* [vocab.n] 1: a generation ends with it */
+    int32_t byte_token[256];    /* spm, bpe: the token of one byte; -1: none */
+    special_list user, special; /* tokens that stand in any text; those with names, too */
+    chat chat;                  /* how messages are written */
+    uint8_t *ends;              /* [vocab.n] 1: a generation ends with it */
 } tokenizer;
+// clang-format on
 
 extern const char blank_mark[4]; /* U+2581, a blank in a piece */
 
-/* From attributes; from a file. t is zeroed; tokenizer_free in any case. */
+/* From attributes; from tokenizer.json. t is zeroed. */
 int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
                    tokenizer *t);
+
+int32_t file_read(const evla_host *h, const char *path, tokenizer *t);
 
 /* Checks what was read and makes what encoding needs. Fails: EVLA_E_FORMAT, EVLA_E_RANGE.
  */
 int32_t tokenizer_finish(const evla_host *h, tokenizer *t);
-void tokenizer_free(tokenizer *t);
 
 #endif

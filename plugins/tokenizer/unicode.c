@@ -65,21 +65,27 @@ size_t utf8_unfinished(const char *text, size_t n)
     return 0;
 }
 
+/* The last row that begins at or before code; a row is code << bits | what. */
+static uint32_t find_run(const uint32_t *runs, size_t n, int bits, uint32_t code)
+{
+    size_t low = 0;
+    while (n - low > 1) {
+        const size_t middle = low + (n - low) / 2;
+        if (runs[middle] >> bits <= code)
+            low = middle;
+        else
+            n = middle;
+    }
+    return runs[low];
+}
+
 int unicode_class(uint32_t code)
 {
-    size_t low = 0, high = COUNT(unicode_runs);
     if (code < 0x80) {
         if ((code | 0x20) - 'a' < 26) return UNICODE_LETTER;
         if (code - '0' < 10) return UNICODE_NUMBER;
     }
-    while (high - low > 1) { /* the last run that begins at or before code */
-        const size_t middle = low + (high - low) / 2;
-        if (unicode_runs[middle] >> 3 <= code)
-            low = middle;
-        else
-            high = middle;
-    }
-    return (int)(unicode_runs[low] & 7);
+    return (int)(find_run(unicode_runs, COUNT(unicode_runs), 3, code) & 7);
 }
 
 uint32_t unicode_lower(uint32_t code)
@@ -100,33 +106,73 @@ uint32_t unicode_lower(uint32_t code)
     return (uint32_t)((int32_t)code + unicode_lower_runs[low].add);
 }
 
-/* Hangul syllables decompose by arithmetic: Unicode standard, section 3.12. */
-static size_t hangul_base(uint32_t code, uint32_t *out)
-{
-    const uint32_t s = code - 0xac00, t = s % 28;
-    out[0] = 0x1100 + s / 588;
-    out[1] = 0x1161 + s % 588 / 28;
-    out[2] = 0x11a7 + t;
-    return t ? 3 : 2;
-}
+/* ---- normal forms ---- */
 
-size_t unicode_base(uint32_t code, uint32_t out[UNICODE_BASE_MAX])
+/* Hangul: Unicode standard, section 3.12. */
+enum {
+    S = 0xac00,
+    L = 0x1100,
+    V = 0x1161,
+    T = 0x11a7,
+    N_L = 19,
+    N_V = 21,
+    N_T = 28,
+    N_S = N_L * N_V * N_T
+};
+
+size_t unicode_decompose(uint32_t code, uint32_t out[UNICODE_MOST_PARTS])
 {
+    const uint32_t s = code - S;
+    size_t low = 0, high = COUNT(unicode_steps) / 3;
     out[0] = code;
     if (code < 0xc0) return 1;
-    if (code >= 0xac00 && code < 0xd7a4) return hangul_base(code, out);
-    size_t low = 0, high = COUNT(unicode_base_index) / 2;
+    if (s < N_S) {
+        out[0] = L + s / (N_V * N_T);
+        out[1] = V + s / N_T % N_V;
+        out[2] = T + s % N_T;
+        return s % N_T ? 3 : 2;
+    }
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (unicode_base_index[2 * middle] < code)
+        if (unicode_steps[3 * middle] < code)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == COUNT(unicode_base_index) / 2 || unicode_base_index[2 * low] != code)
-        return unicode_class(code) != UNICODE_MARK;
-    const uint32_t place = unicode_base_index[2 * low + 1];
-    for (size_t i = 0; i < (place & 15); i++)
-        out[i] = unicode_base_pool[(place >> 4) + i];
-    return place & 15;
+    if (low == COUNT(unicode_steps) / 3 || unicode_steps[3 * low] != code) return 1;
+    const uint32_t second =
+        unicode_steps[3 * low + 2]; /* only the first decomposes further */
+    const size_t n = unicode_decompose(unicode_steps[3 * low + 1], out);
+    out[n] = second;
+    return second ? n + 1 : n;
+}
+
+uint32_t unicode_compose(uint32_t first, uint32_t second)
+{
+    if (first - L < N_L && second - V < N_V)
+        return S + ((first - L) * N_V + second - V) * N_T;
+    if (first - S < N_S && (first - S) % N_T == 0 && second - T - 1 < N_T - 1)
+        return first + second - T;
+    size_t low = 0, high = COUNT(unicode_pairs);
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        const uint32_t *row = &unicode_steps[3 * unicode_pairs[middle]];
+        if (row[1] == first && row[2] == second) return row[0];
+        if (row[1] < first || (row[1] == first && row[2] < second))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
+int unicode_order(uint32_t code)
+{
+    return (int)(find_run(unicode_orders, COUNT(unicode_orders), 9, code) & 0xff);
+}
+
+int unicode_is_loose(uint32_t code)
+{
+    return code >= 0x300 &&
+           (find_run(unicode_orders, COUNT(unicode_orders), 9, code) >> 8 & 1);
 }

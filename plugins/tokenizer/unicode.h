@@ -32,9 +32,18 @@ int unicode_class(uint32_t code);
 /* The lower-case letter; code itself when it has none, or more than one. */
 uint32_t unicode_lower(uint32_t code);
 
-/* Canonical decomposition (NFD) without non-spacing marks: at most UNICODE_BASE_MAX code
- * points, 0 when code is such a mark. */
-enum { UNICODE_BASE_MAX = 8 };
-size_t unicode_base(uint32_t code, uint32_t out[UNICODE_BASE_MAX]);
+/* Canonical decomposition, 1 to UNICODE_MOST_PARTS code points, in no order but their own.
+ */
+enum { UNICODE_MOST_PARTS = 4 };
+size_t unicode_decompose(uint32_t code, uint32_t out[UNICODE_MOST_PARTS]);
+
+/* What two code points compose to; 0: they do not. */
+uint32_t unicode_compose(uint32_t first, uint32_t second);
+
+/* Canonical combining class; 0: a character that starts anew. */
+int unicode_order(uint32_t code);
+
+/* 1: NFC may change it, or what stands before it. */
+int unicode_is_loose(uint32_t code);
 
 #endif

@@ -3,7 +3,6 @@
 
 python3 plugins/tokenizer/unicode_table.py >plugins/tokenizer/unicode_table.h
 """
-import sys
 import unicodedata
 
 LAST = 0x110000
@@ -55,30 +54,41 @@ def lower():
     print("};")
 
 
-def bases():
-    """What is left of a canonical decomposition without its non-spacing marks. Hangul is arithmetic."""
-    pool, index, longest = [], [], 0
+def decompositions():
+    """Canonical decompositions, one step each: code, first, second (0: none). Hangul is arithmetic."""
+    steps = {}
     for code in range(LAST):
-        if 0xAC00 <= code < 0xD7A4 or unicodedata.category(chr(code)) in ("Cs", "Mn"):
-            continue
-        whole = unicodedata.normalize("NFD", chr(code))
-        if whole == chr(code):
-            continue
-        base = [ord(c) for c in whole if unicodedata.category(c) != "Mn"]
-        longest = max(longest, len(base))
-        index += [code, len(pool) << 4 | len(base)]
-        pool += base
-    if longest > 8:
-        sys.exit("UNICODE_BASE_MAX is too small")
-    rows("unicode_base_index", index)
-    rows("unicode_base_pool", pool)
+        text = unicodedata.decomposition(chr(code))
+        if text and not text.startswith("<"):
+            steps[code] = [int(h, 16) for h in text.split()] + [0]
+    rows("unicode_steps", [v for code, parts in steps.items() for v in (code, *parts[:2])], 9)
+    pairs = sorted((parts[0], parts[1], i) for i, (code, parts) in enumerate(steps.items())
+                   if parts[1] and unicodedata.is_normalized("NFC", chr(code)))
+    rows("unicode_pairs", [i for _, _, i in pairs], 12)
+    return {second for _, second, _ in pairs}
+
+
+def orders(seconds):
+    runs, before = [], None
+    for code in range(LAST):
+        c = chr(code)
+        order = unicodedata.combining(c)
+        is_loose = order or code in seconds or not unicodedata.is_normalized("NFC", c) or 0x1161 <= code < 0x1176 or 0x11A8 <= code < 0x11C3
+        now = bool(is_loose) << 8 | order
+        if now != before:
+            runs.append(code << 9 | now)
+        before = now
+    rows("unicode_orders", runs)
 
 
 print(f"""/*
  * unicode_table.h -- Unicode {unicodedata.unidata_version}, written by unicode_table.py; not to be edited.
  *
  * unicode_runs: first code point << 3 | UNICODE_*, until the next run.
- * unicode_base_index: pairs of a code point and place << 4 | count in unicode_base_pool.
+ * unicode_steps: code point, and the one or two (else 0) that it canonically decomposes to.
+ * unicode_pairs: rows of unicode_steps that compose again, by what they compose of.
+ * unicode_orders: first code point << 9 | loose << 8 | combining class. What is not loose is the same
+ *   in NFC and changes with nothing before it.
  */
 #ifndef EVLA_TOKENIZER_UNICODE_TABLE_H
 #define EVLA_TOKENIZER_UNICODE_TABLE_H
@@ -87,6 +97,6 @@ print(f"""/*
 // clang-format off""")
 classes()
 lower()
-bases()
+orders(decompositions())
 print("""// clang-format on
 #endif""")

@@ -82,17 +82,18 @@ int32_t wordpiece_encode(encoding *e, const char *text, size_t n)
         return EVLA_E_NOMEM;
     memcpy(e->text, blank_mark, MARK_BYTES);
     for (size_t at = 0; at < n;) {
-        uint32_t code, base[UNICODE_BASE_MAX] = {0};
+        uint32_t code, part[UNICODE_MOST_PARTS] = {0};
         at += utf8_next(text + at, n - at, &code);
         if (unicode_class(code) == UNICODE_SPACE) {
             finish(e, &w);
             continue;
         }
         if (is_dropped(code)) continue;
-        base[0] = code;
-        const size_t k = t->strips_accents ? unicode_base(code, base) : 1;
+        part[0] = code;
+        const size_t k = t->strips_accents ? unicode_decompose(code, part) : 1;
         for (size_t i = 0; i < k; i++) {
-            const uint32_t c = t->lowers ? unicode_lower(base[i]) : base[i];
+            if (t->strips_accents && unicode_class(part[i]) == UNICODE_MARK) continue;
+            const uint32_t c = t->lowers ? unicode_lower(part[i]) : part[i];
             const int is_alone = stands_alone(c);
             if (is_alone) finish(e, &w);
             add(e, &w, c);

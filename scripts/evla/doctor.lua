@@ -22,6 +22,7 @@ local known = {
   safetensors = { what = "weights as PyTorch models are published" },
   sanity = { what = "throws out what went wrong" },
   template = { what = "the plugin to copy" },
+  tokenizer = { what = "text as the tokens of language models", packages = "libcjson-dev" },
 }
 
 local advice, report = {}, {}
