@@ -326,6 +326,13 @@ static void written(void)
                 "not written: %s", no[i].title))
             note("%d, \"%s\"", st, s.why);
     }
+    t[0] = field("x", EVLA_F32, 1, 1, data);
+    attrs[1] = (evla_attr){.name = "words", .type = EVLA_ATTR_TEXTS};
+    host_clear(&s);
+    ok(write_archive(h, at("no.safetensors"), &all) == EVLA_E_DTYPE &&
+           strstr(s.why, "the key words is a list; the format's metadata is text"),
+       "not written: a list among the metadata");
+    attrs[1] = (evla_attr){.name = "a", .type = EVLA_ATTR_TEXT, .text = ""};
     t[0] = field("x", EVLA_F32, 2, 2, data);
     t[0].value.stride[0] = 12;
     host_clear(&s);

@@ -67,6 +67,8 @@ static int32_t set_part(writer *w, const evla_field *f, part *out)
         return fail(w, EVLA_E_DTYPE,
                     "tensor %.100s: the format has no name for %.40s; convert it first",
                     f->name, ours ? ours : "its numbers");
+    for (int32_t i = 0; i < t->rank; i++)
+        if (!t->shape[i]) return EVLA_OK; /* of nothing, whatever its other extents */
     step = out->dtype->bytes;
     for (int32_t i = t->rank - 1; i >= 0; i--) {
         if (t->shape[i] > 1 && t->stride[i] != step)
@@ -157,7 +159,10 @@ static int32_t put_metadata(writer *w, const evla_archive *in)
             snprintf(number, sizeof number, "%" PRId64, a->integer);
         else if (a->type == EVLA_ATTR_FLOAT)
             snprintf(number, sizeof number, "%.17g", a->number);
-        if (i && !strcmp(all[i - 1]->name, a->name))
+        if (a->type == EVLA_ATTR_NUMBERS || a->type == EVLA_ATTR_TEXTS)
+            st = fail(w, EVLA_E_DTYPE,
+                      "the key %.100s is a list; the format's metadata is text", a->name);
+        else if (i && !strcmp(all[i - 1]->name, a->name))
             st = fail(w, EVLA_E_EXISTS, "the key %.100s stands twice", a->name);
         else if (header_utf8(a->name, strlen(a->name)) < strlen(a->name) ||
                  header_utf8(text, strlen(text)) < strlen(text))
