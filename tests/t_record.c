@@ -93,6 +93,11 @@ static void refusals(ctx *cx)
     ok(record_new(cx, &f, 1, NULL, 0, &r) == EVLA_E_ARG &&
            says(cx, EVLA_E_ARG, "record field 1 of 1 has no name"),
        "a field needs a name");
+    const evla_attr list = {.name = "words", .type = EVLA_ATTR_TEXTS};
+    ctx_clear(cx);
+    ok(record_new(cx, NULL, 0, &list, 1, &r) == EVLA_E_ARG &&
+           strstr(cx->why, "record attribute words is a list; want a field"),
+       "an attribute that is a list is refused: %s", cx->why);
 #ifndef EVLA_LIBC_MALLOC /* a sanitizer ends the program instead */
     f = (evla_field){"huge", of(EVLA_U8, 1, 1LL << 46, 0)};
     evla_field many[8] = {f, f, f, f, f, f, f, f};

@@ -61,6 +61,23 @@ static int by_name(const void *a, const void *b)
                   (*(const evla_field *const *)b)->name);
 }
 
+static int32_t check_attrs(ctx *cx, const char *path, const evla_archive *a)
+{
+    for (int32_t i = 0; i < a->n_attrs; i++) {
+        const evla_attr *x = &a->attrs[i];
+        int is_list = x->type == EVLA_ATTR_NUMBERS || x->type == EVLA_ATTR_TEXTS;
+        if (!x->name || x->type < EVLA_ATTR_INT || x->type > EVLA_ATTR_TEXTS ||
+            (x->type == EVLA_ATTR_TEXT && !x->text) ||
+            (x->type == EVLA_ATTR_NUMBERS &&
+             (x->element <= EVLA_NONE || x->element > EVLA_BOOL)) ||
+            (is_list && (x->n_items < 0 || (x->n_items && !x->items))))
+            return ctx_fail(cx, EVLA_E_FORMAT,
+                            "%s: %.100s has no value that the engine can hold", path,
+                            x->name ? x->name : "a key without a name");
+    }
+    return 0;
+}
+
 /* What the plugin hands out is whole and its names are different. */
 static int32_t check(ctx *cx, const char *path, format_file *f)
 {
@@ -82,7 +99,7 @@ static int32_t check(ctx *cx, const char *path, format_file *f)
         if (!strcmp(f->sorted[i - 1]->name, f->sorted[i]->name))
             return ctx_fail(cx, EVLA_E_FORMAT, "%s: tensor %.100s stands twice", path,
                             f->sorted[i]->name);
-    return 0;
+    return check_attrs(cx, path, a);
 }
 
 int32_t format_open(ctx *cx, const evla_item *item, const char *path, format_file *out)

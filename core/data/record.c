@@ -51,8 +51,13 @@ int32_t record_new(ctx *cx, const evla_field *fields, int32_t n_fields,
         data += ((size_t)bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
         head += strlen(fields[i].name) + 1;
     }
-    for (int32_t i = 0; i < n_attrs; i++)
+    for (int32_t i = 0; i < n_attrs; i++) {
+        if (attrs[i].type == EVLA_ATTR_NUMBERS || attrs[i].type == EVLA_ATTR_TEXTS)
+            return ctx_fail(cx, EVLA_E_ARG,
+                            "record attribute %.80s is a list; want a field",
+                            attrs[i].name);
         head += strlen(attrs[i].name) + 1 + (attrs[i].text ? strlen(attrs[i].text) + 1 : 0);
+    }
     /* The allocator's zeroed pages are not touched until they are written. */
     char *p = mem_alloc(head + data + ALIGN);
     if (!p) return ctx_fail(cx, EVLA_E_NOMEM, "record: %zu bytes", head + data);

@@ -183,8 +183,8 @@ struct evla_host {
     int64_t (*dtype_bytes)(const evla_host *h, int32_t dtype, int64_t n);
     /* Parses "f32[T,7]": named extents become -1 and their names are skipped. */
     int32_t (*type_parse)(const evla_host *h, const char *text, evla_type *out);
-    /* A record with zeroed, dense, 64-byte aligned fields of the given types; attributes are
-     * copied. Fill the fields, then hand it on: it is immutable from then on. One reference. */
+    /* A record with zeroed, dense, 64-byte aligned fields of the given types; attributes, which
+     * are no lists, are copied. Fill the fields, then hand it on: it is immutable from then on. One reference. */
     int32_t (*record_new)(const evla_host *h, const evla_field *fields, int32_t n_fields,
                           const evla_attr *attrs, int32_t n_attrs, evla_record **out);
     void (*record_keep)(const evla_host *h, const evla_record *r);
@@ -444,7 +444,7 @@ struct evla_attr {
     double number;
     int64_t integer;
     int32_t type;      /* EVLA_ATTR_* */
-    int32_t element;   /* NUMBERS: the number format of the items */
+    int32_t element;   /* NUMBERS: the number format of the items; INT, FLOAT: that in the file, or none */
     const void *items; /* NUMBERS, at any alignment; TEXTS: const evla_text * */
     int64_t n_items;
 };

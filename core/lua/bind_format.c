@@ -31,7 +31,7 @@ static int l_index(lua_State *L)
     if (f)
         bind_push_tensor(L, 1, &f->value);
     else if (!strcmp(name, "attrs"))
-        bind_push_attrs(L, a->f.holds.attrs, a->f.holds.n_attrs);
+        bind_push_attrs(L, 1, a->f.holds.attrs, a->f.holds.n_attrs);
     else if (!strcmp(name, "format"))
         lua_pushstring(L, a->f.item->name);
     else if (!strcmp(name, "names")) {

@@ -99,6 +99,19 @@ static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, doub
     return 1;
 }
 
+/* Number i of a row; where it lies, or its block. NULL: it cannot be read. */
+static const char *read_number(script *s, const evla_tensor *t, int64_t i, double *out)
+{
+    enum { MOST = 512 };
+    double block[MOST];
+    const dtype_info *d = dtype_get(s->cx->reg, t->dtype);
+    int32_t each = d ? d->block_elements : MOST + 1;
+    const char *p = (const char *)t->data[0] + i / each * t->stride[0];
+    if (each > MOST || !read_numbers(s, t->dtype, p, each, block)) return NULL;
+    *out = block[i % each];
+    return p;
+}
+
 static int64_t count(const evla_tensor *t, int32_t from)
 {
     int64_t n = 1;
@@ -117,11 +130,11 @@ static int l_tensor_index(lua_State *L)
         if (!t->rank || i < 1 || i > t->shape[0])
             return script_error(L, s, "tensor: index %d is outside 1 to %d", (int)i,
                                 t->rank ? (int)t->shape[0] : 0);
-        const char *p = (const char *)t->data[0] + (i - 1) * t->stride[0];
         if (t->rank == 1) {
             double x = 0;
             int64_t whole = 0;
-            if (!read_numbers(s, t->dtype, p, 1, &x)) return 0;
+            const char *p = read_number(s, t, i - 1, &x);
+            if (!p) return 0;
             if (t->dtype == EVLA_I64) memcpy(&whole, p, sizeof whole);
             if (t->dtype == EVLA_I64 ||
                 (t->dtype != EVLA_F32 && t->dtype != EVLA_F64 &&
@@ -134,7 +147,7 @@ static int l_tensor_index(lua_State *L)
         lua_getiuservalue(L, 1, 1);
         view *part = push_view(L, -1);
         part->t = *t;
-        part->t.data[0] = (void *)(uintptr_t)p;
+        part->t.data[0] = (char *)t->data[0] + (i - 1) * t->stride[0];
         part->t.rank--;
         memmove(part->t.shape, t->shape + 1, 7 * sizeof *t->shape);
         memmove(part->t.stride, t->stride + 1, 7 * sizeof *t->stride);
@@ -151,6 +164,8 @@ static int l_tensor_index(lua_State *L)
         lua_pushstring(L, dtype_name(s->cx->reg, t->dtype));
     else if (!strcmp(name, "rank"))
         lua_pushinteger(L, t->rank);
+    else if (!strcmp(name, "bytes"))
+        lua_pushinteger(L, dtype_bytes(s->cx->reg, t->dtype, count(t, 0)));
     else {
         luaL_getsubtable(L, LUA_REGISTRYINDEX, "evla.tensor methods");
         lua_getfield(L, -1, name);
@@ -214,24 +229,32 @@ static int l_tensor_slice(lua_State *L)
     if (from < 1 || to > n || to < from - 1)
         return script_error(L, s, "tensor: slice %lld to %lld is outside 1 to %d",
                             (long long)from, (long long)to, (int)n);
+    const dtype_info *d = dtype_get(s->cx->reg, v->t.dtype);
+    int32_t each = d && v->t.rank == 1 ? d->block_elements : 1;
+    if ((from - 1) % each || (to - from + 1) % each)
+        return script_error(L, s, "tensor: %s is sliced in blocks of %d", d->name, each);
     lua_getiuservalue(L, 1, 1);
     view *part = push_view(L, -1);
     part->t = v->t;
-    part->t.data[0] = (char *)v->t.data[0] + (from - 1) * v->t.stride[0];
+    part->t.data[0] = (char *)v->t.data[0] + (from - 1) / each * v->t.stride[0];
     part->t.shape[0] = to - from + 1;
     return 1;
 }
 
-static int push_list(lua_State *L, script *s, const evla_tensor *t, int32_t axis,
-                     const char *p)
+static int push_list(lua_State *L, script *s, evla_tensor t)
 {
     luaL_checkstack(L, 3, "tensor nests too deep");
-    lua_createtable(L, (int)t->shape[axis], 0);
-    for (int64_t i = 0; i < t->shape[axis]; i++, p += t->stride[axis]) {
+    lua_createtable(L, (int)t.shape[0], 0);
+    evla_tensor part = t;
+    part.rank--;
+    memmove(part.shape, t.shape + 1, 7 * sizeof *t.shape);
+    memmove(part.stride, t.stride + 1, 7 * sizeof *t.stride);
+    for (int64_t i = 0; i < t.shape[0]; i++) {
         double x = 0;
-        if (axis + 1 < t->rank)
-            push_list(L, s, t, axis + 1, p);
-        else if (read_numbers(s, t->dtype, p, 1, &x))
+        part.data[0] = (char *)t.data[0] + i * t.stride[0];
+        if (part.rank)
+            push_list(L, s, part);
+        else if (read_number(s, &t, i, &x))
             lua_pushnumber(L, x);
         else
             lua_pushnil(L);
@@ -246,7 +269,7 @@ static int l_tensor_list(lua_State *L)
     script *s = script_of(L);
     view *v = luaL_checkudata(L, 1, "evla.tensor");
     double x = 0;
-    if (v->t.rank) return push_list(L, s, &v->t, 0, v->t.data[0]);
+    if (v->t.rank) return push_list(L, s, v->t);
     if (!read_numbers(s, v->t.dtype, v->t.data[0], 1, &x)) return 0;
     lua_pushnumber(L, x);
     return 1;
@@ -279,21 +302,6 @@ static int l_record_gc(lua_State *L)
     return 0;
 }
 
-void bind_push_attrs(lua_State *L, const evla_attr *attrs, int32_t n)
-{
-    lua_createtable(L, 0, n);
-    for (int32_t i = 0; i < n; i++) {
-        const evla_attr *a = &attrs[i];
-        if (a->type == EVLA_ATTR_INT)
-            lua_pushinteger(L, a->integer);
-        else if (a->type == EVLA_ATTR_FLOAT)
-            lua_pushnumber(L, a->number);
-        else
-            lua_pushstring(L, a->text);
-        lua_setfield(L, -2, a->name);
-    }
-}
-
 static int l_record_index(lua_State *L)
 {
     const evla_record *r = record_at(L, 1);
@@ -303,7 +311,7 @@ static int l_record_index(lua_State *L)
         view *v = push_view(L, 1);
         v->t = f->value;
     } else if (!strcmp(name, "attrs"))
-        bind_push_attrs(L, r->attrs, r->n_attrs);
+        bind_push_attrs(L, 1, r->attrs, r->n_attrs);
     else if (!strcmp(name, "names")) {
         lua_createtable(L, r->n_fields, 0);
         for (int32_t i = 0; i < r->n_fields; i++) {
@@ -403,7 +411,7 @@ static int l_set_index(lua_State *L)
             lua_rawseti(L, -2, i + 1);
         }
     } else if (!strcmp(name, "attrs"))
-        bind_push_attrs(L, r->schema.attrs, r->schema.n_attrs);
+        bind_push_attrs(L, 1, r->schema.attrs, r->schema.n_attrs);
     else if (!strcmp(name, "record"))
         lua_pushcfunction(L, l_set_record);
     else

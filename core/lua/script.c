@@ -202,6 +202,7 @@ static int open_all(lua_State *L)
     bind_option_open(L, s);
     bind_graph_open(L, s);
     bind_record_open(L, s);
+    bind_attr_open(L);
     bind_drive_open(L, s);
     bind_format_open(L, s);
     bind_picture_open(L, s);

@@ -119,13 +119,15 @@ void bind_job_open(lua_State *L, script *s);
 void bind_option_open(lua_State *L, script *s);
 void bind_graph_open(lua_State *L, script *s);
 void bind_record_open(lua_State *L, script *s);
+void bind_attr_open(lua_State *L);
 void bind_engine_open(lua_State *L, script *s);
 void bind_format_open(lua_State *L, script *s);
 void bind_picture_open(lua_State *L, script *s);
 void bind_drive_open(lua_State *L, script *s);
-/* A tensor whose memory lives as long as the value at `keeper`; a table of attributes. */
+/* A tensor whose memory lives as long as the value at `keeper`; a table of attributes,
+ * whose lists live as long. */
 void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t);
-void bind_push_attrs(lua_State *L, const evla_attr *attrs, int32_t n);
+void bind_push_attrs(lua_State *L, int keeper, const evla_attr *attrs, int32_t n);
 /* The choice or item at an index as a choice, or NULL. */
 choice *bind_choice_at(lua_State *L, script *s, int at);
 void bind_push_choice(lua_State *L, choice *c);

@@ -265,14 +265,55 @@ local function one_line(s)
   return cut and #s >= cut and s:sub(1, cut - 1) .. " ..." or s
 end
 
+-- The first entries of a list of metadata, as many as asked for.
+local function first_of(list, most)
+  local out = json.array {}
+  for i = 1, math.min(#list, most) do out[i] = list[i] end
+  return out
+end
+
+-- A value of metadata on one line: a list as its length and what it begins with.
+local function value_text(v)
+  if type(v) ~= "userdata" then return type(v) == "number" and pretty.number(v) or one_line(v) end
+  local shown = first_of(v, 6)
+  for i, x in ipairs(shown) do shown[i] = type(x) == "string" and pretty.quote(one_line(x)) or pretty.number(x) end
+  return ("%s: %s%s"):format(v, table.concat(shown, ", "), #v > #shown and ", ..." or "")
+end
+
+-- The same for JSON, which holds no text that is not UTF-8.
+local function value_json(v)
+  if type(v) ~= "userdata" then return v end
+  local first = first_of(v, call.options.all and #v or 8)
+  for i, x in ipairs(first) do
+    if type(x) == "string" and not utf8.len(x) then first[i] = x:gsub("[\128-\255]", utf8.char(0xfffd)) end
+  end
+  return { type = tostring(v), n = #v, first = first }
+end
+
+-- { { "q4_k", tensors, bytes }, ... }, the largest share first
+local function shares(list)
+  local by_name, out = {}, {}
+  for _, t in ipairs(list) do
+    local name = t.type:match("^[^%[]*")
+    local one = by_name[name] or { name = name, tensors = 0, bytes = 0 }
+    if not by_name[name] then out[#out + 1] = one end
+    by_name[name] = one
+    one.tensors, one.bytes = one.tensors + 1, one.bytes + t.bytes
+  end
+  table.sort(out, function(x, y) return x.bytes > y.bytes or x.bytes == y.bytes and x.name < y.name end)
+  return out
+end
+
 local function archive()
   local a = evla.tensors(path)
-  local list, numbers, unread, from = json.array {}, 0, 0, os.clock()
+  local attrs = a.attrs
+  local list, numbers, bytes, unread, from = json.array {}, 0, 0, 0, os.clock()
   for i, name in ipairs(a.names) do
     local t, n = a[name], 1
     for _, extent in ipairs(t.shape) do n = n * extent end
     numbers = numbers + n
-    list[i] = { name = name, type = tostring(t), n = n }
+    bytes = bytes + t.bytes
+    list[i] = { name = name, type = tostring(t), n = n, bytes = t.bytes }
     if call.options.all or os.clock() - from < READ_SECONDS then
       local st = t:stats()
       list[i].min, list[i].mean, list[i].max, list[i].not_finite = st.min, st.mean, st.max, st.n - st.finite
@@ -281,28 +322,37 @@ local function archive()
     end
   end
   if call.json then
-    print(json.encode({ file = path, kind = "weights", format = a.format, bytes = size_of_file, parameters = numbers, tensors = list,
-      attrs = a.attrs }, true))
+    for key, v in pairs(attrs) do attrs[key] = value_json(v) end
+    print(json.encode({ file = path, kind = "weights", format = a.format, bytes = size_of_file, parameters = numbers,
+      tensor_bytes = bytes, tensors = list, attrs = attrs }, true))
     return 0
   end
-  print(("%s: %s, %d tensor%s, %d numbers, %s"):format(bold(path), a.format, #list, #list == 1 and "" or "s", numbers,
-    pretty.bytes(size_of_file)))
+  local architecture = attrs["general.architecture"]
+  print(("%s: %s%s, %d tensor%s, %d numbers, %s"):format(bold(path), a.format,
+    architecture and ", " .. one_line(tostring(architecture)) or "", #list, #list == 1 and "" or "s", numbers,
+    pretty.bytes(math.max(size_of_file, bytes)))) -- this file may be the first of several
+  local formats = shares(list)
+  if #formats > 1 then
+    local rows = {}
+    for i, f in ipairs(formats) do rows[i] = { f.name, ("%d tensor%s"):format(f.tensors, f.tensors == 1 and "" or "s"), pretty.bytes(f.bytes) } end
+    rows_out(rows)
+  end
   local keys = {}
-  for key in pairs(a.attrs) do keys[#keys + 1] = key end
+  for key in pairs(attrs) do keys[#keys + 1] = key end
   table.sort(keys)
   if #keys > 0 then
     heading("metadata")
     local rows = {}
-    for i, key in ipairs(keys) do rows[i] = { key, one_line(tostring(a.attrs[key])) } end
+    for i, key in ipairs(keys) do rows[i] = { key, value_text(attrs[key]) } end
     rows_out(rows)
   end
   if #list == 0 then return 0 end
   heading("tensors" .. (unread > 0 and (" (the range of %d was not read, --all reads all)"):format(unread) or ""))
-  local rows, shown = { { "name", "type", "min", "mean", "max", "" } }, call.options.all and #list or math.min(#list, 400)
+  local rows, shown = { { "name", "type", "bytes", "min", "mean", "max", "" } }, call.options.all and #list or math.min(#list, 400)
   for i = 1, shown do
     local t = list[i]
     local function number(v) return v and ("%.4g"):format(v) or "" end
-    rows[#rows + 1] = { t.name, t.type, number(t.min), number(t.mean), number(t.max),
+    rows[#rows + 1] = { t.name, t.type, pretty.bytes(t.bytes), number(t.min), number(t.mean), number(t.max),
       (t.not_finite or 0) > 0 and ("%d not finite"):format(t.not_finite) or "" }
   end
   rows_out(rows)

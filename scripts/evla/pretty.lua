@@ -61,7 +61,7 @@ function pretty.columns(rows, indent)
   return lines
 end
 
-local function quote(s)
+function pretty.quote(s)
   local more = #s > MOST_TEXT and ("... (%d bytes)"):format(#s) or ""
   s = s:sub(1, MOST_TEXT):gsub('[%c"\\\127]', function(c)
     return c == "\n" and "\\n" or c == '"' and '\\"' or c == "\\" and "\\\\" or c == "\t" and "\\t" or ("\\x%02x"):format(c:byte())
@@ -69,6 +69,8 @@ local function quote(s)
   if not utf8.len(s) then s = s:gsub("[\128-\255]", function(c) return ("\\x%02x"):format(c:byte()) end) end
   return '"' .. s .. '"' .. more
 end
+
+local quote = pretty.quote
 
 -- At most MOST_POINTS places from 1 to n, first and last among them.
 local function places(n)
@@ -231,6 +233,13 @@ function pretty.new(o)
     return concat(lines, "\n")
   end
 
+  local function texts(t, depth)
+    if depth > 0 or #t == 0 then return tostring(t) end
+    local out = {}
+    for i = 1, math.min(#t, 8) do out[i] = quote(t[i]) end
+    return tostring(t) .. ": " .. concat(out, ", ") .. (#t > #out and ", ..." or "")
+  end
+
   local function kind(t)
     local rows, keys = {}, sorted_keys(t)
     for _, k in ipairs(keys) do
@@ -246,7 +255,7 @@ function pretty.new(o)
   end
 
   local by_name = { ["evla.tensor"] = function(t, depth) return depth == 0 and tensor(t) or tostring(t) end,
-    ["evla.record"] = record, ["evla.set"] = set, ["evla.choice"] = choice, ["evla.job"] = job,
+    ["evla.texts"] = texts, ["evla.record"] = record, ["evla.set"] = set, ["evla.choice"] = choice, ["evla.job"] = job,
     ["evla.kind"] = function(t, depth) return depth == 0 and kind(t) or ("{ %d items }"):format(#(sorted_keys(t))) end,
     ["evla.item"] = function(v, depth) return depth == 0 and item(v) or describe(v).name end,
     ["evla.jobtype"] = function(v, depth) return depth == 0 and item(v) or describe(v).name end }
