@@ -102,7 +102,7 @@ def inspect():
         ok(r.returncode == 0 and "1 episode\n" in r.stdout and "f64[T,7]" in r.stdout, "a person's demonstration of robosuite", r.all)
     else:
         skip("a person's demonstration of robosuite", "EVLA_TEST_DATA does not hold it")
-    for name, text, word in (("a.txt", b"hello\n", "text"), ("b.bin", b"\x00\x01\x02", "no kind"), ("c.evla", b"", "empty"), ("d.gguf", b"GGUF\3\0\0\0", "GGUF")):
+    for name, text, word in (("a.txt", b"hello\n", "text"), ("b.bin", b"\x00\x01\x02", "no kind"), ("c.evla", b"", "empty"), ("d.gguf", b"GGUF\3\0\0\0", "was it cut off?")):
         with open(os.path.join(folder, name), "wb") as f:
             f.write(text)
         ok(refused(run("inspect", name), 3, name, word), "%s is refused with 3, and the sentence says what it is" % name)

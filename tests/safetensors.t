@@ -164,14 +164,14 @@ return evla.program { evla.export "out" { model = m, path = "p.safetensors", met
     refused("a number format nobody has", {**full, "head.b": ("F99", np.zeros(7, np.uint8))}, 'tensor head.b: dtype "F99" is unknown')
     write("cut.safetensors", full)
     raw = open(at("cut.safetensors"), "rb").read()
-    for name, text, why in (("cut.safetensors", raw[:-1], "was it cut off?"), ("none.bin", b"\1\2\3", "is no saved model and of no format that is loaded (safetensors)"),
+    for name, text, why in (("cut.safetensors", raw[:-1], "was it cut off?"), ("none.bin", b"\1\2\3", "is no saved model and of no format that is loaded (gguf, safetensors)"),
                             ("empty.safetensors", b"", "is too short for a safetensors file"), ("deep.safetensors", struct.pack("<Q", 99) + b'{"a":' * 20, 'it has "a"; want dtype, shape and data_offsets')):
         with open(at(name), "wb") as f:
             f.write(text)
         program("bad.lua", 'return evla.program { evla.model "mlp" { layers = 1, width = 16, weights = "%s" } }\n' % name)
         code, text = run("check", "bad.lua")
         tap.ok(code == 3 and why in text, f"{name} is refused with 3: {text.strip()[-100:]}")
-    for path, why in (("p.bin", 'no loaded format writes "p.bin"; want a name that ends in one of: .safetensors'), ("../p.safetensors", "want a name below the job's folder"),
+    for path, why in (("p.bin", 'no loaded format writes "p.bin"; want a name that ends in one of: .gguf, .safetensors'), ("../p.safetensors", "want a name below the job's folder"),
                       ("/tmp/p.safetensors", "want a name below the job's folder")):
         program("bad.lua", 'local m = evla.model "mlp" {}\nreturn evla.program { evla.export "out" { model = m, path = "%s" } }\n' % path)
         code, text = run("check", "bad.lua")

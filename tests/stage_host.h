@@ -2,8 +2,8 @@
  * stage_host.h -- a host for unit tests of stages: what the core lends, without the core.
  *
  * One per thread. fail keeps the first sentence in why until host_clear; log keeps the last
- * lines in log. "f16" is number format 64. Records count themselves in host_records, so
- * leaks show.
+ * lines in log. "f16" is number format 64, "q8_0" 65. Records count themselves in
+ * host_records, so leaks show.
  */
 #ifndef EVLA_TESTS_STAGE_HOST_H
 #define EVLA_TESTS_STAGE_HOST_H
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOST_F16 = 64 };
+enum { HOST_F16 = 64, HOST_Q8_0 = 65 };
 
 typedef struct stage_host {
     evla_host h;
@@ -68,11 +68,13 @@ static inline const void *host_service(const evla_host *h, const char *name)
 
 static const struct {
     const char *name;
-    int32_t id, bytes;
-} host_dtypes[] = {{"f32", EVLA_F32, 4}, {"f64", EVLA_F64, 8},   {"i8", EVLA_I8, 1},
-                   {"i16", EVLA_I16, 2}, {"i32", EVLA_I32, 4},   {"i64", EVLA_I64, 8},
-                   {"u8", EVLA_U8, 1},   {"u16", EVLA_U16, 2},   {"u32", EVLA_U32, 4},
-                   {"u64", EVLA_U64, 8}, {"bool", EVLA_BOOL, 1}, {"f16", HOST_F16, 2}};
+    int32_t id, bytes, elements; /* of a block */
+} host_dtypes[] = {
+    {"f32", EVLA_F32, 4, 1},    {"f64", EVLA_F64, 8, 1},   {"i8", EVLA_I8, 1, 1},
+    {"i16", EVLA_I16, 2, 1},    {"i32", EVLA_I32, 4, 1},   {"i64", EVLA_I64, 8, 1},
+    {"u8", EVLA_U8, 1, 1},      {"u16", EVLA_U16, 2, 1},   {"u32", EVLA_U32, 4, 1},
+    {"u64", EVLA_U64, 8, 1},    {"bool", EVLA_BOOL, 1, 1}, {"f16", HOST_F16, 2, 1},
+    {"q8_0", HOST_Q8_0, 34, 32}};
 enum { HOST_DTYPES = sizeof host_dtypes / sizeof *host_dtypes };
 
 static inline int32_t host_dtype(const evla_host *h, const char *name)
@@ -95,7 +97,12 @@ static inline int64_t host_dtype_bytes(const evla_host *h, int32_t id, int64_t n
 {
     (void)h;
     for (int i = 0; i < HOST_DTYPES; i++)
-        if (host_dtypes[i].id == id) return n * host_dtypes[i].bytes;
+        if (host_dtypes[i].id == id) {
+            int64_t each = host_dtypes[i].elements, bytes;
+            if (n % each || __builtin_mul_overflow(n / each, host_dtypes[i].bytes, &bytes))
+                return -1;
+            return bytes;
+        }
     return -1;
 }
 
