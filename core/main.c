@@ -32,7 +32,7 @@ static const verb verbs[] = {
     {"ops", "FILE [--train]", "operator, chosen kernel and fallback of every node", "evla ops out/mlp/mlp/mlp.evla", verb_ops, 1},
     {"show", "FILE [--train]", "draw its graphs and their arenas as SVG", "evla show out/mlp/mlp/mlp.evla", verb_show, 1},
     {"inspect", "FILE", "what a dataset or model holds", "evla inspect demos.hdf5", verb_inspect, 1},
-    {"new", "plugin NAME", "a plugin to start from", "evla new plugin brisk --kind op", verb_new, 1},
+    {"new", "plugin NAME | weights MODEL", "a plugin to start from; seeded weights", "evla new weights tinyllama --type q4_0 -o tiny.gguf", verb_new, 1},
     {"doctor", "", "what this machine has and lacks", "evla doctor", verb_doctor, 0},
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs, MOST_PLUGINS = 32, MOST_OPTIONS = 64 };
@@ -168,11 +168,12 @@ static int read_words(call *c, words *w, int argc, char **argv)
             continue;
         }
         char *a = argv[i++];
-        if (a[0] == '-' && a[1] == '-' && a[2]) { /* the program's own */
+        int is_output = !strcmp(a, "-o"); /* where a verb's file goes, as compilers say it */
+        if (is_output || (a[0] == '-' && a[1] == '-' && a[2])) { /* the program's own */
             if (c->setup.n_options == MOST_OPTIONS) return wrong("%s: too many options", a);
             script_option *o = &w->options[c->setup.n_options++];
             char *equals = strchr(a, '=');
-            o->name = a + 2;
+            o->name = a + (is_output ? 1 : 2);
             if (equals) {
                 *equals = 0;
                 o->value = equals + 1;

@@ -50,6 +50,8 @@ static const slot required[] = {
     SLOT(EVLA_QUANT, evla_quant, encode),
     SLOT(EVLA_FORMAT, evla_format, endings), SLOT(EVLA_FORMAT, evla_format, probe),
     SLOT(EVLA_FORMAT, evla_format, open), SLOT(EVLA_FORMAT, evla_format, close),
+    SLOT(EVLA_LOOP, evla_loop, open), SLOT(EVLA_LOOP, evla_loop, close),
+    SLOT(EVLA_LOOP, evla_loop, start), SLOT(EVLA_LOOP, evla_loop, step),
     {EVLA_SERVICE, "size", 0, sizeof(uint32_t)},
     SLOT(EVLA_MACHINE, evla_machine_kind, detect),
 };
@@ -60,7 +62,7 @@ static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_BODY, sizeof(evla_body)}, {EVLA_SCENE, sizeof(evla_scene)},
     {EVLA_QUANT, sizeof(evla_quant)}, {EVLA_FORMAT, sizeof(evla_format)},
     {EVLA_SERVICE, sizeof(uint32_t)},
-    {EVLA_MACHINE, sizeof(evla_machine_kind)},
+    {EVLA_MACHINE, sizeof(evla_machine_kind)}, {EVLA_LOOP, sizeof(evla_loop)},
 };
 // clang-format on
 

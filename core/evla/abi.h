@@ -74,7 +74,8 @@ typedef struct evla_type {
 
 /* A view of memory. data[0] holds the codes; further planes (scales, zeros, indices) belong to block
  * formats. stride counts bytes from one index to the next; for a block format the innermost stride
- * is that of one block. layout 0 is plain rows; space 0 is host memory. */
+ * is that of one block. layout 0 is plain rows, where strides hold; 1 is what evla_node.layout says
+ * of this input. space 0 is host memory. */
 typedef struct evla_tensor {
     void *data[4];
     int64_t shape[8];
@@ -208,6 +209,7 @@ struct evla_host {
 #define EVLA_FORMAT "evla.format/0"
 #define EVLA_SERVICE "evla.service/0"
 #define EVLA_MACHINE "evla.machine/0"
+#define EVLA_LOOP "evla.loop/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
 typedef struct evla_item {
@@ -725,6 +727,46 @@ typedef struct evla_quant {
     /* Optional: a JSON object with figures for the scorecard, valid until close. */
     const char *(*report)(const evla_host *h, void *self);
 } evla_quant;
+
+/* ---- loops: evla.loop --------------------------------------------------------------------- */
+
+/* A model that reads tokens and says which may follow, as a loop drives it. */
+typedef struct evla_reader evla_reader;
+struct evla_reader {
+    uint32_t size;
+    int32_t vocabulary;
+    void *self;            /* the core's */
+    const int32_t *tokens; /* what was read so far */
+    int32_t n_tokens;
+    int32_t room;          /* how many more it can read */
+    /* Reads n tokens behind the others. *logits: f32[vocabulary] for what follows the last one, the
+     * loop's to overwrite until the next call. After a failure nothing was read. */
+    int32_t (*read)(const evla_host *h, evla_reader *r, const int32_t *ids, int32_t n, float **logits);
+    /* Forgets all but the first n tokens. */
+    int32_t (*forget)(const evla_host *h, evla_reader *r, int32_t n);
+};
+
+typedef struct evla_token {
+    int32_t id;
+    float logprob; /* ln of its probability as the model has it, before any sampling rule */
+} evla_token;
+
+/* Continues a text: what stands between the runs of static graphs. One object per text at a time,
+ * used by one thread. */
+typedef struct evla_loop {
+    uint32_t size;
+    uint32_t reserved;
+    /* Allocates all that it will need. */
+    int32_t (*open)(const evla_host *h, const void *params, int32_t vocabulary, void **self);
+    /* Always called after open, also after failures. */
+    void (*close)(const evla_host *h, void *self);
+    /* A new text. The reader may have read the first tokens of it; the loop reads the others. */
+    int32_t (*start)(const evla_host *h, void *self, evla_reader *r, const int32_t *ids, int32_t n);
+    /* The tokens that come next: at least one, at most room. EVLA_E_RANGE when the model's numbers
+     * are NaN. No allocation. */
+    int32_t (*step)(const evla_host *h, void *self, evla_reader *r, evla_token *out, int32_t room,
+                    int32_t *n);
+} evla_loop;
 
 /* ---- model files: evla.format ------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  */
 #include "weights.h"
 #include "../data/format.h"
+#include "../mem.h"
 #include "../near.h"
 #include "../registry.h"
 #include "bundle.h"
@@ -198,6 +199,67 @@ int32_t weights_take(ctx *cx, model *m, const char *path, int leave_others, int 
     source_close(&s);
     arena_reset(&cx->scratch, mark);
     return st;
+}
+
+/* ---- adopting ---- */
+
+static void close_source(void *file)
+{
+    source_close(file);
+    mem_free(file);
+}
+
+static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s)
+{
+    weight_info *w = &m->weights[slot];
+    evla_tensor t;
+    if (!source_find(cx, s, w->name, &t))
+        return ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", s->path, w->name);
+    evla_type found = format_type(&t), want = found;
+    int32_t st = w->type_text ? type_parse(cx, w->type_text, NULL, &want) : 0;
+    if (st < 0) return st;
+    if (w->type_text) {
+        w->type = want;
+        if ((st = check_type(cx, s, w, &t)) < 0) return st;
+        if (want.dtype != found.dtype) return take_decoded(cx, m, slot, &t);
+    }
+    w->type.rank = -1; /* what the file says is what it is */
+    st = model_set_weight(cx, m, slot, &found, t.data[0], 0);
+    if (st >= 0) w->typed_by = s->path;
+    return st;
+}
+
+int32_t weights_adopt(ctx *cx, model *m, const char *path)
+{
+    if (m->file)
+        return ctx_fail(cx, EVLA_E_STATE, "%s: model %s has the weights of a file already",
+                        path, m->name);
+    source *s = mem_alloc(sizeof *s);
+    const char *own = arena_copy(&m->mem, path);
+    if (!s || !own) {
+        mem_free(s);
+        return ctx_fail(cx, EVLA_E_NOMEM, "%s", path);
+    }
+    int32_t st = source_open(cx, own, s);
+    if (st < 0) return mem_free(s), st;
+    arena_place mark = arena_mark(&cx->scratch);
+    st = check_names(cx, m, s, 1);
+    for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
+        arena_place one = arena_mark(&cx->scratch);
+        st = adopt_one(cx, m, i, s);
+        arena_reset(&cx->scratch, one);
+    }
+    arena_reset(&cx->scratch, mark);
+    m->file = s;
+    m->close_file = close_source;
+    return st;
+}
+
+const evla_attr *weights_attrs(const model *m, int32_t *n)
+{
+    const source *s = m->file;
+    *n = s && !s->is_ours ? s->f.holds.n_attrs : 0;
+    return *n ? s->f.holds.attrs : NULL;
 }
 
 /* ---- writing ---- */

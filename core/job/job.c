@@ -268,6 +268,11 @@ static int32_t make_key(job *j)
     const char *given = value_print(&cx->scratch, &j->given, ref_text);
     if (!given) return ctx_fail(cx, EVLA_E_NOMEM, "key of job %s", j->name);
     key_text(&k, given);
+    if (j->type->is_live) { /* never compared: its files are not read for it */
+        sha256_final_hex(&k.sum, j->key);
+        arena_reset(&cx->scratch, mark);
+        return k.st;
+    }
     key_text(&k, j->in->sources ? j->in->sources : "");
     const char *options = value_print(&cx->scratch, &j->in->options, NULL);
     key_text(&k, options ? options : "");
@@ -413,6 +418,7 @@ static int32_t prepare_folder(job *j)
     const char *key = arena_text(&cx->scratch, "%s/key", j->folder),
                *old = arena_text(&cx->scratch, "%s.old", j->folder);
     if (!key || !old) return ctx_fail(cx, EVLA_E_NOMEM, "job %s", j->name);
+    if (j->type->is_live) return folder_make(cx, j->folder);
     if (stat(j->folder, &st) == 0) {
         int same = stat(key, &st) == 0 &&
                    file_read(cx, &cx->scratch, key, 4096, &have, &n) >= 0 && n == 64 &&
@@ -488,7 +494,7 @@ static const char *job_json(job *j, arena *a)
 static int32_t run_one(job *j)
 {
     ctx *cx = j->in->cx;
-    if (is_up_to_date(j)) {
+    if (!j->type->is_live && is_up_to_date(j)) {
         j->state = JOB_SKIPPED;
         job_report_progress(j, 1, 1, "up to date");
         return 0;

@@ -25,6 +25,7 @@ typedef struct job_type {
     int32_t n_params;
     uint32_t params_size;
     int32_t has_graphs; /* 1: operators and kernels are part of what it makes */
+    int32_t is_live;    /* 1: it talks to people, or makes nothing: it runs every time */
     /* Everything that can be known before any job has run: types, shapes, files, budgets.
      */
     int32_t (*check)(ctx *cx, job *j);
@@ -58,6 +59,9 @@ struct job {
 typedef void job_progress(void *to, const job *j, int64_t done, int64_t total,
                           const char *text);
 
+/* Text, as it comes, of a job that writes some: n bytes, whole characters. */
+typedef void job_hear(void *to, const job *j, const char *text, size_t n);
+
 struct program {
     ctx *cx;
     const char *name; /* "coffee" */
@@ -68,6 +72,8 @@ struct program {
     value options;       /* what evla.options declared and the command line gave */
     job_progress *progress;
     void *progress_to;
+    job_hear *hear; /* text that a job writes as it comes; NULL: nobody listens */
+    void *hear_to;
     int32_t workers; /* 0: one per processor */
     digest *digests; /* of files, while a check goes on */
 };

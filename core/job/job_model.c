@@ -66,7 +66,8 @@ void job_model_give(job *j, model *m)
 model *job_model_graphs(const job *j)
 {
     j = job_train_root(j);
-    const model_work *w = j && j->type == &job_model ? j->checked : NULL;
+    int has = j && (j->type == &job_model || j->type == &job_checkpoint);
+    const model_work *w = has ? j->checked : NULL;
     return w ? w->m : NULL;
 }
 

@@ -6,12 +6,12 @@
 #include "../graph/model.h"
 #include "job.h"
 
-extern const job_type job_pipeline, job_dataset, job_model, job_train, job_apply,
-    job_export, job_recipe, job_rollout;
+extern const job_type job_pipeline, job_dataset, job_model, job_checkpoint, job_train,
+    job_apply, job_export, job_recipe, job_rollout, job_generate;
 
 #define JOB_TYPES                                                                          \
-    &job_pipeline, &job_dataset, &job_model, &job_train, &job_apply, &job_export,          \
-        &job_recipe, &job_rollout
+    &job_pipeline, &job_dataset, &job_model, &job_checkpoint, &job_train, &job_apply,      \
+        &job_export, &job_recipe, &job_rollout, &job_generate
 
 /* ---- pipeline.c, dataset.c: episodes ---- */
 
@@ -24,8 +24,8 @@ const char *job_dataset_path(const job *j);
 
 /* ---- job_model.c: what other job types and the host need ---- */
 
-/* Hands a declared job of type "model" its graphs, which the host has built. Borrowed: they
- * must live as long as the job. */
+/* Hands a declared job of type "model" or "checkpoint" its graphs, which the host has built.
+ * Borrowed: they must live as long as the job. */
 void job_model_give(job *j, model *m);
 /* The graphs of a job that makes a model, before it has run; NULL: known only afterwards. A
  * trained model has the graphs of the model that was trained. */
@@ -47,6 +47,11 @@ typedef struct job_symbol {
 extern const evla_param job_symbol_fields[2];
 int32_t job_model_symbols(ctx *cx, const job *j, const graph *g, const evla_list *given,
                           int preset, symbols *out);
+
+/* ---- job_checkpoint.c ---- */
+
+/* The tokenizer.json that a job of type "checkpoint" names; NULL: none. */
+const char *job_checkpoint_tokenizer(const job *j);
 
 /* ---- train.c ---- */
 

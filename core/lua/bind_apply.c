@@ -1,16 +1,19 @@
 /*
- * bind_apply.c -- evla.model "name" { ... } and evla.apply "name" { ... }.
+ * bind_apply.c -- evla.model "name" { ... }, evla.checkpoint "name" { ... } and
+ * evla.apply "name" { ... }.
  *
  * A model's table holds the options of its model file beside the job's own words: name,
- * others, seed, symbols, weights. The graphs are built at once, so that mistakes name the
- * user's line.
+ * others, seed, symbols, weights; a checkpoint's name, tokenizer and weights. The graphs
+ * are built at once, so that mistakes name the user's line.
  */
+#include "../graph/weights.h"
 #include "../job/types.h"
 #include "bind_graph.h"
 #include <string.h>
 #include <unistd.h>
 
-static const char *const own[] = {"name", "others", "seed", "symbols", "weights"};
+static const char *const own[] = {"name",    "others",    "seed",
+                                  "symbols", "tokenizer", "weights"};
 
 int bind_apply_takes(const char *name)
 {
@@ -76,7 +79,20 @@ static const char *split(lua_State *L, script *s, const char *name, const value 
     return job_name;
 }
 
-static int declare_model(lua_State *L, const char *name, int at)
+/* The weights' types and bytes are those of the file. */
+static void adopt(lua_State *L, script *s, const job *j, model *m)
+{
+    const value *weights = value_get(&j->given, "weights");
+    ctx_clear(s->cx);
+    script_pause(s);
+    int32_t st = weights_adopt(s->cx, m, weights->as.text);
+    script_go_on(s);
+    if (st >= 0) return;
+    ctx_prefix(s->cx, "%s", j->where);
+    script_throw(L, s);
+}
+
+static int declare_model(lua_State *L, const job_type *t, const char *name, int at)
 {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -102,8 +118,9 @@ static int declare_model(lua_State *L, const char *name, int at)
     given.pairs[given.n_pairs++] = (value_pair){"file", value_text(shown)};
     given.pairs[given.n_pairs++] = (value_pair){"options", value_text(text)};
     value_sort(&given);
-    job *j = bind_declare(L, s, &job_model, job_name, &given, where);
+    job *j = bind_declare(L, s, t, job_name, &given, where);
     job_model_give(j, m);
+    if (t == &job_checkpoint) adopt(L, s, j, m);
     luaL_getsubtable(L, LUA_REGISTRYINDEX,
                      "evla.graphs"); /* the model lives as long as we */
     lua_pushvalue(L, -2);
@@ -127,7 +144,7 @@ static int declare_apply(lua_State *L, const char *name, int at)
 
 static int declare(lua_State *L, const job_type *t, const char *name, int at)
 {
-    return t == &job_model ? declare_model(L, name, at) : declare_apply(L, name, at);
+    return t == &job_apply ? declare_apply(L, name, at) : declare_model(L, t, name, at);
 }
 
 static int l_second_half(lua_State *L)
@@ -136,12 +153,13 @@ static int l_second_half(lua_State *L)
                    lua_tostring(L, lua_upvalueindex(2)), 1);
 }
 
-/* In front of what calling a job type means, for the two types whose tables need reading
- * here. */
+/* In front of what calling a job type means, for the types whose tables need reading here.
+ */
 static int l_type_call(lua_State *L)
 {
     const job_type *t = *(const job_type **)luaL_checkudata(L, 1, "evla.jobtype");
-    if ((t != &job_model && t != &job_apply) || lua_type(L, 2) != LUA_TSTRING) {
+    int is_ours = t == &job_model || t == &job_checkpoint || t == &job_apply;
+    if (!is_ours || lua_type(L, 2) != LUA_TSTRING) {
         lua_pushvalue(L, lua_upvalueindex(1));
         lua_insert(L, 1);
         lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);

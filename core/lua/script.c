@@ -204,6 +204,8 @@ static int open_all(lua_State *L)
     bind_record_open(L, s);
     bind_attr_open(L);
     bind_drive_open(L, s);
+    bind_text_open(L, s);
+    bind_seed_open(L, s);
     bind_format_open(L, s);
     bind_picture_open(L, s);
     bind_engine_open(L, s);

@@ -124,6 +124,8 @@ void bind_engine_open(lua_State *L, script *s);
 void bind_format_open(lua_State *L, script *s);
 void bind_picture_open(lua_State *L, script *s);
 void bind_drive_open(lua_State *L, script *s);
+void bind_text_open(lua_State *L, script *s);
+void bind_seed_open(lua_State *L, script *s);
 /* A tensor whose memory lives as long as the value at `keeper`; a table of attributes,
  * whose lists live as long. */
 void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t);

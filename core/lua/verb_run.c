@@ -32,6 +32,17 @@ static int64_t peak_rss(void)
     return (int64_t)used.ru_maxrss * 1024; /* Linux counts in KiB */
 }
 
+static void clear_line(meter *m);
+
+/* Text that a job writes goes to the standard output, and to nobody else. */
+static void hear(void *to, const job *j, const char *text, size_t n)
+{
+    (void)j;
+    clear_line(to);
+    fwrite(text, 1, n, stdout);
+    fflush(stdout);
+}
+
 static void clear_line(meter *m)
 {
     if (m->is_drawn) fputs("\r\033[K", stderr);
@@ -177,6 +188,8 @@ int verb_run(call *c)
                .is_quiet = c->is_quiet};
     p->progress = progress;
     p->progress_to = &m;
+    p->hear = c->is_json ? NULL : hear;
+    p->hear_to = &m;
     int64_t declared_rss = peak_rss(); /* engine, plugins and script, and no job yet */
     int32_t st = program_run(p, c->only);
     clear_line(&m);

@@ -26,4 +26,7 @@ function evla.records(what)
   return evla.source(what)
 end
 
+-- evla.load "FILE": a model that reads and writes text, see language.lua.
+evla.load = require "evla.language".load
+
 return evla

@@ -1,4 +1,5 @@
 -- new.lua: evla new plugin NAME [--kind op]: a copy of the template plugin under a name of its own, which builds as it is.
+-- evla new weights MODEL [--type q4_0] [--seed 1] [-o FILE.gguf]: seeded weights of a known shape, see seeded.lua.
 local call = ...
 local evla = require "evla.core"
 
@@ -7,12 +8,32 @@ local function wrong(format, ...)
   return 2
 end
 
+if call.file == "weights" then
+  local seeded = require "evla.seeded"
+  for name in pairs(call.options) do
+    if name ~= "type" and name ~= "seed" and name ~= "o" then
+      return wrong("there is no --%s; evla new weights MODEL --type q4_0 --seed 1 -o FILE.gguf", name)
+    end
+  end
+  local model, kind = call.words[1], call.options.type or "q8_0"
+  if not model then return wrong("a model is missing; want one of %s", table.concat(seeded.names(), ", ")) end
+  if call.words[2] then return wrong("one model at a time, got also \"%s\"", call.words[2]) end
+  local seed = math.tointeger(tonumber(call.options.seed or 1))
+  if not seed then return wrong("--seed: want a whole number, got \"%s\"", call.options.seed) end
+  local path = call.options.o or ("%s-%s.gguf"):format(model, kind)
+  if path:sub(1, 1) ~= "/" then path = call.here .. "/" .. path end
+  local good, why = seeded.write(model, kind, seed, path)
+  if not good then return wrong("%s", why) end
+  if not call.quiet then print(path) end
+  return 0
+end
+
 for name in pairs(call.options) do
   if name ~= "kind" then return wrong("there is no --%s; evla new plugin NAME --kind op", name) end
 end
 local kind = call.options.kind or "op"
 local path = call.words[1]
-if call.file ~= "plugin" then return wrong("want \"plugin\", got \"%s\": evla new plugin NAME", call.file) end
+if call.file ~= "plugin" then return wrong("want \"plugin\" or \"weights\", got \"%s\": evla new plugin NAME", call.file) end
 if not path then return wrong("a name is missing: evla new plugin NAME") end
 if call.words[2] then return wrong("one name at a time, got also \"%s\"", call.words[2]) end
 if kind ~= "op" then

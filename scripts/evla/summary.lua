@@ -111,6 +111,8 @@ function summary.line(s)
   return ("%s: %s"):format(s.program, table.concat(parts, ", "))
 end
 
+local WHY = { ["end"] = "the model ended it", stop = "a stop text came", length = "there were enough", hearer = "nobody listened" }
+
 -- What models and their runs came to, a few lines each.
 function summary.details(s)
   local out = {}
@@ -124,6 +126,12 @@ function summary.details(s)
         f.valid_loss and (", valid %.4g"):format(f.valid_loss) or "")
       add("  memory  %.1f kB arena, lower bound %.1f kB; %.1f kB with states", f.arena_bytes / 1e3, f.lower_bound_bytes / 1e3, f.session_bytes / 1e3)
       add("  time    %.0f steps/s, %.0f rows/s, %.0f %% inside the plan", f.steps_per_second, f.rows_per_second, 100 * f.plan_share)
+    elseif j.type == "generate" and f.tokens then
+      add("%s: %d tokens behind %d%s, until %s", j.name, f.tokens, f.prompt_tokens,
+        f.recalled_tokens > 0 and (" (%d known)"):format(f.recalled_tokens) or "", WHY[f.why])
+      add("  prompt  %.1f ms, %.1f tokens/s; first token after %.1f ms", f.prompt_ms, f.prompt_per_second, f.first_ms)
+      add("  tokens  %.1f ms, %.1f tokens/s, %d allocations", f.tokens_ms, f.tokens_per_second, f.mallocs)
+      add("  memory  %.1f MB weights, %.1f MB keys and values, %.1f MB arena", f.weight_bytes / 1e6, f.pool_bytes / 1e6, f.arena_bytes / 1e6)
     elseif j.type == "export" and f.tensors then
       add("%s: %d tensors, %.1f kB in %s", j.name, f.tensors, f.bytes / 1e3, short(j.result))
     elseif j.type == "apply" and f.flops then

@@ -1,0 +1,189 @@
+/*
+ * job_generate.c -- the job type "generate": continues a text, as it comes, and says what
+ * that took.
+ */
+#include "../graph/infer.h"
+#include "../run/pool.h"
+#include "language.h"
+#include <string.h>
+
+typedef struct generate_params {
+    language_params language;
+    evla_choice loop;
+    const char *prompt;
+    evla_list messages; /* evla_message */
+    evla_list stop;     /* const char * */
+    int64_t tokens;
+    int32_t special, ignore_end, echo;
+} generate_params;
+
+// clang-format off
+static const evla_param message_fields[] = {
+    {.name = "role", .doc = "system, user or assistant", .type = EVLA_P_STRING,
+     .offset = offsetof(evla_message, role)},
+    {.name = "text", .doc = "what was said", .type = EVLA_P_STRING,
+     .offset = offsetof(evla_message, text)},
+};
+static const evla_param params[] = {
+    LANGUAGE_PARAMS,
+    {.name = "loop", .doc = "what chooses the tokens", .type = EVLA_P_ITEM, .choices = EVLA_LOOP,
+     .offset = offsetof(generate_params, loop)},
+    {.name = "prompt", .doc = "the text to continue", .type = EVLA_P_STRING, .preset = "",
+     .offset = offsetof(generate_params, prompt)},
+    {.name = "messages", .doc = "or a conversation, { { role = \"user\", text = \"...\" } }, in the "
+     "form that the model was trained on", .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL,
+     .fields = message_fields, .n_fields = 2, .fields_size = sizeof(evla_message),
+     .offset = offsetof(generate_params, messages)},
+    {.name = "stop", .doc = "texts that end it", .type = EVLA_P_LIST, .element = EVLA_P_STRING,
+     .flags = EVLA_PF_OPTIONAL, .offset = offsetof(generate_params, stop)},
+    {.name = "tokens", .doc = "how many to add at most; 0: until the context is full",
+     .type = EVLA_P_INT, .preset = "128", .max = 1 << 24, .offset = offsetof(generate_params, tokens)},
+    {.name = "special", .doc = "names of special tokens in the prompt stand for them",
+     .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(generate_params, special)},
+    {.name = "ignore_end", .doc = "go on where the model would end", .type = EVLA_P_BOOL,
+     .preset = "false", .offset = offsetof(generate_params, ignore_end)},
+    {.name = "echo", .doc = "show the prompt before what follows", .type = EVLA_P_BOOL,
+     .preset = "true", .offset = offsetof(generate_params, echo)},
+};
+// clang-format on
+
+static int32_t generate_check(ctx *cx, job *j)
+{
+    const generate_params *p = j->params;
+    model *m;
+    j->result.path = arena_text(&cx->mem, "%s/text.txt", j->folder);
+    if (!j->result.path) return ctx_fail(cx, EVLA_E_NOMEM, "generate %s", j->name);
+    if (!*p->prompt && !p->messages.n)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "generate \"%s\": want a prompt, or messages; got neither",
+                        j->name);
+    if (p->stop.n > COMPLETION_MOST_STOPS)
+        return ctx_fail(cx, EVLA_E_LIMIT, "generate \"%s\": stop: want at most %d texts",
+                        j->name, COMPLETION_MOST_STOPS);
+    const job *from = job_given(j, "model");
+    if (!from || job_model_failed(from)) return 0; /* told already */
+    int32_t st = language_model(cx, j->name, from, &m);
+    if (st < 0) return st;
+    /* one plan shows whether graph, types and kernels fit */
+    graph *g;
+    st = model_want_graph(cx, m, p->language.graph, &g);
+    if (st < 0) return st;
+    symbols s;
+    arena mem = arena_growing(64 << 10);
+    bound *b;
+    st = job_model_symbols(cx, from, g, NULL, 1, &s);
+    if (st >= 0) st = infer_bind(cx, &mem, g, &s, NULL, &b);
+    arena_free(&mem);
+    return st;
+}
+
+/* ---- the run ---- */
+
+static int hear(void *to, const char *text, size_t n)
+{
+    job *j = to;
+    if (j->in->hear) j->in->hear(j->in->hear_to, j, text, n);
+    return 0;
+}
+
+static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, char **text,
+                           int32_t **ids, int32_t *n)
+{
+    int is_chat = p->messages.n > 0;
+    int32_t st = 0;
+    *text = (char *)(uintptr_t)p->prompt;
+    if (is_chat)
+        st = completer_chat(cx, c, &cx->mem, p->messages.items, (int32_t)p->messages.n,
+                            text);
+    uint32_t flags = EVLA_TOKENS_WHOLE;
+    if (is_chat || p->special) flags |= EVLA_TOKENS_SPECIAL;
+    return st < 0 ? st
+                  : completer_encode(cx, c, &cx->mem, *text, strlen(*text), flags, ids, n);
+}
+
+static const char *why_text(completion_why w)
+{
+    static const char *const names[] = {"end", "stop", "length", "hearer"};
+    return names[w];
+}
+
+static int32_t add_figures(job *j, const completer *c, const completion_answer *a,
+                           int32_t n_prompt)
+{
+    decoder *d = completer_decoder((completer *)(uintptr_t)c);
+    decoder_bytes bytes = decoder_sizes(d);
+    double prompt_s = 1e-9 * (double)a->prompt_ns, tokens_s = 1e-9 * (double)a->tokens_ns;
+    int32_t run = n_prompt - a->n_recalled;
+    const struct {
+        const char *name;
+        value v;
+    } rows[] = {
+        {"prompt_tokens", value_int(n_prompt)},
+        {"recalled_tokens", value_int(a->n_recalled)},
+        {"tokens", value_int(a->n_tokens)},
+        {"why", value_text(why_text(a->why))},
+        {"prompt_ms", value_float(1e3 * prompt_s)},
+        {"first_ms", value_float(1e-6 * (double)a->first_ns)},
+        {"tokens_ms", value_float(1e3 * tokens_s)},
+        {"prompt_per_second", value_float(prompt_s > 0 ? run / prompt_s : 0)},
+        {"tokens_per_second", value_float(tokens_s > 0 ? a->n_tokens / tokens_s : 0)},
+        {"mallocs", value_int(a->mallocs)},
+        {"weight_bytes", value_int((int64_t)bytes.weights)},
+        {"pool_bytes", value_int((int64_t)bytes.pools)},
+        {"arena_bytes", value_int((int64_t)bytes.arenas)},
+    };
+    int32_t st = 0;
+    for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
+        st = job_figure(j, rows[i].name, rows[i].v);
+    return st;
+}
+
+static int32_t complete(ctx *cx, job *j, completer *c)
+{
+    const generate_params *p = j->params;
+    int32_t *ids, n;
+    char *text;
+    completion_answer a;
+    int32_t st = find_prompt(cx, p, c, &text, &ids, &n);
+    if (st < 0) return st;
+    if (p->echo && !p->messages.n) hear(j, text, strlen(text));
+    completion_request r = {.ids = ids,
+                            .n_ids = n,
+                            .most = (int32_t)p->tokens,
+                            .loop = p->loop.item,
+                            .loop_params = p->loop.params,
+                            .stops = p->stop.items,
+                            .n_stops = (int32_t)p->stop.n,
+                            .ignores_end = p->ignore_end,
+                            .hear = hear,
+                            .to = j};
+    st = completer_run(cx, c, &cx->mem, &r, &a);
+    hear(j, "\n", 1);
+    if (st >= 0) st = file_replace(cx, j->result.path, a.text, a.n_text);
+    return st < 0 ? st : add_figures(j, c, &a, n);
+}
+
+static int32_t generate_run(ctx *cx, job *j)
+{
+    const generate_params *p = j->params;
+    completer *c;
+    int32_t workers = job_workers(j, p->language.workers, POOL_MOST);
+    int32_t st = language_open(cx, job_given(j, "model"), &p->language, workers, &c);
+    if (st < 0) return st;
+    st = complete(cx, j, c);
+    completer_close(c);
+    return st;
+}
+
+const job_type job_generate = {
+    .name = "generate",
+    .result = "text",
+    .doc = "continues a text with a model that reads tokens",
+    .params = params,
+    .n_params = sizeof params / sizeof *params,
+    .params_size = sizeof(generate_params),
+    .has_graphs = 1,
+    .is_live = 1,
+    .check = generate_check,
+    .run = generate_run,
+};

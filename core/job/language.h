@@ -1,0 +1,45 @@
+/*
+ * language.h -- what is declared about a model that reads and writes text, as a job and in
+ * the hand: one table of parameters, one way to a completer.
+ */
+#ifndef EVLA_JOB_LANGUAGE_H
+#define EVLA_JOB_LANGUAGE_H
+#include "../run/completion.h"
+#include "types.h"
+
+typedef struct language_params {
+    const evla_value *model;
+    const char *graph;
+    int64_t context, blocks, memory, workers;
+    int32_t all, reserved;
+} language_params;
+
+/* Rows of a parameter table whose struct begins with a language_params. */
+// clang-format off
+#define LANGUAGE_PARAMS                                                                       \
+    {.name = "model", .doc = "a checkpoint whose graph reads tokens", .type = EVLA_P_VALUE,   \
+     .choices = "model", .offset = offsetof(language_params, model)},                         \
+    {.name = "graph", .doc = "the one that reads tokens", .type = EVLA_P_STRING,              \
+     .preset = "tokens", .offset = offsetof(language_params, graph)},                         \
+    {.name = "all", .doc = "plan for the logits of every token, too, as loss() needs",        \
+     .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(language_params, all)},       \
+    {.name = "context", .doc = "most tokens of a text, its beginning included",               \
+     .type = EVLA_P_INT, .preset = "512", .min = 1, .max = 1 << 24,                           \
+     .offset = offsetof(language_params, context)},                                           \
+    {.name = "blocks", .doc = "blocks of 16 tokens' keys and values that are kept; 0: as "    \
+     "many as one text can need", .type = EVLA_P_INT, .preset = "0", .max = 1 << 20,          \
+     .offset = offsetof(language_params, blocks)},                                            \
+    {.name = "memory", .doc = "budget for arena, keys and values; 0: no limit",               \
+     .type = EVLA_P_SIZE, .preset = "0", .offset = offsetof(language_params, memory)},        \
+    {.name = "workers", .doc = "threads; 0: as the program says. Bits do not depend on it",   \
+     .type = EVLA_P_INT, .preset = "0", .max = 256,                                           \
+     .offset = offsetof(language_params, workers)}
+// clang-format on
+
+/* The model behind the parameters, a checkpoint of this program. `what` is for messages. */
+int32_t language_model(ctx *cx, const char *what, const job *from, model **out);
+/* Plans everything, so that what does not fit is known before anything runs. */
+int32_t language_open(ctx *cx, const job *from, const language_params *p, int32_t workers,
+                      completer **out);
+
+#endif

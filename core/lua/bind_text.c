@@ -1,0 +1,441 @@
+/*
+ * bind_text.c -- evla.text { model, context, ... }: a model that reads and writes text in
+ * the hand.
+ *
+ *   t:encode(text, { whole, special }) -> ids      t:decode(ids, { special }) -> text
+ *   t:complete { ids | prompt, tokens, loop, stop, special, ignore_end, on_text } -> table
+ *   t:template(messages) -> text                   t:loss(text) -> mean, tokens
+ *   t:logits(ids) -> tensor f32[V] of what follows them
+ *   t:save(path, ids)                              t:load(path) -> tokens
+ *   t:info() -> table                              t:close()
+ *
+ * on_text(piece) hears the text as it comes; true from it ends the text. scripts/evla's
+ * language.lua puts comfort on top.
+ */
+#include "../graph/model.h"
+#include "../job/language.h"
+#include "../run/pool.h"
+#include "script.h"
+#include <string.h>
+
+// clang-format off
+static const evla_param params[] = { LANGUAGE_PARAMS };
+enum { N_PARAMS = sizeof params / sizeof *params, MOST_MESSAGES = 256 };
+// clang-format on
+
+typedef struct text_box {
+    completer *c; /* NULL: closed */
+    ctx cx;
+    int has_ctx;
+    arena_place mark; /* what a call pushes on cx.mem goes at the next one */
+} text_box;
+
+static text_box *box_at(lua_State *L, script *s)
+{
+    text_box *b = luaL_checkudata(L, 1, "evla.text");
+    if (!b->c) script_error(L, s, "text: it is closed");
+    ctx_clear(&b->cx);
+    arena_reset(&b->cx.mem, b->mark);
+    return b;
+}
+
+/* The sentence of the box's own ctx. */
+_Noreturn static void throw(lua_State * L, script *s, const text_box *b)
+{
+    script_error(L, s, "%s", b->cx.why);
+}
+
+/* ---- opening ---- */
+
+static const evla_value *resolve(void *to, const value *v)
+{
+    (void)to;
+    job *from = job_behind(v);
+    return from ? &from->result : NULL;
+}
+
+static int l_text(lua_State *L)
+{
+    script *s = script_of(L);
+    value given;
+    language_params p;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    tree_read(L, s, 1, "text", &given);
+    text_box *b = lua_newuserdatauv(L, sizeof *b, 1);
+    memset(b, 0, sizeof *b);
+    luaL_setmetatable(L, "evla.text");
+    lua_getfield(L, 1, "model"); /* its weights live as long as we */
+    lua_setiuservalue(L, -2, 1);
+    ctx_init_child(&b->cx, s->cx);
+    b->has_ctx = 1;
+    param_site site = {.where = script_where(L, s), .what = "text", .resolve = resolve};
+    ctx_clear(s->cx);
+    if (param_fill(s->cx, &s->cx->mem, &site, params, N_PARAMS, &given, &p, sizeof p) < 0)
+        script_throw(L, s);
+    job *from = job_behind(value_get(&given, "model"));
+    script_pause(s);
+    int32_t workers = from ? job_workers(from, p.workers, POOL_MOST) : 1;
+    int32_t st = language_open(&b->cx, from, &p, workers, &b->c);
+    script_go_on(s);
+    b->mark = arena_mark(&b->cx.mem);
+    if (st < 0) throw(L, s, b);
+    return 1;
+}
+
+static int l_gc(lua_State *L)
+{
+    text_box *b = luaL_checkudata(L, 1, "evla.text");
+    completer_close(b->c);
+    b->c = NULL;
+    if (b->has_ctx) ctx_free(&b->cx);
+    b->has_ctx = 0;
+    return 0;
+}
+
+/* ---- tokens ---- */
+
+static int has(lua_State *L, int at, const char *name)
+{
+    if (!lua_istable(L, at)) return 0;
+    lua_getfield(L, at, name);
+    int yes = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return yes;
+}
+
+static uint32_t flags_at(lua_State *L, int at, int is_whole)
+{
+    uint32_t flags = has(L, at, "special") ? EVLA_TOKENS_SPECIAL : 0;
+    return flags | (is_whole ? EVLA_TOKENS_WHOLE : 0);
+}
+
+static void push_ids(lua_State *L, const int32_t *ids, int32_t n)
+{
+    lua_createtable(L, n, 0);
+    for (int32_t i = 0; i < n; i++) {
+        lua_pushinteger(L, ids[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+/* A list of numbers as ids, on the ctx's memory. */
+static int32_t *ids_at(lua_State *L, script *s, text_box *b, int at, int32_t *n)
+{
+    lua_Integer count = (lua_Integer)lua_rawlen(L, at);
+    int32_t *ids = arena_push(&b->cx.mem, (size_t)count + 1, sizeof *ids);
+    if (!ids || count > INT32_MAX) script_error(L, s, "text: out of memory");
+    for (lua_Integer i = 0; i < count; i++) {
+        int good;
+        lua_rawgeti(L, at, i + 1);
+        lua_Integer v = lua_tointegerx(L, -1, &good);
+        lua_pop(L, 1);
+        if (!good || v < INT32_MIN || v > INT32_MAX)
+            script_error(L, s, "text: token %d is no whole number", (int)i + 1);
+        ids[i] = (int32_t)v;
+    }
+    *n = (int32_t)count;
+    return ids;
+}
+
+static int l_encode(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    size_t bytes;
+    const char *text = luaL_checklstring(L, 2, &bytes);
+    int32_t *ids, n;
+    if (completer_encode(&b->cx, b->c, &b->cx.mem, text, bytes,
+                         flags_at(L, 3, has(L, 3, "whole")), &ids, &n) < 0)
+        throw(L, s, b);
+    push_ids(L, ids, n);
+    return 1;
+}
+
+static int l_decode(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    int32_t n;
+    char *text;
+    int32_t *ids = ids_at(L, s, b, 2, &n);
+    if (completer_decode(&b->cx, b->c, &b->cx.mem, ids, n, flags_at(L, 3, 0), &text) < 0)
+        throw(L, s, b);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* ---- completing ---- */
+
+typedef struct listener {
+    lua_State *L;
+    script *s;
+    int function;  /* stack index; 0: none */
+    int is_broken; /* it threw; the error is on the stack */
+} listener;
+
+static int listen(void *to, const char *text, size_t n)
+{
+    listener *l = to;
+    lua_pushvalue(l->L, l->function);
+    lua_pushlstring(l->L, text, n);
+    script_go_on(l->s);
+    int st = lua_pcall(l->L, 1, 1, 0);
+    script_pause(l->s);
+    if (st != LUA_OK) return l->is_broken = 1;
+    int enough = lua_toboolean(l->L, -1);
+    lua_pop(l->L, 1);
+    return enough;
+}
+
+static void push_answer(lua_State *L, const completion_answer *a, int32_t n_prompt)
+{
+    static const char *const why[] = {"end", "stop", "length", "hearer"};
+    lua_createtable(L, 0, 12);
+    lua_pushlstring(L, a->text, a->n_text);
+    lua_setfield(L, -2, "text");
+    lua_createtable(L, a->n_tokens, 0);
+    lua_createtable(L, a->n_tokens, 0);
+    for (int32_t i = 0; i < a->n_tokens; i++) {
+        lua_pushinteger(L, a->tokens[i].id);
+        lua_rawseti(L, -3, i + 1);
+        lua_pushnumber(L, (double)a->tokens[i].logprob);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -3, "logprobs");
+    lua_setfield(L, -2, "tokens");
+    lua_pushstring(L, why[a->why]);
+    lua_setfield(L, -2, "why");
+    const struct {
+        const char *name;
+        double v;
+    } rows[] = {{"prompt_ms", 1e-6 * (double)a->prompt_ns},
+                {"first_ms", 1e-6 * (double)a->first_ns},
+                {"tokens_ms", 1e-6 * (double)a->tokens_ns}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lua_pushnumber(L, rows[i].v);
+        lua_setfield(L, -2, rows[i].name);
+    }
+    lua_pushinteger(L, n_prompt);
+    lua_setfield(L, -2, "prompt_tokens");
+    lua_pushinteger(L, a->n_recalled);
+    lua_setfield(L, -2, "recalled_tokens");
+    lua_pushinteger(L, a->mallocs);
+    lua_setfield(L, -2, "mallocs");
+}
+
+/* The request's texts, from the table at index 2. */
+static void read_request(lua_State *L, script *s, text_box *b, completion_request *r)
+{
+    if (lua_getfield(L, 2, "ids") == LUA_TTABLE)
+        r->ids = ids_at(L, s, b, lua_gettop(L), &r->n_ids);
+    else {
+        size_t bytes;
+        int32_t *ids;
+        if (lua_getfield(L, 2, "prompt") != LUA_TSTRING)
+            script_error(L, s, "text: complete: want a prompt or ids");
+        const char *text = lua_tolstring(L, -1, &bytes);
+        if (completer_encode(&b->cx, b->c, &b->cx.mem, text, bytes, flags_at(L, 2, 1), &ids,
+                             &r->n_ids) < 0)
+            throw(L, s, b);
+        r->ids = ids;
+    }
+    lua_getfield(L, 2, "tokens");
+    r->most = (int32_t)luaL_optinteger(L, -1, 128);
+    if (r->most < 0) script_error(L, s, "text: complete: tokens: want 0 or more");
+    r->ignores_end = has(L, 2, "ignore_end");
+    if (lua_getfield(L, 2, "stop") == LUA_TTABLE) {
+        int at = lua_gettop(L);
+        lua_Integer n = (lua_Integer)lua_rawlen(L, at);
+        if (n > COMPLETION_MOST_STOPS)
+            script_error(L, s, "text: complete: stop: want at most %d texts",
+                         COMPLETION_MOST_STOPS);
+        const char **stops = arena_push(&b->cx.mem, (size_t)n + 1, sizeof *stops);
+        if (!stops) script_error(L, s, "text: out of memory");
+        for (lua_Integer i = 0; i < n; i++) {
+            lua_rawgeti(L, at, i + 1); /* stays on the stack, so its text stays */
+            if (lua_type(L, -1) != LUA_TSTRING)
+                script_error(L, s, "text: complete: stop: want a list of texts");
+            stops[i] = lua_tostring(L, -1);
+        }
+        r->stops = stops;
+        r->n_stops = (int32_t)n;
+    }
+}
+
+static int l_complete(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    luaL_checkstack(L, COMPLETION_MOST_STOPS + 16, "too many values");
+    completion_request r = {0};
+    completion_answer a;
+    listener ear = {.L = L, .s = s};
+    read_request(L, s, b, &r);
+    lua_getfield(L, 2, "loop");
+    const choice *loop = lua_isnil(L, -1) ? NULL : bind_choice_at(L, s, lua_gettop(L));
+    if (!loop || strcmp(loop->item.item->kind, EVLA_LOOP) != 0)
+        script_error(L, s, "text: complete: loop: want one such as evla.loop.generate {}");
+    r.loop = loop->item.item;
+    r.loop_params = loop->item.params;
+    if (lua_getfield(L, 2, "on_text") == LUA_TFUNCTION) {
+        ear.function = lua_gettop(L);
+        r.hear = listen;
+        r.to = &ear;
+    }
+    script_pause(s);
+    int32_t st = completer_run(&b->cx, b->c, &b->cx.mem, &r, &a);
+    script_go_on(s);
+    if (ear.is_broken) lua_error(L); /* the hearer's own */
+    if (st < 0) throw(L, s, b);
+    push_answer(L, &a, r.n_ids);
+    return 1;
+}
+
+static int l_template(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    evla_message m[MOST_MESSAGES];
+    lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
+    char *text;
+    if (n > MOST_MESSAGES) script_error(L, s, "text: more than %d messages", MOST_MESSAGES);
+    for (lua_Integer i = 0; i < n; i++) {
+        lua_rawgeti(L, 2, i + 1);
+        if (!lua_istable(L, -1))
+            script_error(L, s, "text: message %d is no table", (int)i + 1);
+        lua_getfield(L, -1, "role");
+        lua_getfield(L, -2, "text");
+        if (!lua_isstring(L, -1) || !lua_isstring(L, -2))
+            script_error(L, s, "text: message %d: want { role = ..., text = ... }",
+                         (int)i + 1);
+        m[i] = (evla_message){lua_tostring(L, -2), lua_tostring(L, -1)};
+        lua_pop(L, 3); /* the messages keep their texts */
+    }
+    if (completer_chat(&b->cx, b->c, &b->cx.mem, m, (int32_t)n, &text) < 0) throw(L, s, b);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+static int l_loss(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    size_t bytes;
+    const char *text = luaL_checklstring(L, 2, &bytes);
+    int32_t *ids, n, scored = 0;
+    double mean = 0;
+    script_pause(s);
+    int32_t st = completer_encode(&b->cx, b->c, &b->cx.mem, text, bytes, EVLA_TOKENS_WHOLE,
+                                  &ids, &n);
+    if (st >= 0) st = completer_loss(&b->cx, b->c, ids, n, &mean, &scored);
+    script_go_on(s);
+    if (st < 0) throw(L, s, b);
+    lua_pushnumber(L, mean);
+    lua_pushinteger(L, scored);
+    return 2;
+}
+
+static int l_logits(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    int32_t n;
+    const int32_t *ids = ids_at(L, s, b, 2, &n);
+    int64_t vocabulary = decoder_vocabulary(completer_decoder(b->c));
+    float *out = lua_newuserdatauv(L, (size_t)vocabulary * sizeof *out, 0);
+    script_pause(s);
+    int32_t st = completer_logits(&b->cx, b->c, ids, n, out);
+    script_go_on(s);
+    if (st < 0) throw(L, s, b);
+    const evla_type t = {.dtype = EVLA_F32, .rank = 1, .shape = {vocabulary}};
+    const evla_tensor view = tensor_view(s->cx->reg, &t, out);
+    bind_push_tensor(L, lua_gettop(L), &view);
+    return 1;
+}
+
+static int l_save(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 2), 1);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    int32_t n;
+    const int32_t *ids = ids_at(L, s, b, 3, &n);
+    script_pause(s);
+    int32_t st = completer_save(&b->cx, b->c, ids, n, path);
+    script_go_on(s);
+    if (st < 0) throw(L, s, b);
+    return 0;
+}
+
+static int l_load(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 2), 0);
+    int32_t n = 0;
+    script_pause(s);
+    int32_t st = completer_load(&b->cx, b->c, path, &n);
+    script_go_on(s);
+    if (st < 0) throw(L, s, b);
+    lua_pushinteger(L, n);
+    return 1;
+}
+
+static int l_info(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    const evla_tokenizer_info *t = completer_tokenizer(b->c);
+    decoder *d = completer_decoder(b->c);
+    decoder_bytes bytes = decoder_sizes(d);
+    const struct {
+        const char *name;
+        int64_t v;
+    } rows[] = {{"vocabulary", decoder_vocabulary(d)},
+                {"context", decoder_context(d)},
+                {"blocks", blocks_count(decoder_blocks(d))},
+                {"free_blocks", blocks_unused(decoder_blocks(d))},
+                {"weight_bytes", (int64_t)bytes.weights},
+                {"pool_bytes", (int64_t)bytes.pools},
+                {"arena_bytes", (int64_t)bytes.arenas},
+                {"bos", t->bos},
+                {"eos", t->eos}};
+    lua_createtable(L, 0, 12);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lua_pushinteger(L, rows[i].v);
+        lua_setfield(L, -2, rows[i].name);
+    }
+    lua_pushstring(L, t->method);
+    lua_setfield(L, -2, "tokenizer");
+    lua_pushstring(L, t->chat);
+    lua_setfield(L, -2, "chat");
+    return 1;
+}
+
+void bind_text_open(lua_State *L, script *s)
+{
+    static const luaL_Reg methods[] = {
+        {"encode", l_encode},     {"decode", l_decode}, {"complete", l_complete},
+        {"template", l_template}, {"loss", l_loss},     {"info", l_info},
+        {"logits", l_logits},     {"save", l_save},     {"load", l_load},
+        {"close", l_gc},          {NULL, NULL}};
+    static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__close", l_gc}, {NULL, NULL}};
+    (void)s;
+    luaL_newmetatable(L, "evla.text");
+    luaL_setfuncs(L, slots, 0);
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "evla.core");
+    lua_pushcfunction(L, l_text);
+    lua_setfield(L, -2, "text");
+    lua_settop(L, 0);
+}

@@ -1,0 +1,477 @@
+/*
+ * completion.c -- text in, text out. See completion.h.
+ */
+#include "completion.h"
+#include "../mem.h"
+#include "../registry.h"
+#include "clock.h"
+#include <math.h>
+#include <string.h>
+
+enum { PIECE_BYTES = 2048, STEP_TOKENS = 64 };
+
+struct completer {
+    decoder *d;
+    const evla_tokenizer_service *t;
+    void *tokenizer;
+    host h; /* for the tokenizer, as long as it is open */
+    arena hold;
+    evla_tokenizer_info info;
+};
+
+/* ---- opening ---- */
+
+static const evla_tokenizer_service *service_of(ctx *cx)
+{
+    const evla_item *item = registry_find(cx->reg, EVLA_SERVICE, "tokenizer");
+    if (item) return item->table;
+    ctx_fail(cx, EVLA_E_MISSING,
+             "no loaded plugin offers the service \"tokenizer\", which text needs");
+    return NULL;
+}
+
+static int32_t open_tokenizer(ctx *cx, completer *c, const completer_options *o)
+{
+    c->t = service_of(cx);
+    if (!c->t) return EVLA_E_MISSING;
+    host_init(&c->h, cx, &c->hold);
+    c->info.size = sizeof c->info;
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = o->tokenizer
+                     ? c->t->open_file(&c->h.table, o->tokenizer, &c->tokenizer)
+                     : c->t->open(&c->h.table, o->attrs, o->n_attrs, &c->tokenizer);
+    if (st >= 0) st = c->t->describe(&c->h.table, c->tokenizer, &c->info);
+    host_done(&c->h, mark);
+    if (st < 0 && !cx->code) ctx_fail(cx, st, "tokenizer: %s", ctx_code_text(st));
+    return st;
+}
+
+int32_t completer_open(ctx *cx, model *m, const completer_options *o, completer **out)
+{
+    completer *c = mem_alloc(sizeof *c);
+    if (!c) return ctx_fail(cx, EVLA_E_NOMEM, "model %s", m->name);
+    c->hold = arena_beside(&cx->mem, 16 << 10);
+    int32_t st = open_tokenizer(cx, c, o);
+    if (st >= 0) st = decoder_open(cx, m, &o->decode, &c->d);
+    if (st >= 0 && c->info.n_tokens > decoder_vocabulary(c->d))
+        st =
+            ctx_fail(cx, EVLA_E_SHAPE,
+                     "model %s: its tokenizer has %d tokens, but its logits only %d; is it "
+                     "another model's?",
+                     m->name, c->info.n_tokens, decoder_vocabulary(c->d));
+    if (st < 0)
+        completer_close(c);
+    else
+        *out = c;
+    return st;
+}
+
+void completer_close(completer *c)
+{
+    if (!c) return;
+    decoder_close(c->d);
+    if (c->t) {
+        arena_place mark = arena_mark(&c->h.cx->scratch);
+        c->t->close(&c->h.table, c->tokenizer);
+        host_done(&c->h, mark);
+    }
+    arena_free(&c->hold);
+    mem_free(c);
+}
+
+decoder *completer_decoder(completer *c) { return c->d; }
+const evla_tokenizer_info *completer_tokenizer(const completer *c) { return &c->info; }
+
+/* ---- text and tokens ---- */
+
+static int32_t told(ctx *cx, int32_t st, const char *what)
+{
+    if (st < 0 && !cx->code) ctx_fail(cx, st, "tokenizer: %s: %s", what, ctx_code_text(st));
+    return st;
+}
+
+int32_t completer_encode(ctx *cx, completer *c, arena *a, const char *text, size_t n,
+                         uint32_t flags, int32_t **ids, int32_t *n_ids)
+{
+    int64_t room = 32 + (int64_t)n / 2, made = 0;
+    host h;
+    host_init(&h, cx, NULL);
+    for (;;) {
+        *ids = arena_push(a, (size_t)room, sizeof **ids);
+        if (!*ids) return ctx_fail(cx, EVLA_E_NOMEM, "%zu bytes of text", n);
+        arena_place mark = arena_mark(&cx->scratch);
+        int32_t st =
+            c->t->encode(&h.table, c->tokenizer, text, n, flags, *ids, room, &made);
+        host_done(&h, mark);
+        if (st < 0) return told(cx, st, "encode");
+        if (made <= room) break;
+        room = made;
+    }
+    if (made > INT32_MAX)
+        return ctx_fail(cx, EVLA_E_LIMIT, "%lld tokens are too many", (long long)made);
+    *n_ids = (int32_t)made;
+    return 0;
+}
+
+int32_t completer_decode(ctx *cx, completer *c, arena *a, const int32_t *ids, int32_t n,
+                         uint32_t flags, char **text)
+{
+    int64_t room = 64 + 8 * (int64_t)n, made = 0;
+    host h;
+    host_init(&h, cx, NULL);
+    for (;;) {
+        *text = arena_push(a, (size_t)room + 1, 1);
+        if (!*text) return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", n);
+        arena_place mark = arena_mark(&cx->scratch);
+        int32_t st =
+            c->t->decode(&h.table, c->tokenizer, ids, n, flags, *text, room, &made);
+        host_done(&h, mark);
+        if (st < 0) return told(cx, st, "decode");
+        if (made <= room) break;
+        room = made;
+    }
+    (*text)[made] = 0;
+    return 0;
+}
+
+int32_t completer_chat(ctx *cx, completer *c, arena *a, const evla_message *m, int32_t n,
+                       char **text)
+{
+    int64_t room = 512, made = 0;
+    host h;
+    host_init(&h, cx, NULL);
+    for (;;) {
+        *text = arena_push(a, (size_t)room + 1, 1);
+        if (!*text) return ctx_fail(cx, EVLA_E_NOMEM, "a chat of %d messages", n);
+        arena_place mark = arena_mark(&cx->scratch);
+        int32_t st = c->t->chat(&h.table, c->tokenizer, m, n, *text, room, &made);
+        host_done(&h, mark);
+        if (st < 0) return told(cx, st, "chat");
+        if (made <= room) break;
+        room = made;
+    }
+    (*text)[made] = 0;
+    return 0;
+}
+
+/* ---- one request ---- */
+
+typedef struct running {
+    ctx *cx;
+    completer *c;
+    sequence *s;
+    evla_reader reader;
+    const completion_request *r;
+    completion_answer *a;
+    evla_token_stream stream;
+    size_t room;    /* of a->text */
+    size_t n_heard; /* of a->text; what follows may be the start of a stop text */
+    int is_over;
+} running;
+
+static void look(running *x)
+{
+    x->reader.tokens = x->s->tokens;
+    x->reader.n_tokens = x->s->n;
+    x->reader.room = x->s->capacity - x->s->n;
+}
+
+static int32_t reader_read(const evla_host *h, evla_reader *r, const int32_t *ids,
+                           int32_t n, float **logits)
+{
+    running *x = r->self;
+    (void)h;
+    int32_t st = decoder_feed(x->cx, x->c->d, x->s, ids, n, logits);
+    look(x);
+    return st;
+}
+
+static int32_t reader_forget(const evla_host *h, evla_reader *r, int32_t n)
+{
+    running *x = r->self;
+    (void)h;
+    if (n < 0 || n > x->s->n)
+        return ctx_fail(x->cx, EVLA_E_RANGE, "loop: cannot keep %d of %d tokens", n,
+                        x->s->n);
+    sequence_truncate(x->s, n);
+    look(x);
+    return 0;
+}
+
+static void hear(running *x, size_t upto)
+{
+    size_t n = upto - x->n_heard;
+    if (!n) return;
+    if (x->r->hear && x->r->hear(x->r->to, x->a->text + x->n_heard, n)) {
+        x->is_over = 1;
+        x->a->why = COMPLETION_HEARER;
+    }
+    x->n_heard = upto;
+}
+
+/* The first stop text that stands behind `from`; what may still become one is held back. */
+static void look_for_stops(running *x, int is_end)
+{
+    completion_answer *a = x->a;
+    size_t keep = a->n_text;
+    for (int32_t k = 0; k < x->r->n_stops; k++) {
+        const char *stop = x->r->stops[k];
+        size_t n = strlen(stop);
+        if (!n) continue;
+        for (size_t at = x->n_heard; at < a->n_text; at++) {
+            size_t have = a->n_text - at < n ? a->n_text - at : n;
+            if (memcmp(a->text + at, stop, have) != 0) continue;
+            if (have == n) {
+                a->n_text = at;
+                a->why = COMPLETION_STOP;
+                x->is_over = 1;
+                keep = keep < at ? keep : at;
+            } else if (!is_end && at < keep)
+                keep = at;
+            break;
+        }
+    }
+    hear(x, keep < a->n_text ? keep : a->n_text);
+}
+
+/* A token's text; -1 ends the text. */
+static int32_t add_piece(running *x, int32_t id)
+{
+    completion_answer *a = x->a;
+    int64_t made = 0;
+    host h;
+    host_init(&h, x->cx, NULL);
+    if (x->room - a->n_text < PIECE_BYTES)
+        return ctx_fail(x->cx, EVLA_E_LIMIT, "the text is longer than %zu bytes", x->room);
+    arena_place mark = arena_mark(&x->cx->scratch);
+    int32_t st = x->c->t->stream(&h.table, x->c->tokenizer, &x->stream, id,
+                                 a->text + a->n_text, PIECE_BYTES - 1, &made);
+    host_done(&h, mark);
+    if (st < 0) return told(x->cx, st, "stream");
+    a->n_text += (size_t)made;
+    look_for_stops(x, id < 0);
+    return 0;
+}
+
+static int32_t take_tokens(running *x, const evla_token *t, int32_t n, int32_t most)
+{
+    const completer *c = x->c;
+    int32_t st = 0;
+    for (int32_t i = 0; st >= 0 && i < n && !x->is_over; i++) {
+        if (!x->r->ignores_end && c->t->ends(&c->h.table, c->tokenizer, t[i].id)) {
+            x->is_over = 1;
+            x->a->why = COMPLETION_END;
+            break;
+        }
+        x->a->tokens[x->a->n_tokens++] = t[i];
+        st = add_piece(x, t[i].id);
+        if (x->a->n_tokens == most) x->is_over = 1;
+    }
+    return st;
+}
+
+static int32_t go(running *x, const evla_host *h, const evla_loop *loop, void *self,
+                  int32_t most)
+{
+    completion_answer *a = x->a;
+    int64_t began = clock_ns(), made = 0;
+    int32_t st = loop->start(h, self, &x->reader, x->r->ids, x->r->n_ids);
+    a->prompt_ns = clock_ns() - began;
+    a->why = COMPLETION_LENGTH;
+    if (most == 0) x->is_over = 1;
+    for (int first = 1; st >= 0 && !x->is_over; first = 0) {
+        evla_token t[STEP_TOKENS];
+        int32_t n = 0,
+                room = most - a->n_tokens < STEP_TOKENS ? most - a->n_tokens : STEP_TOKENS;
+        int64_t before = mem_made;
+        st = loop->step(h, self, &x->reader, t, room, &n);
+        made += mem_made - before;
+        if (st >= 0 && (n < 1 || n > room))
+            st = ctx_fail(x->cx, EVLA_E_PLUGIN, "loop: gave %d tokens, want 1 to %d", n,
+                          room);
+        if (first) a->first_ns = clock_ns() - began;
+        if (st >= 0) st = take_tokens(x, t, n, most);
+        if (st >= 0 && ctx_stopping(x->cx))
+            st = ctx_fail(x->cx, EVLA_E_STOPPED, "stopped after %d tokens", a->n_tokens);
+    }
+    if (st >= 0 && a->why != COMPLETION_STOP && a->why != COMPLETION_HEARER)
+        st = add_piece(x, -1);
+    a->mallocs = made;
+    a->tokens_ns = clock_ns() - began - a->prompt_ns;
+    return st;
+}
+
+/* How many tokens may be added. */
+static int32_t room_of(const completer *c, const completion_request *r)
+{
+    /* the last token chosen is never read */
+    int32_t most = decoder_context(c->d) - r->n_ids + 1;
+    return r->most > 0 && r->most < most ? r->most : most;
+}
+
+static int32_t check_ids(ctx *cx, const completer *c, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= decoder_vocabulary(c->d))
+            return ctx_fail(cx, EVLA_E_RANGE, "token %d is %d; want 0 to %d", i, ids[i],
+                            decoder_vocabulary(c->d) - 1);
+    return 0;
+}
+
+static int32_t check_text(ctx *cx, const completer *c, const int32_t *ids, int32_t n)
+{
+    if (n < 1) return ctx_fail(cx, EVLA_E_ARG, "the text to continue has no token");
+    if (n > decoder_context(c->d))
+        return ctx_fail(cx, EVLA_E_LIMIT,
+                        "the text to continue has %d tokens, the context only %d", n,
+                        decoder_context(c->d));
+    return check_ids(cx, c, ids, n);
+}
+
+static int32_t check_request(ctx *cx, const completer *c, const completion_request *r)
+{
+    int32_t st = check_text(cx, c, r->ids, r->n_ids);
+    if (st < 0) return st;
+    if (r->n_stops > COMPLETION_MOST_STOPS)
+        return ctx_fail(cx, EVLA_E_LIMIT, "%d stop texts, want at most %d", r->n_stops,
+                        COMPLETION_MOST_STOPS);
+    for (int32_t i = 0; i < r->n_stops; i++)
+        if (strlen(r->stops[i]) > COMPLETION_STOP_BYTES)
+            return ctx_fail(cx, EVLA_E_LIMIT, "stop text %d is longer than %d bytes", i + 1,
+                            COMPLETION_STOP_BYTES);
+    return 0;
+}
+
+int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request *r,
+                      completion_answer *out)
+{
+    *out = (completion_answer){0};
+    int32_t st = check_request(cx, c, r);
+    if (st < 0) return st;
+    int32_t most = room_of(c, r);
+    running x = {.cx = cx, .c = c, .r = r, .a = out};
+    x.room = (size_t)most * 16 + 2 * PIECE_BYTES; /* long pieces are rare, many never */
+    out->text = arena_push(a, x.room + 1, 1);
+    out->tokens = arena_push(a, (size_t)most + 1, sizeof *out->tokens);
+    if (!out->text || !out->tokens)
+        return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", most);
+    if ((st = sequence_new(cx, decoder_blocks(c->d), decoder_context(c->d), &x.s)) < 0)
+        return st;
+    out->n_recalled = sequence_recall(x.s, r->ids, r->n_ids);
+    x.reader = (evla_reader){.size = sizeof x.reader,
+                             .vocabulary = decoder_vocabulary(c->d),
+                             .self = &x,
+                             .read = reader_read,
+                             .forget = reader_forget};
+    look(&x);
+    const evla_loop *loop = r->loop->table;
+    void *self = NULL;
+    arena hold = arena_beside(&cx->mem, 4 << 10);
+    host h;
+    host_init(&h, cx, &hold);
+    arena_place mark = arena_mark(&cx->scratch);
+    st = loop->open(&h.table, r->loop_params, decoder_vocabulary(c->d), &self);
+    if (st >= 0) st = go(&x, &h.table, loop, self, most);
+    loop->close(&h.table, self);
+    host_done(&h, mark);
+    arena_free(&hold);
+    if (st < 0 && !cx->code) ctx_fail(cx, st, "%s: %s", r->loop->name, ctx_code_text(st));
+    sequence_free(x.s);
+    out->text[out->n_text] = 0;
+    return st;
+}
+
+/* A sequence that has read these tokens, and the logits of what follows them. */
+static int32_t read_all(ctx *cx, completer *c, const int32_t *ids, int32_t n,
+                        sequence **out, float **logits)
+{
+    int32_t st = check_text(cx, c, ids, n);
+    if (st < 0) return st;
+    st = sequence_new(cx, decoder_blocks(c->d), decoder_context(c->d), out);
+    if (st < 0) return st;
+    int32_t known = sequence_recall(*out, ids, n);
+    st = decoder_feed(cx, c->d, *out, ids + known, n - known, logits);
+    if (st < 0) sequence_free(*out);
+    return st;
+}
+
+int32_t completer_logits(ctx *cx, completer *c, const int32_t *ids, int32_t n, float *out)
+{
+    sequence *s;
+    float *logits;
+    int32_t st = read_all(cx, c, ids, n, &s, &logits);
+    if (st < 0) return st;
+    memcpy(out, logits, (size_t)decoder_vocabulary(c->d) * sizeof *out);
+    sequence_free(s);
+    return 0;
+}
+
+int32_t completer_save(ctx *cx, completer *c, const int32_t *ids, int32_t n,
+                       const char *path)
+{
+    sequence *s;
+    float *logits;
+    int32_t st = read_all(cx, c, ids, n, &s, &logits);
+    if (st < 0) return st;
+    st = decoder_save(cx, c->d, s, path);
+    sequence_free(s);
+    return st;
+}
+
+int32_t completer_load(ctx *cx, completer *c, const char *path, int32_t *n)
+{
+    sequence *s;
+    int32_t st = decoder_load(cx, c->d, path, &s);
+    if (st < 0) return st;
+    *n = s->n;
+    sequence_free(s); /* its blocks stay in the pool until they are needed */
+    return 0;
+}
+
+/* ---- perplexity ---- */
+
+typedef struct scoring {
+    const int32_t *ids; /* of this window */
+    int32_t n, vocabulary;
+    double sum;
+    int32_t n_scored;
+} scoring;
+
+static void score(void *to, int32_t first, int32_t n, const float *logits)
+{
+    scoring *s = to;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t at = first + i;
+        if (at + 1 >= s->n) continue;
+        const float *row = logits + (int64_t)i * s->vocabulary;
+        double most = row[0], sum = 0;
+        for (int32_t k = 1; k < s->vocabulary; k++)
+            if ((double)row[k] > most) most = (double)row[k];
+        for (int32_t k = 0; k < s->vocabulary; k++)
+            sum += exp((double)row[k] - most);
+        s->sum += most + log(sum) - (double)row[s->ids[at + 1]];
+        s->n_scored++;
+    }
+}
+
+int32_t completer_loss(ctx *cx, completer *c, const int32_t *ids, int32_t n, double *mean,
+                       int32_t *n_scored)
+{
+    int32_t context = decoder_context(c->d), st = check_ids(cx, c, ids, n);
+    scoring s = {.vocabulary = decoder_vocabulary(c->d)};
+    for (int32_t at = 0; st >= 0 && at + 1 < n; at += context - 1) {
+        sequence *q;
+        if ((st = sequence_new(cx, decoder_blocks(c->d), context, &q)) < 0) return st;
+        s.ids = ids + at;
+        s.n = n - at < context ? n - at : context;
+        st = decoder_feed_all(cx, c->d, q, s.ids, s.n, score, &s);
+        sequence_free(q);
+        if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
+    }
+    if (st < 0) return st;
+    if (!s.n_scored)
+        return ctx_fail(cx, EVLA_E_ARG, "a text of %d tokens: want two or more", n);
+    *mean = s.sum / s.n_scored;
+    *n_scored = s.n_scored;
+    return 0;
+}

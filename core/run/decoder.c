@@ -1,0 +1,408 @@
+/*
+ * decoder.c -- runs a graph over tokens. See decoder.h.
+ */
+#include "decoder.h"
+#include "../graph/bundle.h"
+#include "../mem.h"
+#include <string.h>
+
+enum { IDS, POSITION, SLOT, LAST, TABLE, ROW, N_INPUTS, MOST_PLANS = 32 };
+static const char *const input_names[N_INPUTS] = {"ids",  "position", "slot",
+                                                  "last", "table",    "row"};
+
+/* A run costs as much as this many tokens before the first one: the weights are read. */
+enum { RUN_COST = 16 };
+
+/* One plan: a graph for runs of T tokens. */
+typedef struct stride {
+    int32_t tokens;
+    int32_t plan; /* of the session */
+    int is_all;   /* logits of every token */
+    int32_t *in[N_INPUTS];
+    float *logits;
+} stride;
+
+struct decoder {
+    session *of;
+    blocks *pool;
+    stride last[MOST_PLANS], all[MOST_PLANS]; /* ascending in tokens */
+    int32_t n_last, n_all;
+    int32_t context, vocabulary;
+    int32_t *slots; /* of the longest run */
+    evla_tensor *pools[256];
+    const char *pool_names[256];
+    int32_t n_pools;
+    uint64_t weight_bytes;
+};
+
+/* ---- opening ---- */
+
+static const symbol_info *runs_of(const graph *g)
+{
+    for (int32_t i = 0; i < g->n_symbols; i++)
+        if (!strcmp(g->symbols[i].name, "T") && g->symbols[i].n_bucket > 0)
+            return &g->symbols[i];
+    return NULL;
+}
+
+static int32_t table_of(int32_t context) { return (context + BLOCK_ROWS - 1) / BLOCK_ROWS; }
+
+static int32_t make_plans(ctx *cx, const graph *g, const decoder_options *o, int is_all,
+                          plan **plans, int32_t *n)
+{
+    const symbol_info *t = runs_of(g);
+    const plan_options how = {.n_workers = o->n_workers,
+                              .kernels = o->kernels,
+                              .without = o->without,
+                              .inputs_consumed = 1};
+    if (!t)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "graph %s: has no symbol T with buckets, so how many tokens it "
+                        "takes at a time is not known",
+                        g->name);
+    int32_t table = table_of(o->context);
+    for (int32_t i = 0; i < t->n_bucket; i++) {
+        /* a run beyond the context would only be padding */
+        if (i && t->bucket[i - 1] >= o->context) break;
+        symbols s = {.n = 4,
+                     .name = {"T", "BLOCKS", "TABLE", "ROWS"},
+                     .extent = {t->bucket[i], o->n_blocks ? o->n_blocks : table, table,
+                                is_all ? t->bucket[i] : 1}};
+        if (*n == MOST_PLANS)
+            return ctx_fail(cx, EVLA_E_LIMIT, "graph %s: more than %d plans", g->name,
+                            MOST_PLANS);
+        int32_t st = plan_make(cx, g, &s, &how, &plans[*n]);
+        if (st < 0) return st;
+        ++*n;
+    }
+    return 0;
+}
+
+static int32_t want(ctx *cx, const plan *p, const char *name, int is_good, const char *type)
+{
+    if (is_good) return 0;
+    return ctx_fail(cx, EVLA_E_SHAPE,
+                    "graph %s: want %s to be %s; see what a decoder feeds",
+                    p->graph->from->name, name, type);
+}
+
+static int32_t bind_stride(ctx *cx, decoder *d, const plan *p, int32_t at, int is_all)
+{
+    stride *s = is_all ? &d->all[d->n_all++] : &d->last[d->n_last++];
+    s->plan = at;
+    s->is_all = is_all;
+    int32_t st = 0, slot = plan_input(p, "ids");
+    const evla_type *t = slot < 0 ? NULL : plan_input_type(p, slot);
+    st = want(cx, p, "ids", t && t->rank == 1 && t->dtype == EVLA_I32, "i32[T]");
+    if (st < 0) return st;
+    s->tokens = (int32_t)t->shape[0];
+    for (int32_t i = 0; st >= 0 && i < N_INPUTS; i++) {
+        slot = plan_input(p, input_names[i]);
+        t = slot < 0 ? NULL : plan_input_type(p, slot);
+        int64_t rows = is_all ? s->tokens : 1;
+        int64_t extent = i == TABLE ? table_of(d->context) : i == ROW ? rows : s->tokens;
+        st = want(cx, p, input_names[i],
+                  t && t->dtype == EVLA_I32 && t->rank == 1 && t->shape[0] == extent,
+                  i == TABLE ? "i32[TABLE]"
+                  : i == ROW ? "i32[1]"
+                             : "i32[T]");
+        if (st < 0) return st;
+        evla_tensor *view = session_input(d->of, at, slot);
+        s->in[i] = view ? view->data[0] : NULL; /* NULL: nobody reads it */
+    }
+    slot = plan_output(p, "logits");
+    t = slot < 0 ? NULL : plan_output_type(p, slot);
+    st = want(cx, p, "logits",
+              t && t->dtype == EVLA_F32 && t->rank == 2 &&
+                  t->shape[0] == (is_all ? s->tokens : 1) &&
+                  (!d->vocabulary || t->shape[1] == d->vocabulary),
+              "f32[ROWS,V]");
+    if (st < 0) return st;
+    d->vocabulary = (int32_t)t->shape[1];
+    s->logits = session_output(d->of, at, slot)->data[0];
+    return 0;
+}
+
+static int32_t find_pools(ctx *cx, decoder *d, const model *m, int32_t n_blocks)
+{
+    enum { MOST = sizeof d->pools / sizeof *d->pools };
+    for (int32_t i = 0; i < m->n_states; i++) {
+        evla_tensor *t = session_state(d->of, m->states[i].name, NULL);
+        if (!t) continue;
+        if (d->n_pools == MOST)
+            return ctx_fail(cx, EVLA_E_LIMIT, "model %s: more than %d pools", m->name,
+                            (int)MOST);
+        if (t->rank < 3 || t->shape[0] != n_blocks || t->shape[1] != BLOCK_ROWS)
+            return ctx_fail(cx, EVLA_E_SHAPE,
+                            "model %s: state %s: want [BLOCKS,%d,...], a pool of keys or "
+                            "values",
+                            m->name, m->states[i].name, BLOCK_ROWS);
+        d->pool_names[d->n_pools] = m->states[i].name;
+        d->pools[d->n_pools++] = t;
+    }
+    return 0;
+}
+
+static int32_t open_with(ctx *cx, decoder *d, model *m, const decoder_options *o,
+                         plan **plans, int32_t n_last, int32_t n)
+{
+    int32_t n_blocks = o->n_blocks ? o->n_blocks : table_of(o->context);
+    const session_options how = {.n_workers = o->n_workers,
+                                 .profile = o->profile,
+                                 .budget = o->budget,
+                                 .one_at_a_time = 1};
+    int32_t st = session_open(cx, plans, n, &how, &d->of);
+    for (int32_t i = 0; st >= 0 && i < n; i++)
+        st = bind_stride(cx, d, plans[i], i, i >= n_last);
+    if (st >= 0) st = find_pools(cx, d, m, n_blocks);
+    if (st >= 0) st = blocks_new(cx, n_blocks, &d->pool);
+    d->weight_bytes = plans[0]->weight_bytes;
+    int32_t most = 1;
+    for (int32_t i = 0; i < d->n_last; i++)
+        if (d->last[i].tokens > most) most = d->last[i].tokens;
+    for (int32_t i = 0; i < d->n_all; i++)
+        if (d->all[i].tokens > most) most = d->all[i].tokens;
+    d->slots = mem_alloc((size_t)most * sizeof *d->slots);
+    return st >= 0 && !d->slots ? ctx_fail(cx, EVLA_E_NOMEM, "decoder") : st;
+}
+
+int32_t decoder_open(ctx *cx, model *m, const decoder_options *o, decoder **out)
+{
+    plan *plans[2 * MOST_PLANS] = {0};
+    graph *g;
+    int32_t n = 0, n_last = 0;
+    int32_t st = model_want_graph(cx, m, o->graph, &g);
+    if (st < 0) return st;
+    if (o->context < 1 || o->n_blocks < 0)
+        return ctx_fail(cx, EVLA_E_RANGE, "decoder: want a context of 1 token or more");
+    decoder *d = mem_alloc(sizeof *d);
+    if (!d) return ctx_fail(cx, EVLA_E_NOMEM, "decoder");
+    d->context = o->context;
+    st = make_plans(cx, g, o, 0, plans, &n);
+    n_last = n;
+    if (st >= 0 && o->all) st = make_plans(cx, g, o, 1, plans, &n);
+    if (st >= 0) st = open_with(cx, d, m, o, plans, n_last, n);
+    for (int32_t i = 0; i < n; i++)
+        plan_drop(plans[i]);
+    if (st < 0)
+        decoder_close(d);
+    else
+        *out = d;
+    return st;
+}
+
+void decoder_close(decoder *d)
+{
+    if (!d) return;
+    session_close(d->of);
+    blocks_free(d->pool);
+    mem_free(d->slots);
+    mem_free(d);
+}
+
+blocks *decoder_blocks(decoder *d) { return d->pool; }
+int32_t decoder_context(const decoder *d) { return d->context; }
+int32_t decoder_vocabulary(const decoder *d) { return d->vocabulary; }
+session *decoder_session(decoder *d) { return d->of; }
+
+decoder_bytes decoder_sizes(const decoder *d)
+{
+    decoder_bytes n = {.weights = d->weight_bytes};
+    for (int32_t i = 0; i < d->n_pools; i++)
+        n.pools += (uint64_t)(d->pools[i]->shape[0] * d->pools[i]->stride[0]);
+    n.arenas = session_bytes(d->of) - n.pools;
+    return n;
+}
+
+/* ---- feeding ---- */
+
+static void copy_block(void *to, int32_t from, int32_t at)
+{
+    decoder *d = to;
+    for (int32_t i = 0; i < d->n_pools; i++) {
+        unsigned char *base = d->pools[i]->data[0];
+        size_t bytes = (size_t)d->pools[i]->stride[0];
+        memcpy(base + (size_t)at * bytes, base + (size_t)from * bytes, bytes);
+    }
+}
+
+/* What it costs at least to run n tokens, and the stride to begin with. */
+static int32_t choose(const stride *all, int32_t n_all, int32_t n, const stride **first)
+{
+    int32_t up = n_all - 1, down;
+    while (up > 0 && all[up - 1].tokens >= n)
+        up--;
+    *first = &all[up];
+    int32_t best = RUN_COST + all[up].tokens;
+    down = all[up].tokens > n ? up - 1 : up;
+    if (all[up].tokens >= n && down < 0) return best;
+    if (all[up].tokens == n) return best;
+    if (all[up].tokens < n)
+        return best + choose(all, n_all, n - all[up].tokens, &(const stride *){0});
+    const stride *rest;
+    int32_t split =
+        RUN_COST + all[down].tokens + choose(all, n_all, n - all[down].tokens, &rest);
+    if (split >= best) return best;
+    return *first = &all[down], split;
+}
+
+static int32_t run(ctx *cx, decoder *d, const stride *t, sequence *s, const int32_t *ids,
+                   int32_t n)
+{
+    int32_t from = s->n;
+    int32_t st = sequence_extend(cx, s, ids, n, d->slots, copy_block, d);
+    if (st < 0) return st;
+    for (int32_t i = 0; i < t->tokens; i++) {
+        int is_real = i < n;
+        if (t->in[IDS]) t->in[IDS][i] = is_real ? ids[i] : 0;
+        if (t->in[POSITION]) t->in[POSITION][i] = is_real ? from + i : 0;
+        if (t->in[SLOT]) t->in[SLOT][i] = is_real ? d->slots[i] : -1;
+        if (t->in[LAST]) t->in[LAST][i] = is_real ? from + i : -1;
+    }
+    int32_t table = table_of(d->context);
+    for (int32_t i = 0; t->in[TABLE] && i < table; i++)
+        t->in[TABLE][i] = i < s->n_table ? s->table[i] : 0;
+    for (int32_t i = 0; t->in[ROW] && i < (t->is_all ? t->tokens : 1); i++)
+        t->in[ROW][i] = t->is_all ? i : n - 1;
+    st = session_run(cx, d->of, t->plan);
+    /* what a failed run wrote lies behind the end of the sequence and is never read */
+    if (st < 0) session_accept(d->of);
+    return st;
+}
+
+static int32_t feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
+                    const stride *all, int32_t n_all, decoder_rows *rows, void *to,
+                    float **logits)
+{
+    int32_t from = s->n, st = 0;
+    if (n < 1 || s->of != d->pool)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        n < 1 ? "decoder: there is no token to run"
+                              : "decoder: the sequence belongs to another one");
+    if (n > s->capacity - s->n) /* before anything runs */
+        return sequence_extend(cx, s, ids, n, d->slots, copy_block, d);
+    for (int32_t at = 0; st >= 0 && at < n;) {
+        const stride *t;
+        choose(all, n_all, n - at, &t);
+        int32_t k = n - at < t->tokens ? n - at : t->tokens;
+        st = run(cx, d, t, s, ids + at, k);
+        if (st >= 0 && rows) rows(to, at, k, t->logits);
+        if (logits) *logits = t->logits;
+        at += k;
+    }
+    if (st < 0)
+        sequence_truncate(s, from);
+    else
+        sequence_commit(s);
+    return st;
+}
+
+int32_t decoder_feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
+                     float **logits)
+{
+    return feed(cx, d, s, ids, n, d->last, d->n_last, NULL, NULL, logits);
+}
+
+int32_t decoder_feed_all(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
+                         decoder_rows *rows, void *to)
+{
+    if (!d->n_all)
+        return ctx_fail(
+            cx, EVLA_E_STATE,
+            "decoder: was opened for the last token's logits only; want all = true");
+    return feed(cx, d, s, ids, n, d->all, d->n_all, rows, to, NULL);
+}
+
+/* ---- files ---- */
+
+int32_t decoder_save(ctx *cx, const decoder *d, const sequence *s, const char *path)
+{
+    arena *a = &cx->scratch;
+    arena_place mark = arena_mark(a);
+    bundle_part *parts = arena_push(a, (size_t)d->n_pools + 1, sizeof *parts);
+    int32_t st = parts ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "%s", path);
+    for (int32_t i = 0; st >= 0 && i < d->n_pools; i++) {
+        const evla_tensor *t = d->pools[i];
+        size_t block = (size_t)t->stride[0];
+        unsigned char *all = arena_push(a, (size_t)s->n_table + 1, block);
+        if (!all) {
+            st = ctx_fail(cx, EVLA_E_NOMEM, "%s: %s", path, d->pool_names[i]);
+            break;
+        }
+        for (int32_t k = 0; k < s->n_table; k++)
+            memcpy(all + (size_t)k * block,
+                   (const unsigned char *)t->data[0] + (size_t)s->table[k] * block, block);
+        parts[i] = (bundle_part){.name = d->pool_names[i], .data = all};
+        parts[i].type = (evla_type){.dtype = t->dtype, .rank = t->rank};
+        memcpy(parts[i].type.shape, t->shape, sizeof t->shape);
+        parts[i].type.shape[0] = s->n_table;
+    }
+    value head = {.kind = VALUE_TABLE};
+    if (st >= 0) {
+        parts[d->n_pools] =
+            (bundle_part){.name = "tokens",
+                          .type = {.dtype = EVLA_I32, .rank = 1, .shape = {s->n}},
+                          .data = s->tokens};
+        st = bundle_write(cx, path, "evla.sequence", &head, parts, d->n_pools + 1);
+    }
+    arena_reset(a, mark);
+    return st;
+}
+
+/* The part of a pool: as many blocks as the tokens need, otherwise the pool's own type. */
+static int32_t check_part(ctx *cx, const decoder *d, int32_t i, const bundle *b,
+                          const char *path, int32_t n_blocks)
+{
+    const evla_tensor *t = d->pools[i];
+    const bundle_part *part = bundle_find(b, d->pool_names[i]);
+    evla_type is = {.dtype = t->dtype, .rank = t->rank};
+    memcpy(is.shape, t->shape, sizeof t->shape);
+    is.shape[0] = n_blocks;
+    if (part && type_equal(&part->type, &is)) return 0;
+    arena_place mark = arena_mark(&cx->scratch);
+    int32_t st = ctx_fail(cx, EVLA_E_SHAPE, "%s: %s: want %s, found %s", path,
+                          d->pool_names[i], type_text(cx->reg, &cx->scratch, &is),
+                          part ? type_text(cx->reg, &cx->scratch, &part->type) : "nothing");
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+int32_t decoder_load(ctx *cx, decoder *d, const char *path, sequence **out)
+{
+    bundle b;
+    int32_t st = bundle_open(cx, path, "evla.sequence", &b);
+    if (st < 0) return st;
+    const bundle_part *tokens = bundle_find(&b, "tokens");
+    sequence *s = NULL;
+    int32_t n = 0;
+    if (!tokens || tokens->type.dtype != EVLA_I32 || tokens->type.rank != 1 ||
+        tokens->type.shape[0] > d->context)
+        st =
+            ctx_fail(cx, EVLA_E_FORMAT, "%s: holds no tokens, or more than a context of %d",
+                     path, d->context);
+    if (st >= 0) n = (int32_t)tokens->type.shape[0];
+    for (int32_t i = 0; st >= 0 && i < d->n_pools; i++)
+        st = check_part(cx, d, i, &b, path, table_of(n));
+    if (st >= 0) st = sequence_new(cx, d->pool, d->context, &s);
+    const int32_t *ids = st < 0 ? NULL : tokens->data;
+    for (int32_t at = 0; st >= 0 && at < n; at += BLOCK_ROWS) {
+        int32_t slots[BLOCK_ROWS], k = n - at < BLOCK_ROWS ? n - at : BLOCK_ROWS;
+        st = sequence_extend(cx, s, ids + at, k, slots, copy_block, d);
+        for (int32_t i = 0; st >= 0 && i < d->n_pools; i++) {
+            size_t block = (size_t)d->pools[i]->stride[0];
+            memcpy((unsigned char *)d->pools[i]->data[0] +
+                       (size_t)s->table[at / BLOCK_ROWS] * block,
+                   (const unsigned char *)bundle_find(&b, d->pool_names[i])->data +
+                       (size_t)(at / BLOCK_ROWS) * block,
+                   block);
+        }
+    }
+    bundle_close(&b);
+    if (st < 0) {
+        sequence_free(s);
+        return st;
+    }
+    sequence_commit(s);
+    *out = s;
+    return 0;
+}

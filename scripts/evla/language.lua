@@ -1,0 +1,200 @@
+-- language.lua: evla.load "FILE": a model that reads and writes text, from the file that somebody else's tool wrote.
+--   m = evla.load "tiny.gguf"    m:generate "Once upon a time"    m:chat "Hello"    m:perplexity "notes.txt"
+local evla = require "evla.core"
+local json = require "evla.json"
+
+local language = {}
+
+-- ---- what a file says of its architecture, as options of models/llama.lua --------------------------------------------
+
+-- GGUF architectures that llama.lua describes, and which features of a head turn together there: the converter has sorted
+-- the rows of Llama's queries and keys so that neighbours do.
+local GGUF = { llama = "interleaved", qwen2 = "half" }
+
+local function from_gguf(path, file)
+  local attrs = file.attrs
+  local arch = attrs["general.architecture"]
+  if not arch then error(("%s: does not say its architecture (general.architecture)"):format(path), 0) end
+  local pairs_of = GGUF[arch]
+  if not pairs_of then
+    local names = {}
+    for name in pairs(GGUF) do names[#names + 1] = name end
+    table.sort(names)
+    error(("%s: its architecture is %s; want one of %s"):format(path, arch, table.concat(names, ", ")), 0)
+  end
+  local function want(key, preset)
+    local v = attrs[arch .. "." .. key]
+    if v == nil then v = preset end
+    if v == nil then error(("%s: %s.%s is missing"):format(path, arch, key), 0) end
+    return v
+  end
+  local heads, width = want "attention.head_count", want "embedding_length"
+  local head = want("attention.key_length", width // heads)
+  local embed = file["token_embd.weight"]
+  if not embed then error(("%s: has no tensor token_embd.weight"):format(path), 0) end
+  local scaling = want("rope.scaling.type", "none")
+  if scaling ~= "none" and scaling ~= "linear" then
+    error(("%s: rope.scaling.type is %s; want none or linear"):format(path, scaling), 0)
+  end
+  return {
+    layers = want "block_count", width = width, heads = heads, kv_heads = want("attention.head_count_kv", heads), head = head,
+    hidden = want "feed_forward_length", vocabulary = embed.shape[1], eps = want "attention.layer_norm_rms_epsilon",
+    rope_base = want("rope.freq_base", 10000.0), rope_scale = scaling == "linear" and 1 / want("rope.scaling.factor", 1.0) or 1.0,
+    rope_dims = want("rope.dimension_count", head), rope_pairs = pairs_of, rope_weights = file["rope_freqs.weight"] ~= nil,
+    bias = file["blk.0.attn_q.bias"] ~= nil, tied = file["output.weight"] == nil, names = "gguf",
+  }, want("context_length", 2048)
+end
+
+local HF = { LlamaForCausalLM = true, MistralForCausalLM = true, Qwen2ForCausalLM = true }
+
+local function read_json(path)
+  local file, why = io.open(path)
+  if not file then error(why, 0) end
+  local text = file:read "a"
+  file:close()
+  local ok, value = pcall(json.decode, text)
+  if not ok or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
+  return value
+end
+
+local function from_folder(folder)
+  local path = folder .. "/config.json"
+  local c = read_json(path)
+  local class = c.architectures and c.architectures[1]
+  if not HF[class] then error(("%s: its architecture is %s; want LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM"):format(path, tostring(class)), 0) end
+  local function want(key, preset)
+    local v = c[key]
+    if v == nil then v = preset end
+    if v == nil then error(("%s: %s is missing"):format(path, key), 0) end
+    return v
+  end
+  local heads, width = want "num_attention_heads", want "hidden_size"
+  local head = want("head_dim", width // heads)
+  local options = {
+    layers = want "num_hidden_layers", width = width, heads = heads, kv_heads = want("num_key_value_heads", heads), head = head,
+    hidden = want "intermediate_size", vocabulary = want "vocab_size", eps = want "rms_norm_eps",
+    rope_base = want("rope_theta", 10000.0), rope_dims = head, rope_pairs = "half",
+    bias = want("attention_bias", class == "Qwen2ForCausalLM"), tied = want("tie_word_embeddings", false), names = "hf",
+  }
+  local s = c.rope_scaling
+  local kind = s and (s.rope_type or s.type) or "default"
+  if kind == "linear" then options.rope_scale = 1 / s.factor
+  elseif kind == "llama3" then
+    options.rope_factor, options.rope_low, options.rope_high = s.factor, s.low_freq_factor, s.high_freq_factor
+    options.rope_original = s.original_max_position_embeddings
+  elseif kind ~= "default" then
+    error(("%s: rope_scaling is %s; want default, linear or llama3"):format(path, kind), 0)
+  end
+  return options, want("max_position_embeddings", 2048)
+end
+
+-- ---- the object ------------------------------------------------------------------------------------------------------
+
+local object = {}
+object.__index = object
+object.__name = "evla.language"
+
+-- The model in memory, planned at the first question. all: also for every token's logits.
+local function opened(m, all)
+  local key = all and "all" or "last"
+  if not m.open[key] then
+    m.open[key] = evla.text { model = m.model, context = m.context, blocks = m.blocks, workers = m.workers, memory = m.memory, all = all }
+  end
+  return m.open[key]
+end
+
+function object:text() return opened(self, false) end
+
+-- Shows a text as it comes when nobody else listens.
+local function shown(options)
+  if options.on_text or options.quiet then return options.on_text end
+  return function(piece) io.write(piece) io.flush() end
+end
+
+-- m:generate "Once upon a time", or m:generate { prompt = ..., tokens = 64, loop = evla.loop.generate { temperature = 0.8 } }
+function object:generate(options)
+  if type(options) == "string" then options = { prompt = options } end
+  local call = {}
+  for k, v in pairs(options) do call[k] = v end
+  call.loop, call.on_text = call.loop or evla.loop.generate {}, shown(options)
+  local answer = opened(self, false):complete(call)
+  if not options.on_text and not options.quiet then io.write "\n" end
+  return answer
+end
+
+-- One more turn of a conversation; m:chat(nil) begins a new one.
+function object:chat(text, options)
+  options = options or {}
+  if text == nil then self.messages = {} return end
+  local m, t = self.messages, opened(self, false)
+  if #m == 0 and options.system then m[1] = { role = "system", text = options.system } end
+  m[#m + 1] = { role = "user", text = text }
+  local call = {}
+  for k, v in pairs(options) do call[k] = v end
+  call.ids = t:encode(t:template(m), { whole = true, special = true })
+  call.tokens = options.tokens or 0
+  call.system = nil
+  local ok, answer = pcall(self.generate, self, call)
+  if not ok then m[#m] = nil error(answer, 0) end
+  m[#m + 1] = { role = "assistant", text = answer.text }
+  return answer
+end
+
+-- How surprised the model is by a text file: e to the mean loss, and how many tokens were looked at.
+function object:perplexity(path)
+  local file, why = io.open(path)
+  if not file then error(why, 2) end
+  local text = file:read "a"
+  file:close()
+  local mean, n = opened(self, true):loss(text)
+  return math.exp(mean), n
+end
+
+function object:close()
+  for key, t in pairs(self.open) do t:close() self.open[key] = nil end
+end
+
+function object:__tostring() return ("%s: %d tokens of context"):format(self.model.name, self.context) end
+
+-- ---- loading ---------------------------------------------------------------------------------------------------------
+
+local own = { context = true, blocks = true, workers = true, memory = true, name = true }
+
+-- The same file may be loaded more than once; jobs have names of their own.
+local loaded = {}
+local function numbered(name)
+  loaded[name] = (loaded[name] or 0) + 1
+  return loaded[name] == 1 and name or ("%s_%d"):format(name, loaded[name])
+end
+
+-- evla.load "FILE.gguf", evla.load "FOLDER" (config.json, tokenizer.json and safetensors), evla.load("FILE", { context = 4096,
+-- kv = "f32" }). context: most tokens of a text; otherwise what the file says, but at most 2048.
+function language.load(path, options)
+  options = options or {}
+  local given, weights, tokenizer, trained = nil, path, nil, nil
+  local function exists(p) -- what may not be read counts as not there
+    local ok, file = pcall(io.open, p)
+    if ok and file then file:close() end
+    return ok and file ~= nil
+  end
+  if exists(path .. "/config.json") then
+    given, trained = from_folder(path)
+    tokenizer = path .. "/tokenizer.json"
+    weights = path .. "/model.safetensors"
+    if not exists(weights) then weights = weights .. ".index.json" end
+  else
+    local file = evla.tensors(path)
+    if not file then error(("%s: is of no format that is loaded, and no folder with a config.json"):format(path), 2) end
+    if file.format ~= "gguf" then error(("%s: a %s file does not say what it is; want a folder with a config.json around it"):format(path, file.format), 2) end
+    given, trained = from_gguf(path, file)
+  end
+  for k, v in pairs(options) do if not own[k] then given[k] = v end end
+  given.name = options.name or numbered(path:match "([^/]+)/*$":gsub("%.gguf$", ""):gsub("[^%w_-]", "_"))
+  given.weights, given.tokenizer = weights, tokenizer
+  return setmetatable({
+    model = evla.checkpoint("llama", given), context = options.context or math.min(trained, 2048), blocks = options.blocks,
+    workers = options.workers, memory = options.memory, open = {}, messages = {},
+  }, object)
+end
+
+return language
