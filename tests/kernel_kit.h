@@ -25,6 +25,7 @@ typedef struct kit_node {
     evla_type in[KIT_PORTS], out[KIT_PORTS];
     void *data[KIT_PORTS], *made[KIT_PORTS];
     evla_tail tail[KIT_PORTS];
+    const evla_layout *layout[KIT_PORTS]; /* NULL: plain rows */
 } kit_node;
 
 /* A kernel chosen for a node, with its scratch. */
@@ -106,7 +107,8 @@ static inline evla_node kit_view_node(kit_node *n)
                        .in = n->in,
                        .out = n->out,
                        .value = no_values,
-                       .tail = n->tail};
+                       .tail = n->tail,
+                       .layout = n->layout};
 }
 
 /* The operator's own infer; its outputs are counted by the names in .outputs. */
@@ -122,6 +124,22 @@ static inline int32_t kit_infer(kit *k, kit_node *n)
     evla_node seen = kit_view_node(n);
     seen.out = NULL;
     return op->infer(&k->host.table, &seen, n->in, n->out);
+}
+
+/* A copy of a weight as the layout wants it; NULL: it cannot lie so. */
+static inline void *kit_pack(kit *k, const evla_layout *l, const evla_type *t,
+                             const void *rows)
+{
+    const evla_host *h = &k->host.table;
+    int64_t bytes = l->bytes(h, t), row = op_host_dtype_bytes(h, t->dtype, t->shape[1]);
+    if (bytes < 0) return NULL;
+    int64_t each = bytes / ((t->shape[0] + l->panel - 1) / l->panel);
+    unsigned char *to = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64), *at = to;
+    for (int64_t r = 0; to && r < t->shape[0]; r += l->panel, at += each) {
+        int64_t n = t->shape[0] - r < l->panel ? t->shape[0] - r : l->panel;
+        if (l->pack(h, t, n, (const unsigned char *)rows + r * row, at) < 0) exit(1);
+    }
+    return to;
 }
 
 /* Asks the kernel of this item name; EVLA_E_MISSING when it does not want the node. */

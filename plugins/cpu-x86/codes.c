@@ -18,12 +18,6 @@ static int is_format(const evla_node *n, int32_t i, int32_t dtype)
 
 /* ---- quantized_linear ---- */
 
-/* The element-wise functions that go with an instruction set for codes. */
-static const x86_isa *tails_of(const x86_isa *isa)
-{
-    return isa->unary ? isa : isa == &x86_vnni ? &x86_avx512 : &x86_avx2;
-}
-
 typedef struct tiles {
     int64_t m, n, k, rows, cols, across, down;
 } tiles;
@@ -48,7 +42,7 @@ static int32_t linear_accepts(const x86_isa *isa, const evla_machine *m, const e
 {
     if (!node_has(m, isa->feature) || !is_format(n, 0, EVLA_I8) ||
         !is_format(n, 1, EVLA_F32) || !is_format(n, 2, EVLA_I8) ||
-        !is_format(n, 3, EVLA_F32) || !node_takes_tails(tails_of(isa), n))
+        !is_format(n, 3, EVLA_F32) || !node_takes_tails(isa, n))
         return EVLA_E_MISSING;
     offer->score = isa->score;
     offer->alias_in = -1;
@@ -84,7 +78,7 @@ static int32_t linear_run(const x86_isa *isa, const evla_args *a, int64_t tile)
                    .per_token = n->in[1].rank > 0};
     isa->codes(&p, r0, r1, c0, c1);
     for (int64_t r = r0; n->n_tail && r < r1; r++)
-        node_apply_tails(tails_of(isa), a, r, c0, p.y + r * t.n + c0, c1 - c0);
+        node_apply_tails(node_base(isa), a, r, c0, p.y + r * t.n + c0, c1 - c0);
     return EVLA_OK;
 }
 

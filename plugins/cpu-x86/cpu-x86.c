@@ -23,6 +23,9 @@ static const evla_item items[] = {
     KERNELS(quantized_linear),
     KERNEL(quantized_linear, avx2_vnni),
     KERNEL(quantized_linear, vnni),
+    KERNELS(coded_linear),
+    KERNEL(coded_linear, avx2_vnni),
+    KERNEL(coded_linear, vnni),
 };
 // clang-format on
 

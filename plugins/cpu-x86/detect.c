@@ -17,7 +17,7 @@ typedef struct wanted {
 // clang-format off
 enum { YMM = 0x6, ZMM = 0xe6 };
 static const wanted avx2[] = {
-    {"avx2", 7, 0, 1, 5, YMM}, {"fma", 1, 0, 2, 12, YMM}, {"avx", 1, 0, 2, 28, YMM}};
+    {"avx2", 7, 0, 1, 5, YMM}, {"fma", 1, 0, 2, 12, YMM}, {"avx", 1, 0, 2, 28, YMM}, {"f16c", 1, 0, 2, 29, YMM}};
 static const wanted avx512[] = {
     {"avx512f", 7, 0, 1, 16, ZMM}, {"avx512bw", 7, 0, 1, 30, ZMM},
     {"avx512dq", 7, 0, 1, 17, ZMM}, {"avx512vl", 7, 0, 1, 31, ZMM}};

@@ -108,9 +108,6 @@ static int32_t run(const x86_isa *isa, const evla_args *a, int64_t tile)
     int64_t r0 = place / s.across * s.rows, c0 = place % s.across * s.cols;
     int64_t r1 = r0 + s.rows < s.p.m ? r0 + s.rows : s.p.m;
     int64_t c1 = c0 + s.cols < s.p.n ? c0 + s.cols : s.p.n;
-    const float *bias = n->op[0] == 'l' && node_present(n, 2) && !node_is_operand(n, 2)
-                            ? a->in[2].data[0]
-                            : NULL;
     x86_product p = s.p;
     p.a = a->in[0].data[0];
     p.b = a->in[1].data[0];
@@ -126,13 +123,8 @@ static int32_t run(const x86_isa *isa, const evla_args *a, int64_t tile)
         isa->slim(&p, c0, c1);
     else
         isa->thick(&p, a->scratch, r0, r1, c0, c1);
-    if (!bias && !n->n_tail) return EVLA_OK;
-    x86_binary *add = isa->binary("add");
-    for (int64_t r = r0; r < r1; r++) {
-        float *row = p.y + r * p.n + c0;
-        if (bias) add(row, 1, bias + c0, 1, row, c1 - c0);
-        node_apply_tails(isa, a, batch * p.m + r, c0, row, c1 - c0);
-    }
+    int64_t row = batch * p.m;
+    node_finish(isa, a, n->op[0] == 'l' ? 2 : n->n_in, row + r0, row + r1, c0, c1);
     return EVLA_OK;
 }
 

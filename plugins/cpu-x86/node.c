@@ -76,6 +76,7 @@ int node_has(const evla_machine *m, const char *feature)
 
 int node_takes_tails(const x86_isa *isa, const evla_node *n)
 {
+    isa = node_base(isa);
     if (n->n_tail > NODE_TAIL_MAX) return 0;
     for (int32_t i = 0; i < n->n_tail; i++) {
         const evla_tail *t = &n->tail[i];
@@ -112,5 +113,24 @@ void node_apply_tails(const x86_isa *isa, const evla_args *a, int64_t row, int64
             isa->binary(t->op)(other, step, y, 1, y, n);
         else
             isa->binary(t->op)(y, 1, other, step, y, n);
+    }
+}
+
+const x86_isa *node_base(const x86_isa *isa) { return isa->base ? isa->base : isa; }
+
+void node_finish(const x86_isa *isa, const evla_args *a, int32_t bias, int64_t r0,
+                 int64_t r1, int64_t c0, int64_t c1)
+{
+    const evla_node *n = a->node;
+    int64_t width = node_last(&n->out[0]);
+    const float *b =
+        node_present(n, bias) && !node_is_operand(n, bias) ? a->in[bias].data[0] : NULL;
+    if (!b && !n->n_tail) return;
+    isa = node_base(isa);
+    x86_binary *add = isa->binary("add");
+    for (int64_t r = r0; r < r1; r++) {
+        float *y = (float *)a->out[0].data[0] + r * width + c0;
+        if (b) add(y, 1, b + c0, 1, y, c1 - c0);
+        node_apply_tails(isa, a, r, c0, y, c1 - c0);
     }
 }

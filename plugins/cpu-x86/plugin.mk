@@ -3,7 +3,7 @@
 cpu-x86_ARCH   := x86_64
 # -O3 for the kernels, unless this is a build at -O1, which nobody measures.
 cpu-x86_CFLAGS := $(if $(filter -O1,$(OPT)),,-O3) -fno-math-errno -fno-trapping-math -Wno-psabi
-x86_AVX2   := -mavx2 -mfma
+x86_AVX2   := -mavx2 -mfma -mf16c
 x86_AVX512 := $(x86_AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 $(B)/plugins/cpu-x86/with_avx2.o:      CFLAGS_ALL += $(x86_AVX2)
 $(B)/plugins/cpu-x86/with_avx2_vnni.o: CFLAGS_ALL += $(x86_AVX2) -mavxvnni

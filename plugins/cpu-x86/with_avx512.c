@@ -1,13 +1,18 @@
 /*
  * with_avx512.c -- all that uses AVX-512 (F, BW, DQ, VL).
  */
+#include "packed.h"
 #include "x86.h"
 #define LANES 16
 #include "lanes.h"
 enum { ROWS = 14, THIN = 8 };
 #define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define SLIMS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+enum { CODED_ROWS = 3 };
+#define CODED_SIZES(X, F) X(F, 1) X(F, 2) X(F, 3)
 #include "codes_inner.h"
+
+#include "coded_inner.h"
 #include "element_inner.h"
 #include "encode_inner.h"
 #include "matrix_inner.h"
@@ -22,6 +27,9 @@ const x86_isa x86_avx512 = {.feature = "avx512",
                             .unary = unary,
                             .binary = binary,
                             .codes = codes,
+                            .coded_rows = CODED_ROWS,
+                            .coded_sums = coded_sums,
+                            .coded = coded,
                             .largest = largest,
                             .encode = encode};
 

@@ -11,7 +11,8 @@
 #define CPU_X86_H
 #include "evla/ops.h"
 
-#define X86_NUMERICS "f32.fma256"
+#define X86_NUMERICS       "f32.fma256"
+#define X86_CODED_NUMERICS "f32.blocks" /* coded_inner.h */
 enum { X86_DEPTH = 256 /* terms of a block */, X86_WIDTH = 128 /* columns of a tile */ };
 
 /* y[m,n] = sum over k of a[m,k] b[k,n]. Steps count floats; one of each pair is 1. */
@@ -33,13 +34,34 @@ typedef struct x86_codes {
     int per_token; /* qs has an entry per row, else one */
 } x86_codes;
 
+/* y[m,n] = sum over k of q[m,k] s[m,k/32] w[n,k], w in packed panels (packed.h). Rows go in
+ * `groups` of nearly equal size: group g starts at row m g / groups. */
+typedef struct x86_coded {
+    const int8_t *q;
+    const float *s;
+    const uint8_t *w;
+    float *y;
+    int64_t m, n, k, groups;
+    int32_t format; /* PACKED_Q8_0, ... */
+} x86_coded;
+
+/* What a tile needs: of X86_CODED_DEPTH terms of a panel of 32 columns the scales and,
+ * taken apart, the codes; sums of all its rows. 64-byte aligned. */
+enum { X86_CODED_DEPTH = 512 };
+typedef struct x86_coded_scratch {
+    uint8_t codes[X86_CODED_DEPTH * 32];
+    float scale[X86_CODED_DEPTH / 16 * 32];
+    float sum[]; /* [rows][32] */
+} x86_coded_scratch;
+
 /* y[i] = f(x[i]); y may be x. */
 typedef void x86_unary(const void *params, const float *x, float *y, int64_t n);
 /* y[i] = f(a[i * a_step], b[i * b_step]), steps 0 or 1; y may be a or b. */
 typedef void x86_binary(const float *a, int64_t a_step, const float *b, int64_t b_step,
                         float *y, int64_t n);
 
-typedef struct x86_isa {
+typedef struct x86_isa x86_isa;
+struct x86_isa {
     const char *feature; /* what the machine must have */
     int32_t score;
     int32_t thin;       /* most rows of a product that is not worth packing */
@@ -54,13 +76,22 @@ typedef struct x86_isa {
     x86_binary *(*binary)(const char *op); /* likewise */
     /* Rows [r0, r1), columns [c0, c1). */
     void (*codes)(const x86_codes *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1);
+    /* Codes with packed weights in blocks. A group has at most coded_rows rows. coded_sums
+     * makes what `coded` must know of a group besides its codes: 2 numbers for each row and
+     * block; `side` holds them group by group from group 0 on. coded: groups [g0, g1),
+     * columns [c0, c1) from a panel's first. */
+    int32_t coded_rows;
+    void (*coded_sums)(const x86_coded *p, int64_t row, int64_t rows, float *side);
+    void (*coded)(const x86_coded *p, const float *side, x86_coded_scratch *to, int64_t g0,
+                  int64_t g1, int64_t c0, int64_t c1);
     /* Bits of the largest magnitude of x; codes of x. */
     uint32_t (*largest)(const float *x, int64_t n);
     void (*encode)(const float *x, float scale, int64_t n, int8_t *q);
-} x86_isa;
+    const x86_isa *base; /* whose element-wise functions to take; NULL: its own */
+};
 
 extern const x86_isa x86_avx2, x86_avx512;
-/* Codes only; element-wise functions are those of the wider set they belong to. */
+/* Codes only; element-wise functions are those of the set they belong to. */
 extern const x86_isa x86_avx2_vnni, x86_vnni;
 
 /* Bytes of scratch for thick tiles of a product with this k and n. */
