@@ -3,7 +3,7 @@
  */
 #ifndef EVLA_TOKENIZER_FILE_H
 #define EVLA_TOKENIZER_FILE_H
-#include <cJSON.h>
+#include <cjson/cJSON.h>
 
 #include "tokenizer.h"
 

@@ -23,7 +23,8 @@ static struct mem_block *new_block(mem *m, size_t bytes)
     if (!b) return NULL;
     b->size = bytes;
     b->before = m->last;
-    return m->last = b;
+    m->last = b;
+    return b;
 }
 
 void *mem_take(mem *m, size_t n, size_t size)

@@ -23,9 +23,17 @@ static uint32_t order_of(float score)
     return bits >> 31 ? bits : ~(bits | 0x80000000u);
 }
 
+/* The token with this text; -1: none, or one that no text may turn into, such as "<s>". */
+static int32_t find(const tokenizer *t, const char *text, size_t n)
+{
+    const int32_t id = vocab_find(&t->vocab, text, n);
+    const int kind = id < 0 ? 0 : t->vocab.kind[id] & PIECE_KIND;
+    return kind == PIECE_NORMAL || kind == PIECE_USER || kind == PIECE_UNUSED ? id : -1;
+}
+
 static vocab_pair by_score(const tokenizer *t, const symbol *left, const symbol *right)
 {
-    const int32_t id = vocab_find(&t->vocab, left->at, (size_t)left->n + right->n);
+    const int32_t id = find(t, left->at, (size_t)left->n + right->n);
     if (id < 0) return (vocab_pair){UINT32_MAX, VOCAB_NEVER};
     return (vocab_pair){order_of(t->score[id]), id};
 }
@@ -61,7 +69,7 @@ static int32_t encode_word(encoding *e, const char *text, size_t n)
         if (encode_grow(e, &e->symbols, &e->symbols_room, (size_t)count + 1,
                         sizeof *e->symbols) < 0)
             return EVLA_E_NOMEM;
-        const int32_t id = vocab_find(&e->t->vocab, text + at, step);
+        const int32_t id = find(e->t, text + at, step);
         e->symbols[count++] = (symbol){.at = text + at, .n = (uint32_t)step, .id = id};
     }
     const int32_t st = merge_symbols(e, count, e->t->vocab.merges ? by_list : by_score);

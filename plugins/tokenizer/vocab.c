@@ -17,10 +17,13 @@ typedef struct vocab_slot {
 } vocab_slot;
 
 typedef struct vocab_merge {
-    int32_t left, right;
-    uint32_t order_next; /* order + 1; 0: free */
-    int32_t id;
+    int32_t left, right, id;
 } vocab_merge;
+
+typedef struct merge_slot {
+    uint32_t tag;
+    int32_t next; /* place in the order + 1; 0: free */
+} merge_slot;
 
 static const uint64_t odd = 0x9e3779b97f4a7c15; /* 2^64 over the golden ratio */
 
@@ -108,48 +111,71 @@ int32_t vocab_find(const vocab *v, const char *text, size_t n)
 int32_t vocab_merges(const evla_host *h, mem *m, vocab *v, int64_t n)
 {
     const uint32_t slots = slots_for(n);
-    v->merges = slots ? mem_take(m, slots, sizeof *v->merges) : NULL;
-    if (!v->merges)
+    v->merges = mem_take(m, (size_t)n, sizeof *v->merges);
+    v->merge_slots = slots ? mem_take(m, slots, sizeof *v->merge_slots) : NULL;
+    if (!v->merges || !v->merge_slots)
         return fail(h, EVLA_E_NOMEM, "tokenizer: no memory for %lld merges", (long long)n);
     v->merge_mask = slots - 1;
     return EVLA_OK;
 }
 
-static uint32_t merge_place(const vocab *v, int32_t left, int32_t right)
+/* The slot of a pair, or the free one where it belongs. */
+static merge_slot *find_pair(const vocab *v, int32_t left, int32_t right, uint32_t *tag)
 {
     const uint64_t x = mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right);
-    uint32_t i = (uint32_t)(x >> 32) & v->merge_mask;
-    while (v->merges[i].order_next &&
-           (v->merges[i].left != left || v->merges[i].right != right))
-        i = (i + 1) & v->merge_mask;
-    return i;
+    uint32_t i = (uint32_t)x & v->merge_mask;
+    *tag = (uint32_t)(x >> 32);
+    for (; v->merge_slots[i].next; i = (i + 1) & v->merge_mask) {
+        const vocab_merge *other = &v->merges[v->merge_slots[i].next - 1];
+        if (v->merge_slots[i].tag == *tag && other->left == left && other->right == right)
+            break;
+    }
+    return &v->merge_slots[i];
+}
+
+static int is_joined(const vocab *v, int32_t id, evla_text left, evla_text right)
+{
+    const evla_text p = v->piece[id];
+    return p.n == left.n + right.n && !memcmp(p.at, left.at, left.n) &&
+           !memcmp(p.at + left.n, right.at, right.n);
+}
+
+/* What two pieces make. Files list merges in the order of the tokens that they make, so it
+ * is mostly the token that the last merge made, or the one behind it. */
+static int32_t find_joined(const vocab *v, evla_text left, evla_text right)
+{
+    char both[2 * VOCAB_MAX_PIECE];
+    const int32_t last = v->n_merges > 0 ? v->merges[v->n_merges - 1].id : -1;
+    if (last >= 0 && is_joined(v, last, left, right)) return last;
+    if (last >= 0 && last + 1 < v->n && is_joined(v, last + 1, left, right))
+        return last + 1;
+    memcpy(both, left.at, left.n);
+    memcpy(both + left.n, right.at, right.n);
+    return vocab_find(v, both, left.n + right.n);
 }
 
 int32_t vocab_merge_add(const evla_host *h, vocab *v, evla_text left, evla_text right)
 {
-    char both[2 * VOCAB_MAX_PIECE];
-    const int32_t order = v->n_merges++;
+    const int32_t order = v->n_merges;
     const int32_t a = vocab_find(v, left.at, left.n), b = vocab_find(v, right.at, right.n);
-    int32_t id = -1;
-    if (a >= 0 && b >= 0) {
-        memcpy(both, left.at, left.n);
-        memcpy(both + left.n, right.at, right.n);
-        id = vocab_find(v, both, left.n + right.n);
-    }
+    const int32_t id = a >= 0 && b >= 0 ? find_joined(v, left, right) : -1;
+    uint32_t tag;
     if (id < 0)
         return fail(h, EVLA_E_FORMAT, "tokenizer: merge %d: %s no token of the vocabulary",
                     order,
                     a < 0   ? "its left part is"
                     : b < 0 ? "its right part is"
                             : "what it makes is");
-    vocab_merge *slot = &v->merges[merge_place(v, a, b)];
-    if (!slot->order_next) *slot = (vocab_merge){a, b, (uint32_t)order + 1, id};
+    merge_slot *slot = find_pair(v, a, b, &tag);
+    v->merges[v->n_merges++] = (vocab_merge){a, b, id};
+    if (!slot->next) *slot = (merge_slot){tag, order + 1};
     return EVLA_OK;
 }
 
 vocab_pair vocab_pair_of(const vocab *v, int32_t left, int32_t right)
 {
-    const vocab_merge *slot = &v->merges[merge_place(v, left, right)];
-    if (!slot->order_next) return (vocab_pair){UINT32_MAX, VOCAB_NEVER};
-    return (vocab_pair){slot->order_next - 1, slot->id};
+    uint32_t tag;
+    const int32_t order = find_pair(v, left, right, &tag)->next - 1;
+    if (order < 0) return (vocab_pair){UINT32_MAX, VOCAB_NEVER};
+    return (vocab_pair){(uint32_t)order, v->merges[order].id};
 }

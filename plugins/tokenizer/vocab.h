@@ -23,9 +23,10 @@ typedef struct vocab {
     const evla_text *piece; /* [n] not all valid UTF-8 */
     uint8_t *kind;          /* [n] PIECE_* */
     int32_t n, n_merges;
-    size_t longest;             /* bytes */
-    struct vocab_slot *slots;   /* by text; a power of two of them */
-    struct vocab_merge *merges; /* by pair of ids, likewise; NULL: none */
+    size_t longest;                 /* bytes */
+    struct vocab_slot *slots;       /* by text; a power of two of them */
+    struct vocab_merge *merges;     /* [n_merges] in their order; NULL: none */
+    struct merge_slot *merge_slots; /* by pair of ids; a power of two of them */
     uint32_t slot_mask, merge_mask;
 } vocab;
 
