@@ -6,7 +6,7 @@ import sys
 from tap import done, need, ok, skip
 import tokenizer_oracle as o
 
-need(o.RUNNER, o.PLUGIN)
+need(o.RUNNER, *o.PLUGINS)
 here = os.path.dirname(os.path.abspath(__file__))
 data = os.environ.get("EVLA_TEST_DATA", os.path.join(here, "..", "..", "shared", "data"))
 METHODS = {"gpt-2": "bpe", "falcon": "bpe", "llama-spm": "spm", "phi-3": "spm", "bert-bge": "wordpiece"}

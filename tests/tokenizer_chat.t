@@ -6,7 +6,7 @@ import tempfile
 from tap import done, need, ok
 import tokenizer_oracle as o
 
-need(o.RUNNER, o.PLUGIN)
+need(o.RUNNER, *o.PLUGINS)
 try:
     import jinja2.sandbox
 except ImportError:

@@ -11,7 +11,7 @@ import unicodedata
 from tap import done, need, ok
 import tokenizer_oracle as o
 
-need(o.RUNNER, o.PLUGIN)
+need(o.RUNNER, *o.PLUGINS)
 here = os.path.dirname(os.path.abspath(__file__))
 data = os.environ.get("EVLA_TEST_DATA", os.path.join(here, "..", "..", "shared", "data"))
 MARK = "\u2581"

@@ -5,7 +5,7 @@ import subprocess
 
 BUILD = os.environ.get("EVLA_BUILD", "build")
 RUNNER = os.path.join(BUILD, "tests", "tokenizer_runner")
-PLUGIN = os.path.join(BUILD, "plugins", "tokenizer.so")
+PLUGINS = [os.path.join(BUILD, "plugins", name + ".so") for name in ("tokenizer", "gguf")]
 WHOLE, SPECIAL = 1, 2
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
 

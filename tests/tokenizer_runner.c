@@ -10,7 +10,6 @@
  * before; 'f' a piece in, its id out; 'x' ids in, one 0 or 1 each out; 'c' role, NUL, text,
  * NUL, ... in, a chat out.
  */
-#include "gguf_attrs.h"
 #include "stage_host.h"
 
 static const evla_tokenizer_service *service;
@@ -142,25 +141,32 @@ static int serve(void)
     return 0;
 }
 
+/* A GGUF file is read by the plugin for it; `file` is its own. */
+static int32_t open_gguf(const evla_format *format, const char *path, void **file)
+{
+    evla_archive all;
+    const int32_t st = format->open(&host.h, path, file, &all);
+    return st < 0 ? st : service->open(&host.h, all.attrs, all.n_attrs, &self);
+}
+
 int main(int n_words, char **words)
 {
-    gguf_attrs file = {0};
     const evla_item *item = host_item("tokenizer", EVLA_SERVICE, "tokenizer");
+    const evla_item *gguf = host_item("gguf", EVLA_FORMAT, "gguf");
     const evla_host *h = host_init(&host);
-    if (!item || n_words != 2)
+    void *file = NULL;
+    if (!item || !gguf || n_words != 2)
         return fprintf(stderr, "usage: tokenizer_runner FILE, with EVLA_BUILD\n"), 2;
     service = item->table;
+    const evla_format *format = gguf->table;
     const size_t n = strlen(words[1]);
     const int is_json = n > 5 && !strcmp(words[1] + n - 5, ".json");
-    int32_t st = EVLA_E_MISSING;
-    if (is_json)
-        st = service->open_file(h, words[1], &self);
-    else if (gguf_read(words[1], &file))
-        st = service->open(h, file.attrs, file.n, &self);
+    const int32_t st = is_json ? service->open_file(h, words[1], &self)
+                               : open_gguf(format, words[1], &file);
     answer(st, NULL, 0);
     const int code = st < 0 ? 1 : serve();
     service->close(h, self);
-    gguf_free(&file);
+    format->close(h, file);
     host_free(&host);
     return code;
 }

@@ -12,7 +12,7 @@ import unicodedata
 from tap import done, need, ok
 import tokenizer_oracle as o
 
-need(o.RUNNER, o.PLUGIN)
+need(o.RUNNER, *o.PLUGINS)
 try:
     import regex
 except ImportError:

@@ -4,7 +4,6 @@
  * bench_tokenizer FILE...: GGUF files, each with a tokenizer. Best of several runs, one
  * thread. The plugin is found through EVLA_BUILD.
  */
-#include "../gguf_attrs.h"
 #include "../stage_host.h"
 #include <time.h>
 
@@ -73,15 +72,16 @@ static void measure(const bench *b, const char *what)
            (long long)n);
 }
 
-static void bench_file(bench *b, const char *path)
+static void bench_file(bench *b, const evla_format *format, const char *path)
 {
-    gguf_attrs file;
+    evla_archive all;
+    void *file = NULL;
     double open = 1e9;
-    if (!gguf_read(path, &file)) exit(1); /* trusts what it reads */
+    if (format->open(b->h, path, &file, &all) < 0) stop(b->h);
     for (int i = 0; i < RUNS; i++) {
         if (b->self) b->s->close(b->h, b->self);
         const double begin = now_ms();
-        if (b->s->open(b->h, file.attrs, file.n, &b->self) < 0) stop(b->h);
+        if (b->s->open(b->h, all.attrs, all.n_attrs, &b->self) < 0) stop(b->h);
         const double took = now_ms() - begin;
         if (took < open) open = took;
     }
@@ -99,21 +99,22 @@ static void bench_file(bench *b, const char *path)
     measure(b, "1 MiB of no UTF-8");
     b->s->close(b->h, b->self);
     b->self = NULL;
-    gguf_free(&file);
+    format->close(b->h, file);
 }
 
 int main(int n_words, char **words)
 {
     stage_host host;
     const evla_item *item = host_item("tokenizer", EVLA_SERVICE, "tokenizer");
+    const evla_item *gguf = host_item("gguf", EVLA_FORMAT, "gguf");
     bench b = {.h = host_init(&host),
                .text = malloc(MEGABYTE),
                .back = malloc(16 * MEGABYTE),
                .ids = malloc(16 * MEGABYTE)};
-    if (!item || !b.text || !b.back || !b.ids) return 1;
+    if (!item || !gguf || !b.text || !b.back || !b.ids) return 1;
     b.s = item->table;
     for (int i = 1; i < n_words; i++)
-        bench_file(&b, words[i]);
+        bench_file(&b, gguf->table, words[i]);
     free(b.text), free(b.back), free(b.ids);
     host_free(&host);
     return 0;
