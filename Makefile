@@ -203,4 +203,4 @@ install: all
 clean:
 	rm -rf $(B)
 
--include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(foreach p,$(PLUGINS),$($(p)_OBJ:.o=.d)) $(TEST_BIN:=.d) $(TEST_SO:.so=.d)
+-include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d) $(foreach p,$(PLUGINS),$($(p)_OBJ:.o=.d)) $(wildcard $(B)/tests/*.d) $(TEST_SO:.so=.d)
