@@ -8,7 +8,7 @@ local opt = evla.options {
   system = { type = "string", default = "", doc = "how to answer" },
   tokens = { type = "int", default = 256, min = 0, max = 1000000, doc = "of the answer at most; 0: until the context is full" },
   context = { type = "int", default = 2048, min = 1, max = 1048576, doc = "most tokens of question and answer" },
-  kv = { type = "enum", default = "bf16", choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values" },
+  kv = { type = "enum", optional = true, choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values; bf16, or what a packed file has" },
   temperature = { type = "float", default = 0.0, min = 0, max = 100, doc = "0: always the likeliest token" },
   top_p = { type = "float", default = 0.95, min = 0, max = 1, doc = "draw among the likeliest that together have this probability" },
   seed = { type = "int", default = 1, doc = "of what is drawn by lot" },

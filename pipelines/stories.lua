@@ -7,7 +7,7 @@ local opt = evla.options {
   prompt = { type = "string", default = "Once upon a time", doc = "the text to continue" },
   tokens = { type = "int", default = 128, min = 0, max = 1000000, doc = "how many to add at most; 0: until the context is full" },
   context = { type = "int", default = 512, min = 1, max = 1048576, doc = "most tokens of the whole text" },
-  kv = { type = "enum", default = "bf16", choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values" },
+  kv = { type = "enum", optional = true, choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values; bf16, or what a packed file has" },
   temperature = { type = "float", default = 0.0, min = 0, max = 100, doc = "0: always the likeliest token" },
   top_k = { type = "int", default = 0, max = 1000000, doc = "draw among that many of the likeliest; 0: among all" },
   top_p = { type = "float", default = 1.0, min = 0, max = 1, doc = "draw among the likeliest that together have this probability" },

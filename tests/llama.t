@@ -203,6 +203,28 @@ tap.ok(got[1][0]["answer"] == 50 and got[1][1]["answer"]["recalled_tokens"] == 4
 tap.ok("k.0: want f32[4,16,64], found bf16[4,16,64]" in got[2][0].get("error", "") and "more than a context of 16" in got[3][0].get("error", ""),
        "not those of another model or of a longer context", (got[2], got[3]))
 
+# ---- packed ----
+q8 = at("llama-tiny-q8_0.gguf")
+r = run("pack", q8, "-o", at("packed.evla"))
+tap.ok(r.returncode == 0 and os.path.getsize(at("packed.evla")) < os.path.getsize(q8) * 1.05, "evla pack writes one file, about as large", r.stderr)
+same = [["logits", {"ids": ids}], ["encode", {"text": "the cat and a hat, 42"}]]
+got = ask((q8, {}, same), (at("packed.evla"), {}, same), (at("packed.evla"), {"kv": "f32"}, same))
+tap.ok(got and "answer" in got[0][0] and got[0] == got[1], "whose logits and tokens are those of the model, bit for bit", got and got[1][0].get("error"))
+tap.ok('is packed; "kv" cannot be chosen any more' in got[2][0].get("error", ""), "what was decided cannot be chosen again", got[2])
+own = os.environ.pop("EVLA_MACHINE", None)
+if "portable" not in run("doctor").stdout.split("machine", 1)[-1][:60]:
+    os.environ["EVLA_MACHINE"] = "portable"
+    got = ask((at("packed.evla"), {}, same))
+    del os.environ["EVLA_MACHINE"]
+    tap.ok("which not every kernel that reads it here can; pack the model on this machine" in got[0][0].get("error", ""), "another machine says so", got[0][0])
+else:
+    tap.skip("another machine says so", "this machine has no kernels with a layout of their own")
+if own:
+    os.environ["EVLA_MACHINE"] = own
+r = run("pack", at("qwen")), run("pack", q8, "-o", at("x.gguf")), run("pack", q8, "--speed", "9")
+tap.ok([x.returncode for x in r] == [2, 2, 2] and "is a folder" in r[0].stderr and "ends in .evla" in r[1].stderr and "no --speed" in r[2].stderr,
+       "what cannot be packed is said in a sentence", [x.stderr for x in r])
+
 # ---- how surprised it is ----
 with open(at("some.txt"), "w") as f:
     f.write("the cat sat on a mat and then it was not there any more. " * 4)

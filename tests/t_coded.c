@@ -6,8 +6,10 @@
  * rewritten gives twice as much and shows itself.
  */
 #include "graph/layout.h"
+#include "graph/save.h"
 #include "graph_kit.h"
 #include "run/session.h"
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { N = 5, K = 8, B = 3, PANEL = 2 };
@@ -359,6 +361,66 @@ static void test_retract(void)
     model_drop(m);
 }
 
+/* To a file and back: attributes of every kind, and weights as they lie. */
+static void test_file(void)
+{
+    static const float numbers[3] = {1, 2.5f, -3};
+    static const evla_text texts[3] = {{"a", 1}, {"", 0}, {"b\0c", 3}};
+    const evla_attr attrs[] = {
+        {.name = "text", .type = EVLA_ATTR_TEXT, .text = "hello"},
+        {.name = "whole", .type = EVLA_ATTR_INT, .integer = 1LL << 40},
+        {.name = "real", .type = EVLA_ATTR_FLOAT, .number = 0.1},
+        {.name = "numbers",
+         .type = EVLA_ATTR_NUMBERS,
+         .element = EVLA_F32,
+         .items = numbers,
+         .n_items = 3},
+        {.name = "texts", .type = EVLA_ATTR_TEXTS, .items = texts, .n_items = 3},
+    };
+    enum { MANY = sizeof attrs / sizeof *attrs };
+    char path[] = "/tmp/evla-coded-XXXXXX";
+    int fd = mkstemp(path);
+    close(fd);
+    plan *p;
+    model *m = declare("t_any_rows"), *back = NULL;
+    m->packs = 1;
+    m->attrs = attrs;
+    m->n_attrs = MANY;
+    session *s = open(m, NULL, &p);
+    ok(s && save_model(&cx, m, path) == 0, "a model whose weights lie in panels is saved");
+    session_close(s);
+    plan_drop(p);
+    model_drop(m);
+    n_packed = 0;
+    ok(save_open(&cx, path, &back) == 0 && back->n_attrs == MANY, "and opened");
+    const evla_attr *a = back->attrs;
+    ok(!strcmp(a[0].name, "text") && !strcmp(a[0].text, "hello") &&
+           a[1].integer == 1LL << 40 && a[2].number == 0.1 && a[3].element == EVLA_F32 &&
+           a[3].n_items == 3 && !memcmp(a[3].items, numbers, sizeof numbers),
+       "its attributes come back");
+    const evla_text *t = a[4].items;
+    ok(a[4].type == EVLA_ATTR_TEXTS && a[4].n_items == 3 && t[0].n == 1 &&
+           *t[0].at == 'a' && t[1].n == 0 && t[2].n == 3 && !memcmp(t[2].at, "b\0c", 3),
+       "lists of texts, too, with what is in them");
+    s = open(back, NULL, &p);
+    ok(s && n_packed == 0 && is_right(s, "y", w_codes, 2, 1) &&
+           is_right(s, "z", v_codes, 2, 0) && rows_are_right(s),
+       "it runs from the file's own bytes");
+    session_close(s);
+    plan_drop(p);
+    model_drop(back);
+    save_open(&cx, path, &back);
+    ok(plan_make(&cx, back->graphs[0], &(symbols){0}, &(plan_options){.without = "coded"},
+                 &p) < 0 &&
+           says(&cx, EVLA_E_PLUGIN,
+                "weight w: lies in its file as pairs.1, which not every kernel that reads "
+                "it "
+                "here can; pack the model on this machine"),
+       "where no kernel asks for these panels the file is refused");
+    model_drop(back);
+    unlink(path);
+}
+
 int main(void)
 {
     registry_init(&reg);
@@ -374,6 +436,7 @@ int main(void)
     test_rewrite();
     test_layout();
     test_retract();
+    test_file();
     ctx_free(&cx);
     registry_free(&reg);
     return tap_done();

@@ -34,7 +34,10 @@ static int32_t ask(ctx *cx, const plan_options *o, const bound *b, const bound_n
             weight_info *w = weight_of(b, n->in[i]);
             if (!w || w->is_settled || w->layout || seen.in[i].rank != 2) continue;
             const evla_layout *l = table->layout(&h.table, &machine, &seen, i);
-            if (l && l->bytes(&h.table, &seen.in[i]) >= 0) w->layout = l;
+            int64_t bytes = l ? l->bytes(&h.table, &seen.in[i]) : -1;
+            if (bytes >= 0 && (!w->packed_as || (!strcmp(w->packed_as, l->name) &&
+                                                 w->packed_bytes == bytes)))
+                w->layout = l;
         }
     }
     arena_reset(&cx->scratch, mark);
@@ -79,7 +82,13 @@ int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b)
     }
     for (int32_t w = 0; st >= 0 && w < b->n_wires; w++) {
         weight_info *info = weight_of(b, w);
-        if (info) info->is_settled = 1;
+        if (!info) continue;
+        info->is_settled = 1;
+        if (info->packed_as && !info->layout)
+            st = ctx_fail(cx, EVLA_E_PLUGIN,
+                          "weight %s: lies in its file as %s, which not every kernel that "
+                          "reads it here can; pack the model on this machine",
+                          info->name, info->packed_as);
     }
     return st < 0 ? st : 0;
 }

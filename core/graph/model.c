@@ -32,7 +32,7 @@ void model_drop(model *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
     for (int32_t i = 0; i < m->n_weights; i++)
-        mem_free((void *)(uintptr_t)m->weights[i].packed);
+        if (!m->weights[i].packed_as) mem_free((void *)(uintptr_t)m->weights[i].packed);
     if (m->map) munmap(m->map, m->map_bytes);
     if (m->file) m->close_file(m->file);
     model_drop(m->base);

@@ -77,6 +77,9 @@ typedef struct weight_info {
     const evla_layout *layout; /* NULL: plain rows */
     int is_settled;            /* a plan reads it as layout says */
     const void *packed;        /* its bytes in that layout; NULL: not made yet */
+    const char *packed_as;     /* not NULL: packed lies in a file, in the layout of this name,
+                                  and there are no plain rows */
+    int64_t packed_bytes;      /* how many there are then */
 } weight_info;
 
 typedef struct state_info {
@@ -118,6 +121,8 @@ struct model {
     void *file;
     void (*close_file)(void *file);
     int packs; /* 1: kernels may have weights in layouts of their own */
+    const evla_attr *attrs; /* what a file says beside its tensors; in its memory or ours */
+    int32_t n_attrs;
 };
 
 int32_t model_new(ctx *cx, const char *name, model **out); /* one reference */

@@ -9,10 +9,17 @@
  *    "outputs":[["action","n0"]]}
  * A node's further outputs are "n0:1", ...; nodes may stand in any order, a cycle is
  * refused by naming it. Parts are "w:NAME" and "c:GRAPH:ID".
+ *
+ * A weight that lies in a layout (layout.h) is a part of bytes, and "packed" has its row
+ * [name, layout, type]. What a file says beside its tensors is in "attrs", rows of [name,
+ * value]; a list of numbers is the part "a:NAME", a list of texts the bytes of all of them,
+ * "t:NAME", and where each ends, "e:NAME", and its row is [name].
  */
 #ifndef EVLA_GRAPH_SAVE_H
 #define EVLA_GRAPH_SAVE_H
 #include "graph.h"
+
+#define SAVE_KIND "evla.model" /* of the bundle */
 
 /* Every weight needs its data. */
 int32_t save_model(ctx *cx, const model *m, const char *path);

@@ -252,14 +252,11 @@ int32_t weights_adopt(ctx *cx, model *m, const char *path)
     arena_reset(&cx->scratch, mark);
     m->file = s;
     m->close_file = close_source;
+    if (!s->is_ours) {
+        m->attrs = s->f.holds.attrs;
+        m->n_attrs = s->f.holds.n_attrs;
+    }
     return st;
-}
-
-const evla_attr *weights_attrs(const model *m, int32_t *n)
-{
-    const source *s = m->file;
-    *n = s && !s->is_ours ? s->f.holds.n_attrs : 0;
-    return *n ? s->f.holds.attrs : NULL;
 }
 
 /* ---- writing ---- */

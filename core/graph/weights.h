@@ -14,8 +14,6 @@ int32_t weights_take(ctx *cx, model *m, const char *path, int leave_others, int 
  * the type that its tensor has there, so this comes before the graphs are bound. One that
  * was declared as f32 is decoded if need be. Tensors that no weight is called are left. */
 int32_t weights_adopt(ctx *cx, model *m, const char *path);
-/* What the file of adopted weights says beside its tensors; none for the engine's own. */
-const evla_attr *weights_attrs(const model *m, int32_t *n);
 /* Writes all weights as they are. */
 int32_t weights_write(ctx *cx, const evla_item *format, const model *m, const char *path,
                       const evla_attr *attrs, int32_t n_attrs);

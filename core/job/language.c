@@ -2,12 +2,11 @@
  * language.c -- from declared parameters to a completer. See language.h.
  */
 #include "language.h"
-#include "../graph/weights.h"
 
 int32_t language_model(ctx *cx, const char *what, const job *from, model **out)
 {
     model *m = from ? job_model_graphs(from) : NULL;
-    if (!m || !m->file)
+    if (!m || (!m->file && !m->map))
         return ctx_fail(cx, EVLA_E_ARG,
                         "%s: model: want a checkpoint, evla.load \"FILE\", whose weights "
                         "stay in their file; got %s %s",
@@ -28,7 +27,8 @@ int32_t language_open(ctx *cx, const job *from, const language_params *p, int32_
                                       .n_blocks = (int32_t)p->blocks,
                                       .n_workers = workers,
                                       .budget = (uint64_t)p->memory},
-                           .tokenizer = job_checkpoint_tokenizer(from)};
-    o.attrs = weights_attrs(m, &o.n_attrs);
+                           .tokenizer = job_checkpoint_tokenizer(from),
+                           .attrs = m->attrs,
+                           .n_attrs = m->n_attrs};
     return completer_open(cx, m, &o, out);
 }

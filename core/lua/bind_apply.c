@@ -6,6 +6,7 @@
  * others, seed, symbols, weights; a checkpoint's name, tokenizer and weights. The graphs
  * are built at once, so that mistakes name the user's line.
  */
+#include "../graph/save.h"
 #include "../graph/weights.h"
 #include "../job/types.h"
 #include "bind_graph.h"
@@ -79,6 +80,16 @@ static const char *split(lua_State *L, script *s, const char *name, const value 
     return job_name;
 }
 
+/* A job's graphs live as long as we. */
+static void keep(lua_State *L, const job *j, int at)
+{
+    at = lua_absindex(L, at);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, "evla.graphs");
+    lua_pushvalue(L, at);
+    lua_rawsetp(L, -2, j);
+    lua_pop(L, 1);
+}
+
 /* The weights' types and bytes are those of the file. */
 static void adopt(lua_State *L, script *s, const job *j, model *m)
 {
@@ -121,12 +132,50 @@ static int declare_model(lua_State *L, const job_type *t, const char *name, int 
     job *j = bind_declare(L, s, t, job_name, &given, where);
     job_model_give(j, m);
     if (t == &job_checkpoint) adopt(L, s, j, m);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX,
-                     "evla.graphs"); /* the model lives as long as we */
-    lua_pushvalue(L, -2);
-    lua_rawsetp(L, -2, j);
+    keep(L, j, -1);
     bind_push_job(L, j);
     return 1;
+}
+
+/* evla.packed(path, name) -> checkpoint, attributes: a file that evla pack wrote. */
+static int l_packed(lua_State *L)
+{
+    script *s = script_of(L);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
+    const char *name = luaL_checkstring(L, 2), *where = script_where(L, s);
+    value given = {.kind = VALUE_TABLE};
+    model **m = bind_graph_own(L);
+    int at = lua_gettop(L);
+    ctx_clear(s->cx);
+    script_pause(s);
+    int32_t st = save_open(s->cx, path, m);
+    script_go_on(s);
+    if (st < 0) return script_throw(L, s);
+    given.pairs = arena_push(&s->cx->mem, 2, sizeof *given.pairs);
+    if (!given.pairs) script_error(L, s, "out of memory");
+    given.pairs[given.n_pairs++] = (value_pair){"file", value_text(path)};
+    given.pairs[given.n_pairs++] = (value_pair){"weights", value_text(path)};
+    job *j = bind_declare(L, s, &job_checkpoint, name, &given, where);
+    job_model_give(j, *m);
+    keep(L, j, at);
+    bind_push_job(L, j);
+    bind_push_attrs(L, at, (*m)->attrs, (*m)->n_attrs);
+    return 2;
+}
+
+/* evla.pack(checkpoint, path): its model as a file, weights as they lie in memory. */
+static int l_pack(lua_State *L)
+{
+    script *s = script_of(L);
+    const job *j = bind_job_at(L, 1);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 2), 1);
+    model *m = j ? job_model_graphs(j) : NULL;
+    if (!m) script_error(L, s, "pack: want a checkpoint");
+    ctx_clear(s->cx);
+    script_pause(s);
+    int32_t st = save_model(s->cx, m, path);
+    script_go_on(s);
+    return st < 0 ? script_throw(L, s) : 0;
 }
 
 static int declare_apply(lua_State *L, const char *name, int at)
@@ -178,5 +227,11 @@ void bind_apply_open(lua_State *L)
     lua_getfield(L, -1, "__call");
     lua_pushcclosure(L, l_type_call, 1);
     lua_setfield(L, -2, "__call");
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "evla.core");
+    lua_pushcfunction(L, l_packed);
+    lua_setfield(L, -2, "packed");
+    lua_pushcfunction(L, l_pack);
+    lua_setfield(L, -2, "pack");
     lua_settop(L, 0);
 }

@@ -522,11 +522,9 @@ model *bind_graph_build(lua_State *L, script *s, const char *path, const char *s
     const char *names[256];
     given = lua_absindex(L, given);
     luaL_checkstack(L, 32, "model files nest too deep");
-    model_box *box = lua_newuserdatauv(L, sizeof *box, 0);
-    box->m = NULL;
-    luaL_setmetatable(L, "evla.model");
+    model **m = bind_graph_own(L);
     int self = lua_gettop(L), declared = 0;
-    if (model_new(fresh(s), name, &box->m) < 0) script_throw(L, s);
+    if (model_new(fresh(s), name, m) < 0) script_throw(L, s);
     script_load_text(L, s, path, shown);
     push_env(L);
     if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1); /* a file without a global */
@@ -559,7 +557,15 @@ model *bind_graph_build(lua_State *L, script *s, const char *path, const char *s
     for (int32_t i = 0; i < n; i++)
         build_one(L, s, self, graphs, names[i], shown);
     lua_settop(L, self);
-    return box->m;
+    return *m;
+}
+
+model **bind_graph_own(lua_State *L)
+{
+    model_box *box = lua_newuserdatauv(L, sizeof *box, 0);
+    box->m = NULL;
+    luaL_setmetatable(L, "evla.model");
+    return &box->m;
 }
 
 /* ---- putting it in ---- */

@@ -12,6 +12,8 @@
  * model. Throws. */
 model *bind_graph_build(lua_State *L, script *s, const char *path, const char *shown,
                         const char *name, const char *where, int given);
+/* Pushes an object that owns a model; NULL until its m is set. */
+model **bind_graph_own(lua_State *L);
 /* bind_apply.c: evla.model and evla.apply; 1 for a word that evla.model keeps for itself.
  */
 int bind_apply_takes(const char *name);

@@ -269,6 +269,8 @@ int verb_plugins(call *c) { return by_script(c, "plugins"); }
 
 int verb_inspect(call *c) { return by_script(c, "inspect"); }
 
+int verb_pack(call *c) { return by_script(c, "pack"); }
+
 int verb_new(call *c) { return by_script(c, "new"); }
 
 int verb_doctor(call *c) { return by_script(c, "doctor"); }

@@ -42,6 +42,7 @@ int verb_check(call *c);
 int verb_plugins(call *c);
 int verb_inspect(call *c);
 int verb_new(call *c);
+int verb_pack(call *c);
 int verb_doctor(call *c);
 /* verb_graph.c */
 int verb_ops(call *c);

@@ -177,6 +177,18 @@ function language.load(path, options)
     if ok and file then file:close() end
     return ok and file ~= nil
   end
+  local name = options.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
+  local function made(model, context)
+    return setmetatable({ model = model, context = options.context or math.min(context, 2048), blocks = options.blocks,
+                          workers = options.workers, memory = options.memory, open = {}, messages = {} }, object)
+  end
+  if path:find "%.evla$" then
+    for k in pairs(options) do
+      if not own[k] then error(("%s: is packed; \"%s\" cannot be chosen any more"):format(path, k), 2) end
+    end
+    local model, attrs = evla.packed(path, name)
+    return made(model, attrs[(attrs["general.architecture"] or "") .. ".context_length"] or 2048)
+  end
   if exists(path .. "/config.json") then
     given, trained = from_folder(path)
     tokenizer = path .. "/tokenizer.json"
@@ -189,12 +201,9 @@ function language.load(path, options)
     given, trained = from_gguf(path, file)
   end
   for k, v in pairs(options) do if not own[k] then given[k] = v end end
-  given.name = options.name or numbered(path:match "([^/]+)/*$":gsub("%.gguf$", ""):gsub("[^%w_-]", "_"))
+  given.name = name
   given.weights, given.tokenizer = weights, tokenizer
-  return setmetatable({
-    model = evla.checkpoint("llama", given), context = options.context or math.min(trained, 2048), blocks = options.blocks,
-    workers = options.workers, memory = options.memory, open = {}, messages = {},
-  }, object)
+  return made(evla.checkpoint("llama", given), trained)
 end
 
 return language
