@@ -35,3 +35,6 @@ const x86_isa x86_avx2 = {.feature = "avx2",
 
 #define FLAT x86_flat_avx2
 #include "flat_inner.h"
+
+#define PAGED x86_paged_avx2
+#include "paged_inner.h"

@@ -35,3 +35,6 @@ const x86_isa x86_avx512 = {.feature = "avx512",
 
 #define FLAT x86_flat_avx512
 #include "flat_inner.h"
+
+#define PAGED x86_paged_avx512
+#include "paged_inner.h"
