@@ -138,9 +138,16 @@ static int32_t is_better(ctx *cx, const plan_options *o, const bound *b, fusing 
     return st;
 }
 
-/* With effects about, moving a node behind others may contradict them. */
+/* With effects about, moving a node that reads a state behind others may contradict them:
+ * the state could be written in between. One that reads none may go where its inputs are:
+ * only the chain itself uses what its parts make, so nothing that waits for them is waited
+ * for. */
 static int can_order(ctx *cx, const bound *b, const fusing *f)
 {
+    int reads_state = 0;
+    for (int32_t k = 0; k < f->node.n_in; k++)
+        reads_state |= f->node.in[k] >= 0 && b->wires[f->node.in[k]].kind == WIRE_STATE;
+    if (!reads_state) return 1;
     arena_place mark = arena_mark(&cx->scratch);
     const bound_node **list =
         arena_push(&cx->scratch, (size_t)b->n_nodes + 1, sizeof *list);
