@@ -394,6 +394,44 @@ static int one_quantize(int64_t rows, int64_t d, int is_static, int odd)
     return good;
 }
 
+static int one_quantize_blocks(int64_t rows, int64_t group, int64_t groups, int bad)
+{
+    evla_quantize_blocks_params p = {group};
+    kit_node n = {.op = "quantize_blocks", .params = &p, .n_in = 1};
+    int64_t d = group * groups, count = rows * d;
+    n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){rows, d});
+    float *x = n.data[0] = numbers(count);
+    for (int64_t i = 0; i < count; i++)
+        x[i] *= (float)(draw() % 9);
+    if (bad && count) x[draw() % (uint32_t)count] = draw() % 2 ? NAN : INFINITY;
+    int8_t *q = malloc((size_t)count + 1), *slow = malloc((size_t)count + 1);
+    float *s = numbers(rows * groups), *slow_s = numbers(rows * groups);
+    int good = kit_infer(&k, &n) >= 0;
+    n.made[0] = slow, n.made[1] = slow_s;
+    good = good && kit_once(&k, portable("quantize_blocks"), &machine, &n, 1, 0) >= 0;
+    n.made[0] = q, n.made[1] = s;
+    good = good && kit_once(&k, kernel("quantize_blocks"), &machine, &n, 2, 1) >= 0 &&
+           !memcmp(q, slow, (size_t)count);
+    for (int64_t i = 0; good && i < rows * groups; i++)
+        good = !memcmp(&s[i], &slow_s[i], sizeof *s) ||
+               (s[i] != s[i] && slow_s[i] != slow_s[i]);
+    free(x), free(q), free(slow), free(s), free(slow_s);
+    return good;
+}
+
+static void test_quantize_blocks(void)
+{
+    int good = 0, cases = 0;
+    for (; cases < 100; cases++)
+        good += one_quantize_blocks(1 + draw() % 20, draw() % 3 ? 32 : 1 + draw() % 50,
+                                    1 + draw() % 40, (int)(draw() % 2));
+    good += one_quantize_blocks(0, 32, 4, 0), cases++;
+    ok(good == cases,
+       "%s: quantize_blocks has the bits of the portable kernel in %d of %d cases, NaN and "
+       "Inf among them",
+       isa, good, cases);
+}
+
 static void test_quantize(void)
 {
     int good = 0, cases = 0;
@@ -434,6 +472,7 @@ static void test_machine(const char *name, const char *kernels, int what)
         test_matmul();
         test_tails();
         test_quantize();
+        test_quantize_blocks();
     }
     if (what & CODES) test_codes();
 }

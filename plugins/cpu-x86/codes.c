@@ -1,12 +1,12 @@
 /*
- * codes.c -- the operators quantize and quantized_linear: tiles, scales, tails.
+ * codes.c -- the operators quantize, quantize_blocks and quantized_linear: tiles, scales,
+ * tails.
  *
  * Integer sums are exact and every f32 operation is rounded in the order that ops.h names,
  * so these have the bits of the portable kernels: numerics "exact".
  */
 #include "list.h"
 #include "node.h"
-#include <math.h>
 #include <string.h>
 
 static int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
@@ -112,15 +112,6 @@ static int32_t quantize_plan(const evla_node *n, evla_work *work)
     return EVLA_OK;
 }
 
-static float scale_of(uint32_t bits)
-{
-    float most;
-    memcpy(&most, &bits, sizeof most);
-    if (bits >= 0x7f800000u) return NAN;
-    most /= 127.0f;
-    return most > 0 ? most : 1.0f;
-}
-
 static int32_t quantize_run(const x86_isa *isa, const evla_args *a, int64_t tile)
 {
     const evla_node *n = a->node;
@@ -132,10 +123,52 @@ static int32_t quantize_run(const x86_isa *isa, const evla_args *a, int64_t tile
     if (is_static && tile == ceil_div(rows, step)) *scale = *given;
     for (int64_t r = from; r < end; r++) {
         const float *x = (const float *)a->in[0].data[0] + r * d;
-        float s = is_static ? *given : scale_of(isa->largest(x, d));
-        if (!is_static) scale[r] = s;
-        isa->encode(x, s, d, (int8_t *)a->out[0].data[0] + r * d);
+        int8_t *q = (int8_t *)a->out[0].data[0] + r * d;
+        if (is_static)
+            isa->encode(x, *given, d, q);
+        else
+            isa->encode_groups(x, 1, d, scale + r, q);
     }
+    return EVLA_OK;
+}
+
+/* ---- quantize_blocks ---- */
+
+static int64_t group_of(const evla_node *n)
+{
+    const evla_quantize_blocks_params *p = n->params;
+    return p->group;
+}
+
+static int64_t tile_groups(const evla_node *n)
+{
+    return group_of(n) >= TILE ? 1 : TILE / group_of(n);
+}
+
+static int32_t blocks_accepts(const x86_isa *isa, const evla_machine *m, const evla_node *n,
+                              evla_offer *offer)
+{
+    if (!node_has(m, isa->feature) || n->n_tail || !is_format(n, 0, EVLA_F32) ||
+        group_of(n) < 1)
+        return EVLA_E_MISSING;
+    *offer = (evla_offer){.score = isa->score, .alias_in = -1, .numerics = "exact"};
+    return EVLA_OK;
+}
+
+static int32_t blocks_plan(const evla_node *n, evla_work *work)
+{
+    work->n_phases = 1;
+    work->tiles[0] = ceil_div(node_count(&n->out[1]), tile_groups(n));
+    return EVLA_OK;
+}
+
+static int32_t blocks_run(const x86_isa *isa, const evla_args *a, int64_t tile)
+{
+    int64_t group = group_of(a->node), step = tile_groups(a->node), from = tile * step;
+    int64_t left = node_count(&a->node->out[1]) - from;
+    isa->encode_groups((const float *)a->in[0].data[0] + from * group,
+                       left < step ? left : step, group, (float *)a->out[1].data[0] + from,
+                       (int8_t *)a->out[0].data[0] + from * group);
     return EVLA_OK;
 }
 
@@ -169,26 +202,28 @@ LINEAR(avx2_vnni)
 LINEAR(avx512)
 LINEAR(vnni)
 
-#define QUANTIZE(id)                                                                       \
-    static int32_t quantize_accepts_##id(const evla_host *h, const evla_machine *m,        \
-                                         const evla_node *n, evla_offer *offer)            \
+#define QUANTIZE(name, id, start)                                                          \
+    static int32_t start##_accepts_##id(const evla_host *h, const evla_machine *m,         \
+                                        const evla_node *n, evla_offer *offer)             \
     {                                                                                      \
-        return (void)h, quantize_accepts(&x86_##id, m, n, offer);                          \
+        return (void)h, start##_accepts(&x86_##id, m, n, offer);                           \
     }                                                                                      \
-    static int32_t quantize_plan_##id(const evla_host *h, const evla_machine *m,           \
-                                      const evla_node *n, evla_work *work)                 \
+    static int32_t start##_plan_##id(const evla_host *h, const evla_machine *m,            \
+                                     const evla_node *n, evla_work *work)                  \
     {                                                                                      \
-        return (void)h, (void)m, quantize_plan(n, work);                                   \
+        return (void)h, (void)m, start##_plan(n, work);                                    \
     }                                                                                      \
-    static int32_t quantize_run_##id(const evla_host *h, const evla_args *a,               \
-                                     int32_t phase, int64_t tile)                          \
+    static int32_t start##_run_##id(const evla_host *h, const evla_args *a, int32_t phase, \
+                                    int64_t tile)                                          \
     {                                                                                      \
-        return (void)h, (void)phase, quantize_run(&x86_##id, a, tile);                     \
+        return (void)h, (void)phase, start##_run(&x86_##id, a, tile);                      \
     }                                                                                      \
-    const evla_kernel quantize_##id = {.size = sizeof(evla_kernel),                        \
-                                       .op = "quantize",                                   \
-                                       .accepts = quantize_accepts_##id,                   \
-                                       .plan = quantize_plan_##id,                         \
-                                       .run = quantize_run_##id};
-QUANTIZE(avx2)
-QUANTIZE(avx512)
+    const evla_kernel name##_##id = {.size = sizeof(evla_kernel),                          \
+                                     .op = #name,                                          \
+                                     .accepts = start##_accepts_##id,                      \
+                                     .plan = start##_plan_##id,                            \
+                                     .run = start##_run_##id};
+QUANTIZE(quantize, avx2, quantize)
+QUANTIZE(quantize, avx512, quantize)
+QUANTIZE(quantize_blocks, avx2, blocks)
+QUANTIZE(quantize_blocks, avx512, blocks)

@@ -20,6 +20,7 @@ static const evla_item items[] = {
     X86_FLAT(X)
 #undef X
     KERNELS(quantize),
+    KERNELS(quantize_blocks),
     KERNELS(quantized_linear),
     KERNEL(quantized_linear, avx2_vnni),
     KERNEL(quantized_linear, vnni),

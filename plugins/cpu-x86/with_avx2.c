@@ -30,8 +30,8 @@ const x86_isa x86_avx2 = {.feature = "avx2",
                           .coded_rows = CODED_ROWS,
                           .coded_sums = coded_sums,
                           .coded = coded,
-                          .largest = largest,
-                          .encode = encode};
+                          .encode = encode,
+                          .encode_groups = encode_groups};
 
 #define FLAT x86_flat_avx2
 #include "flat_inner.h"

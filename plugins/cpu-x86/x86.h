@@ -84,9 +84,11 @@ struct x86_isa {
     void (*coded_sums)(const x86_coded *p, int64_t row, int64_t rows, float *side);
     void (*coded)(const x86_coded *p, const float *side, x86_coded_scratch *to, int64_t g0,
                   int64_t g1, int64_t c0, int64_t c1);
-    /* Bits of the largest magnitude of x; codes of x. */
-    uint32_t (*largest)(const float *x, int64_t n);
+    /* Codes of x, and of groups of x that have a scale of their own each, which is written.
+     */
     void (*encode)(const float *x, float scale, int64_t n, int8_t *q);
+    void (*encode_groups)(const float *x, int64_t groups, int64_t group, float *scale,
+                          int8_t *q);
     const x86_isa *base; /* whose element-wise functions to take; NULL: its own */
 };
 
