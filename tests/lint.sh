@@ -28,7 +28,7 @@ if command -v clang-tidy >/dev/null; then
     [ "$(uname -m)" = x86_64 ] || others='^tests/|^plugins/cpu-x86/with_'
     echo "$files" | grep '\.c$' | grep -vE "$others" |
         xargs -P "$(nproc)" -n 1 sh -c 'flags=$1; shift
-            case $1 in plugins/cpu-x86/with_*) flags="$flags -mavx2 -mfma -mf16c -mavxvnni -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni" ;; esac
+            case $1 in plugins/cpu-x86/with_*) flags="$flags -mavx2 -mfma -mf16c -mavxvnni -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16" ;; esac
             clang-tidy --quiet "$@" -- $flags 2>/dev/null' sh "$flags" >/tmp/evla-tidy.$$ || fail=1
     cat /tmp/evla-tidy.$$; rm -f /tmp/evla-tidy.$$
     echo "clang-tidy: done"

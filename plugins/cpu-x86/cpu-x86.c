@@ -14,8 +14,11 @@ static const evla_item items[] = {
     {.kind = EVLA_MACHINE, .name = "avx2_vnni", .table = &avx2_vnni_machine, .doc = "AVX2, FMA and VNNI on 256 bits"},
     {.kind = EVLA_MACHINE, .name = "avx512", .table = &avx512_machine, .doc = "AVX-512 F, BW, DQ and VL"},
     {.kind = EVLA_MACHINE, .name = "vnni", .table = &vnni_machine, .doc = "AVX-512 with VNNI"},
+    {.kind = EVLA_MACHINE, .name = "bf16", .table = &bf16_machine, .doc = "AVX-512 with VNNI and BF16"},
     KERNELS(linear),
     KERNELS(matmul),
+    KERNELS(half_linear),
+    KERNEL(half_linear, bf16),
 #define X(op) KERNELS(op),
     X86_FLAT(X)
 #undef X

@@ -23,6 +23,7 @@ static const wanted avx512[] = {
     {"avx512dq", 7, 0, 1, 17, ZMM}, {"avx512vl", 7, 0, 1, 31, ZMM}};
 static const wanted avx_vnni[] = {{"avx_vnni", 7, 1, 0, 4, YMM}};
 static const wanted avx512_vnni[] = {{"avx512_vnni", 7, 0, 2, 11, ZMM}};
+static const wanted avx512_bf16[] = {{"avx512_bf16", 7, 1, 0, 5, ZMM}};
 // clang-format on
 
 static uint32_t saved_registers(void)
@@ -79,6 +80,13 @@ static int32_t detect_vnni(const evla_host *h, evla_machine *out)
     return st < 0 ? st : NEED(avx512_vnni);
 }
 
+static int32_t detect_bf16(const evla_host *h, evla_machine *out)
+{
+    int32_t st = detect_vnni(h, out);
+    out->features = "avx2 fma avx512 avx512_vnni avx512_bf16";
+    return st < 0 ? st : NEED(avx512_bf16);
+}
+
 #define MACHINE(id, place)                                                                 \
     const evla_machine_kind id##_machine = {                                               \
         .size = sizeof id##_machine, .rank = (place), .detect = detect_##id};
@@ -86,3 +94,4 @@ MACHINE(avx2, 20)
 MACHINE(avx2_vnni, 25)
 MACHINE(avx512, 30)
 MACHINE(vnni, 40)
+MACHINE(bf16, 50)

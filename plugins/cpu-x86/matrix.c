@@ -1,11 +1,15 @@
 /*
- * matrix.c -- the operators linear and matmul: tiles, batches, bias and tails.
+ * matrix.c -- the operators linear and matmul, and coded_linear between 16-bit numbers:
+ * tiles, batches, bias and tails.
  *
  * Few rows are read straight from memory, many by packed panels (matrix_inner.h); both sum
- * in the same order (x86.h). The tiles depend on the shapes only.
+ * in the same order (x86.h). The tiles depend on the shapes only. Weights may lie in panels
+ * that were packed when they were loaded; those in 16 bits always become panels, if need be
+ * here. Where there is no instruction for 16-bit numbers, x becomes f32 in a first phase.
  */
 #include "list.h"
 #include "node.h"
+#include "packed.h"
 #include <string.h>
 
 static int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
@@ -19,7 +23,12 @@ typedef struct shape {
     int64_t rows, cols;   /* of a tile */
     int64_t down, across; /* tiles of one matrix */
     int is_thin;
+    int32_t w, bias; /* inputs */
 } shape;
+
+static int is_coded(const evla_node *n) { return n->op[0] == 'c'; }
+
+static int is_linear(const evla_node *n) { return n->op[0] == 'l' || is_coded(n); }
 
 uint64_t x86_scratch(const x86_isa *isa, int64_t k, int64_t n)
 {
@@ -53,11 +62,12 @@ static void find_tiles(const x86_isa *isa, shape *s)
  * is one product. */
 static shape shape_of(const x86_isa *isa, const evla_node *n)
 {
-    shape s = {.batch = 1};
+    shape s = {.batch = 1, .w = is_coded(n) ? 2 : 1};
     x86_product *p = &s.p;
-    const evla_type *a = &n->in[0], *b = &n->in[1], *out = &n->out[0];
+    const evla_type *a = &n->in[0], *b = &n->in[s.w], *out = &n->out[0];
+    s.bias = is_linear(n) ? s.w + 1 : n->n_in;
     p->n = p->y_row = node_last(out);
-    if (n->op[0] == 'l') {
+    if (is_linear(n)) {
         p->m = node_rows(out);
         p->k = node_last(a);
         p->a_row = p->k, p->a_k = 1;
@@ -80,52 +90,165 @@ static shape shape_of(const x86_isa *isa, const evla_node *n)
     return s;
 }
 
-static int32_t accepts(const x86_isa *isa, const evla_machine *m, const evla_node *n,
-                       evla_offer *offer)
+/* What this kernel reads in panels; NULL: nothing, all numbers are f32 in plain rows. */
+static const packed_format *panels_of(const evla_host *h, const evla_node *n)
 {
-    if (!node_has(m, isa->feature) || !node_all_f32(n) || !node_takes_tails(isa, n))
+    int32_t w = is_coded(n) ? 2 : 1;
+    if (!is_linear(n) || (n->in[w].dtype == EVLA_F32 && !packed_is(n, w))) return NULL;
+    return packed_of(h, n, w);
+}
+
+static int takes_formats(const evla_host *h, const x86_isa *isa, const evla_node *n)
+{
+    const packed_format *f = panels_of(h, n);
+    int32_t id = f ? packed_id(f) : PACKED_F32;
+    if (n->out[0].dtype != EVLA_F32 || id < PACKED_BLOCKS) return 0;
+    if (isa == &x86_bf16 && id != PACKED_BF16) return 0;
+    if (is_coded(n))
+        return f && id != PACKED_F32 && n->in[0].dtype == n->in[2].dtype &&
+               !node_present(n, 1) && (!node_present(n, 3) || n->in[3].dtype == EVLA_F32);
+    if (isa == &x86_bf16) return 0;
+    if (!f) return node_all_f32(n);
+    return n->in[0].dtype == EVLA_F32 &&
+           (!node_present(n, 2) || n->in[2].dtype == EVLA_F32);
+}
+
+static int32_t accepts(const evla_host *h, const x86_isa *isa, const evla_machine *m,
+                       const evla_node *n, evla_offer *offer)
+{
+    if (!node_has(m, isa->feature) || !takes_formats(h, isa, n) ||
+        !node_takes_tails(isa, n))
         return EVLA_E_MISSING;
     offer->score = isa->score;
     offer->alias_in = -1;
-    offer->numerics = X86_NUMERICS;
+    offer->numerics = isa == &x86_bf16 ? X86_BF16_NUMERICS : X86_NUMERICS;
     return EVLA_OK;
 }
 
-static int32_t plan(const x86_isa *isa, const evla_node *n, evla_work *work)
+/* f32 only where the rows that a last panel lacks are few. */
+static const evla_layout *layout(const evla_host *h, const x86_isa *isa,
+                                 const evla_machine *m, const evla_node *n, int32_t i)
+{
+    if (i != (is_coded(n) ? 2 : 1) || !is_linear(n) || !node_has(m, isa->feature) ||
+        n->in[i].rank != 2)
+        return NULL;
+    const packed_format *f = packed_of(h, n, i);
+    int64_t rows = n->in[i].shape[0], lacks = -rows & (PACKED_ROWS - 1);
+    if (!f || packed_id(f) < PACKED_BLOCKS) return NULL;
+    return packed_id(f) != PACKED_F32 || lacks * 8 <= rows ? &f->layout : NULL;
+}
+
+enum { WIDEN = 16384 /* numbers of a tile */ };
+
+/* x in 16 bits becomes f32 first. */
+static int widens(const x86_isa *isa, const evla_node *n)
+{
+    return is_coded(n) && isa != &x86_bf16;
+}
+
+/* A panel is packed on the way. */
+static int packs(const packed_format *f, const shape *s, const evla_node *n)
+{
+    return f && !packed_is(n, s->w);
+}
+
+static int32_t plan(const evla_host *h, const x86_isa *isa, const evla_node *n,
+                    evla_work *work)
 {
     shape s = shape_of(isa, n);
-    work->n_phases = 1;
-    work->tiles[0] = s.batch * s.down * s.across;
+    const packed_format *f = panels_of(h, n);
+    int32_t last = widens(isa, n);
+    work->n_phases = last + 1;
+    work->tiles[0] = ceil_div(s.p.m * s.p.k, WIDEN);
+    work->tiles[last] = s.batch * s.down * s.across;
+    if (last) work->shared_bytes = (uint64_t)(s.p.m * s.p.k) * sizeof(float);
     if (!s.is_thin) work->worker_bytes = x86_scratch(isa, s.p.k, s.p.n);
+    if (packs(f, &s, n)) work->worker_bytes += (uint64_t)packed_panel(f, s.p.k);
+    work->blob_bytes = sizeof f;
     return EVLA_OK;
 }
 
-static int32_t run(const x86_isa *isa, const evla_args *a, int64_t tile)
+/* run may not ask for formats. */
+static int32_t prepare(const evla_host *h, const evla_node *n, void *blob)
+{
+    *(const packed_format **)blob = panels_of(h, n);
+    return EVLA_OK;
+}
+
+static void widen(const x86_isa *isa, const evla_args *a, const shape *s,
+                  const packed_format *f, int64_t tile)
+{
+    int64_t from = tile * WIDEN, left = s->p.m * s->p.k - from;
+    isa->widen(packed_id(f), (const uint16_t *)a->in[0].data[0] + from,
+               left < WIDEN ? left : WIDEN, (float *)a->shared + from);
+}
+
+static void columns(const x86_isa *isa, const x86_product *p, const shape *s,
+                    float *scratch, int64_t r0, int64_t r1, int64_t c0, int64_t c1)
+{
+    if (s->is_thin)
+        isa->slim(p, c0, c1);
+    else
+        isa->thick(p, scratch, r0, r1, c0, c1);
+}
+
+/* The same, from plain rows of a weight that is read in panels. */
+static int32_t columns_packed(const evla_host *h, const x86_isa *isa, const evla_args *a,
+                              const x86_product *p, const shape *s, const packed_format *f,
+                              int64_t r0, int64_t r1, int64_t c0, int64_t c1)
+{
+    uint8_t *panel = a->scratch;
+    float *scratch = (void *)(panel + packed_panel(f, p->k));
+    const uint8_t *rows = a->in[s->w].data[0];
+    for (int64_t c = c0; c < c1; c += PACKED_ROWS) {
+        int64_t n = c1 - c < PACKED_ROWS ? c1 - c : PACKED_ROWS;
+        int32_t st = f->layout.pack(h, &a->node->in[s->w], n,
+                                    rows + c * (p->k / f->elements * f->bytes), panel);
+        if (st < 0) return st;
+        x86_product one = *p;
+        one.panels = panel;
+        one.y = p->y + c;
+        columns(isa, &one, s, scratch, r0, r1, 0, n);
+    }
+    return EVLA_OK;
+}
+
+static int32_t run(const evla_host *h, const x86_isa *isa, const evla_args *a,
+                   int32_t phase, int64_t tile)
 {
     const evla_node *n = a->node;
+    const packed_format *f = *(const packed_format *const *)a->blob;
     shape s = shape_of(isa, n);
+    if (widens(isa, n) && phase == 0) return widen(isa, a, &s, f, tile), EVLA_OK;
     int64_t batch = tile / (s.down * s.across), place = tile % (s.down * s.across);
     int64_t r0 = place / s.across * s.rows, c0 = place % s.across * s.cols;
     int64_t r1 = r0 + s.rows < s.p.m ? r0 + s.rows : s.p.m;
     int64_t c1 = c0 + s.cols < s.p.n ? c0 + s.cols : s.p.n;
     x86_product p = s.p;
-    p.a = a->in[0].data[0];
-    p.b = a->in[1].data[0];
+    p.a = widens(isa, n) ? a->shared : a->in[0].data[0];
+    p.halves = a->in[0].data[0];
+    if (f) {
+        p.format = packed_id(f);
+        p.panels = a->in[s.w].data[0];
+    } else {
+        p.b = a->in[s.w].data[0];
+    }
     if (s.batch > 1) {
         p.a += node_offset(&n->in[0], &n->out[0], 2, batch);
         p.b += node_offset(&n->in[1], &n->out[0], 2, batch);
     }
     p.y = (float *)a->out[0].data[0] + batch * p.m * p.n;
+    int32_t st = EVLA_OK;
     if (!p.k)
         for (int64_t r = r0; r < r1; r++)
             memset(p.y + r * p.n + c0, 0, (size_t)(c1 - c0) * sizeof *p.y);
-    else if (s.is_thin)
-        isa->slim(&p, c0, c1);
+    else if (packs(f, &s, n))
+        st = columns_packed(h, isa, a, &p, &s, f, r0, r1, c0, c1);
     else
-        isa->thick(&p, a->scratch, r0, r1, c0, c1);
+        columns(isa, &p, &s, a->scratch, r0, r1, c0, c1);
     int64_t row = batch * p.m;
-    node_finish(isa, a, n->op[0] == 'l' ? 2 : n->n_in, row + r0, row + r1, c0, c1);
-    return EVLA_OK;
+    node_finish(isa, a, s.bias, row + r0, row + r1, c0, c1);
+    return st;
 }
 
 /* ---- tables ---- */
@@ -134,29 +257,40 @@ static int32_t run(const x86_isa *isa, const evla_args *a, int64_t tile)
     static int32_t accepts_##id(const evla_host *h, const evla_machine *m,                 \
                                 const evla_node *n, evla_offer *offer)                     \
     {                                                                                      \
-        return (void)h, accepts(&x86_##id, m, n, offer);                                   \
+        return accepts(h, &x86_##id, m, n, offer);                                         \
     }                                                                                      \
     static int32_t plan_##id(const evla_host *h, const evla_machine *m,                    \
                              const evla_node *n, evla_work *work)                          \
     {                                                                                      \
-        return (void)h, (void)m, plan(&x86_##id, n, work);                                 \
+        return (void)m, plan(h, &x86_##id, n, work);                                       \
     }                                                                                      \
     static int32_t run_##id(const evla_host *h, const evla_args *a, int32_t phase,         \
                             int64_t tile)                                                  \
     {                                                                                      \
-        return (void)h, (void)phase, run(&x86_##id, a, tile);                              \
+        return run(h, &x86_##id, a, phase, tile);                                          \
+    }                                                                                      \
+    static const evla_layout *layout_##id(const evla_host *h, const evla_machine *m,       \
+                                          const evla_node *n, int32_t i)                   \
+    {                                                                                      \
+        return layout(h, &x86_##id, m, n, i);                                              \
     }
-#define KERNEL(name, id)                                                                   \
+#define KERNEL(name, of, id)                                                               \
     const evla_kernel name##_##id = {.size = sizeof name##_##id,                           \
                                      .max_tail = NODE_TAIL_MAX,                            \
-                                     .op = #name,                                          \
+                                     .op = #of,                                            \
                                      .tail_ops = NODE_TAIL_OPS,                            \
                                      .accepts = accepts_##id,                              \
                                      .plan = plan_##id,                                    \
-                                     .run = run_##id};
+                                     .prepare = prepare,                                   \
+                                     .run = run_##id,                                      \
+                                     .layout = layout_##id};
 ISA(avx2)
 ISA(avx512)
-KERNEL(linear, avx2)
-KERNEL(linear, avx512)
-KERNEL(matmul, avx2)
-KERNEL(matmul, avx512)
+ISA(bf16)
+KERNEL(linear, linear, avx2)
+KERNEL(linear, linear, avx512)
+KERNEL(matmul, matmul, avx2)
+KERNEL(matmul, matmul, avx512)
+KERNEL(half_linear, coded_linear, avx2)
+KERNEL(half_linear, coded_linear, avx512)
+KERNEL(half_linear, coded_linear, bf16)

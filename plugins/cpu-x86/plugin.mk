@@ -9,3 +9,4 @@ $(B)/plugins/cpu-x86/with_avx2.o:      CFLAGS_ALL += $(x86_AVX2)
 $(B)/plugins/cpu-x86/with_avx2_vnni.o: CFLAGS_ALL += $(x86_AVX2) -mavxvnni
 $(B)/plugins/cpu-x86/with_avx512.o:    CFLAGS_ALL += $(x86_AVX512)
 $(B)/plugins/cpu-x86/with_vnni.o:      CFLAGS_ALL += $(x86_AVX512) -mavx512vnni
+$(B)/plugins/cpu-x86/with_bf16.o:      CFLAGS_ALL += $(x86_AVX512) -mavx512bf16

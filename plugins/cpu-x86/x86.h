@@ -12,7 +12,8 @@
 #include "evla/ops.h"
 
 #define X86_NUMERICS       "f32.fma256"
-#define X86_CODED_NUMERICS "f32.blocks" /* coded_inner.h */
+#define X86_CODED_NUMERICS "f32.blocks"  /* coded_inner.h */
+#define X86_BF16_NUMERICS  "bf16.dot256" /* with_bf16.c */
 enum { X86_DEPTH = 256 /* terms of a block */, X86_WIDTH = 128 /* columns of a tile */ };
 
 /* y[m,n] = sum over k of a[m,k] b[k,n]. Steps count floats; one of each pair is 1. */
@@ -23,6 +24,9 @@ typedef struct x86_product {
     int64_t a_row, a_k; /* from one m to the next, from one k to the next */
     int64_t b_k, b_col;
     int64_t y_row;
+    const uint8_t *panels;  /* b instead, where it lies packed (packed.h) */
+    int32_t format;         /* PACKED_F32, ... */
+    const uint16_t *halves; /* a instead, in bf16 */
 } x86_product;
 
 /* y[m,n] = (float)sum of q[m,k] w[n,k] * (qs[m] * ws[n]) + b[n], in the order written. */
@@ -72,6 +76,8 @@ struct x86_isa {
                   int64_t c1);
     /* All rows, at most `thin`, of columns [c0, c1), straight from memory. */
     void (*slim)(const x86_product *p, int64_t c0, int64_t c1);
+    /* n numbers in bf16 or f16 (format) as f32. */
+    void (*widen)(int32_t format, const uint16_t *x, int64_t n, float *out);
     x86_unary *(*unary)(const char *op);   /* NULL: has none */
     x86_binary *(*binary)(const char *op); /* likewise */
     /* Rows [r0, r1), columns [c0, c1). */
@@ -95,6 +101,8 @@ struct x86_isa {
 extern const x86_isa x86_avx2, x86_avx512;
 /* Codes only; element-wise functions are those of the set they belong to. */
 extern const x86_isa x86_avx2_vnni, x86_vnni;
+/* Products of bf16 only: a is `halves`, b lies in panels. */
+extern const x86_isa x86_bf16;
 
 /* Bytes of scratch for thick tiles of a product with this k and n. */
 uint64_t x86_scratch(const x86_isa *isa, int64_t k, int64_t n);

@@ -1,0 +1,101 @@
+/*
+ * with_bf16.c -- products of bf16 by AVX-512's own instruction for pairs of them.
+ *
+ * Sums over K (numerics id "bf16.dot256"): K is cut into blocks of 256; a block's sum
+ * starts from 0 and takes its pairs in ascending k, each by one vdpbf16ps, which rounds as
+ * the processor does and takes subnormals as 0; the blocks' sums add up in ascending order.
+ */
+#include "packed.h"
+#include "x86.h"
+#define LANES 16
+#include "lanes.h"
+#include <string.h>
+
+enum { ROWS = 12, AHEAD = 8192 };
+#define SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+
+/* Written out: from the intrinsic some compilers copy every accumulator. */
+INLINE vec v_dot(vec sum, vint a, vint b)
+{
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+
+/* R rows, a panel's columns, depth terms. */
+SIZED void micro(const int R, const uint16_t *a, int64_t a_row, const uint8_t *b,
+                 int64_t depth, float *y, int64_t y_row, vmask m0, vmask m1, int is_first)
+{
+    vec s[ROWS][2];
+    UNROLL(12)
+    for (int r = 0; r < R; r++)
+        s[r][0] = s[r][1] = v_zero();
+    for (int64_t k = 0; k < depth; k += 2, a += 2, b += 4 * PACKED_ROWS) {
+        vint w0 = _mm512_loadu_si512(b), w1 = _mm512_loadu_si512(b + 64);
+        _mm_prefetch((const char *)b + AHEAD, _MM_HINT_T0);
+        _mm_prefetch((const char *)b + AHEAD + 64, _MM_HINT_T0);
+        UNROLL(12)
+        for (int r = 0; r < R; r++) {
+            int32_t pair;
+            memcpy(&pair, a + r * a_row, sizeof pair);
+            vint x = v_int(pair);
+            s[r][0] = v_dot(s[r][0], w0, x);
+            s[r][1] = v_dot(s[r][1], w1, x);
+        }
+    }
+    UNROLL(12)
+    for (int r = 0; r < R; r++, y += y_row) {
+        v_store_some(y, m0, is_first ? s[r][0] : v_add(v_load_some(y, m0), s[r][0]));
+        v_store_some(y + LANES, m1,
+                     is_first ? s[r][1] : v_add(v_load_some(y + LANES, m1), s[r][1]));
+    }
+}
+
+#define MICRO(R)                                                                           \
+    static __attribute__((noinline)) void micro_##R(                                       \
+        const uint16_t *a, int64_t a_row, const uint8_t *b, int64_t depth, float *y,       \
+        int64_t y_row, vmask m0, vmask m1, int is_first)                                   \
+    {                                                                                      \
+        micro(R, a, a_row, b, depth, y, y_row, m0, m1, is_first);                          \
+    }
+SIZES(MICRO)
+
+static void (*const micros[])(const uint16_t *a, int64_t a_row, const uint8_t *b,
+                              int64_t depth, float *y, int64_t y_row, vmask m0, vmask m1,
+                              int is_first) = {
+#define ENTRY(R) [R] = micro_##R,
+    SIZES(ENTRY)};
+
+static void thick(const x86_product *p, float *scratch, int64_t r0, int64_t r1, int64_t c0,
+                  int64_t c1)
+{
+    (void)scratch;
+    int64_t groups = (r1 - r0 + ROWS - 1) / ROWS;
+    for (int64_t c = c0; c < c1; c += PACKED_ROWS) {
+        const uint8_t *b = p->panels + c / PACKED_ROWS * p->k * 2 * PACKED_ROWS;
+        int64_t width = least(c1 - c, PACKED_ROWS);
+        vmask m0 = v_first(least(width, LANES)),
+              m1 = v_first(width <= LANES ? 0 : width - LANES);
+        for (int64_t k = 0; k < p->k; k += X86_DEPTH)
+            for (int64_t g = 0; g < groups; g++) { /* of nearly equal size */
+                int64_t r = r0 + (r1 - r0) * g / groups,
+                        rows = r0 + (r1 - r0) * (g + 1) / groups - r;
+                micros[rows](p->halves + r * p->a_row + k, p->a_row,
+                             b + k * 2 * PACKED_ROWS, least(p->k - k, X86_DEPTH),
+                             p->y + r * p->y_row + c, p->y_row, m0, m1, k == 0);
+            }
+    }
+}
+
+static void slim(const x86_product *p, int64_t c0, int64_t c1)
+{
+    thick(p, NULL, 0, p->m, c0, c1);
+}
+
+const x86_isa x86_bf16 = {.feature = "avx512_bf16",
+                          .score = 50,
+                          .thin = ROWS,
+                          .rows = ROWS,
+                          .cols = PACKED_ROWS,
+                          .thick = thick,
+                          .slim = slim,
+                          .base = &x86_avx512};
