@@ -50,6 +50,8 @@ echo
 [ -f tests/bench/plan.sh ] && sh tests/bench/plan.sh "$build" "$work"
 # the kernels for this machine beside OpenBLAS, peak and bandwidth
 [ -f "$build/plugins/cpu-x86.so" ] && EVLA_BUILD=$build sh tests/bench/x86.sh "$build"
+# packed weights beside peak and bandwidth
+[ -f "$build/plugins/cpu-x86.so" ] && { EVLA_BUILD=$build "$build/bench/bench_panels" "${BENCH_PANELS_SECONDS:-0.3}" || exit 1; }
 # weights in codes beside f32
 [ -f "$build/plugins/int8.so" ] && { sh tests/bench/int8.sh "$build" || exit 1; }
 # the guard, judged by the monitor
