@@ -111,10 +111,10 @@ static void q6_k_decode(const uint8_t *b, float *out)
     const int8_t *s = (const int8_t *)b + 192;
     float d = scale_at(b + 208);
     for (int i = 0; i < 256; i++) {
-        int half = i / 128, group = i / 32 % 4, at = i % 32;
-        int code = b[half * 64 + group % 2 * 32 + at] >> group / 2 * 4 & 15;
-        code |= (h[half * 32 + at] >> group * 2 & 3) << 4;
-        out[i] = d * (float)s[i / 16] * (float)(code - 32);
+        int half = i / 128, part = i / 32 % 4, at = i % 32, group = i / 16;
+        int code = b[half * 64 + part % 2 * 32 + at] >> part / 2 * 4 & 15;
+        code |= (h[half * 32 + at] >> part * 2 & 3) << 4;
+        out[i] = d * (float)s[group] * (float)(code - 32);
     }
 }
 
