@@ -25,7 +25,7 @@ function ask.chat(m, q)
 end
 function ask.complete(m, q)
   local heard = {}
-  local call = { ids = q.ids, prompt = q.prompt, tokens = q.tokens, stop = q.stop, ignore_end = q.ignore_end, quiet = true }
+  local call = { ids = q.ids, prompt = q.prompt, tokens = q.tokens, stop = q.stop, special = q.special, ignore_end = q.ignore_end, quiet = true }
   call.loop = evla.loop.generate(q.sampling or {})
   if q.enough then
     call.on_text = function(piece) heard[#heard + 1] = piece return #heard >= q.enough end

@@ -203,6 +203,16 @@ tap.ok(got[1][0]["answer"] == 50 and got[1][1]["answer"]["recalled_tokens"] == 4
 tap.ok("k.0: want f32[4,16,64], found bf16[4,16,64]" in got[2][0].get("error", "") and "more than a context of 16" in got[3][0].get("error", ""),
        "not those of another model or of a longer context", (got[2], got[3]))
 
+# ---- a conversation ----
+turns = ["hello there", "and again"]
+got = ask((at("qwen2-tiny-f32.gguf"), {}, [["chat", {"turns": turns, "system": "be brief"}], ["encode", {"text": "x"}]]), (tiny, {}, [["chat", {"turns": turns}]]))
+first, second = got[0][0]["answer"]
+heads = "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhello there<|im_end|>\n<|im_start|>assistant\n"
+n_special = ask((at("qwen2-tiny-f32.gguf"), {}, [["complete", {"prompt": heads, "tokens": 8, "special": True}]]))[0][0]["answer"]
+tap.ok(first["tokens"] == n_special["tokens"] and first["prompt_tokens"] == n_special["prompt_tokens"], "a chat is the text in the model's own form", (first, n_special))
+tap.ok(second["recalled_tokens"] >= 16 and second["prompt_tokens"] > first["prompt_tokens"], "a second turn does not read the first again", second)
+tap.ok("error" in got[1][0] and "chat" in got[1][0]["error"], "a model without a form of its own says so", got[1][0])
+
 # ---- packed ----
 q8 = at("llama-tiny-q8_0.gguf")
 r = run("pack", q8, "-o", at("packed.evla"))

@@ -78,6 +78,10 @@ local function byte_letters()
   return out
 end
 
+-- How conversations look to these models: ChatML.
+local CHAT = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}" ..
+  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
 local function bpe(n, pre)
   local tokens, types, merges, known = {}, {}, {}, {}
   for _, text in ipairs { "<|endoftext|>", "<|im_start|>", "<|im_end|>" } do
@@ -95,7 +99,7 @@ local function bpe(n, pre)
   end)
   return { ["tokenizer.ggml.model"] = "gpt2", ["tokenizer.ggml.pre"] = pre, ["tokenizer.ggml.tokens"] = tokens,
            ["tokenizer.ggml.token_type"] = types, ["tokenizer.ggml.merges"] = merges, ["tokenizer.ggml.bos_token_id"] = 0,
-           ["tokenizer.ggml.eos_token_id"] = 2, ["tokenizer.ggml.padding_token_id"] = 0, ["tokenizer.ggml.add_bos_token"] = false }
+           ["tokenizer.ggml.eos_token_id"] = 2, ["tokenizer.ggml.padding_token_id"] = 0, ["tokenizer.ggml.add_bos_token"] = false, ["tokenizer.chat_template"] = CHAT }
 end
 
 -- ---- formats ---------------------------------------------------------------------------------------------------------
