@@ -351,7 +351,7 @@ static int refuses(const char *name, int32_t code, const char *why)
 static void several(void)
 {
     void *self = NULL;
-    evla_archive all = {0};
+    evla_archive all;
     put_file("m-00001-of-00003.gguf", PART(0, "'b i1 q1 i26 q0"));
     put_file("m-00002-of-00003.gguf", PART(1, "'c i1 q1 i26 q0"));
     put_file(LAST, PART(2, "'a i1 q1 i26 q0"));
@@ -359,12 +359,17 @@ static void several(void)
         char name[40];
         snprintf(name, sizeof name, "m-0000%d-of-00003.gguf", i);
         host_clear(&s);
+        all = (evla_archive){.size = sizeof all};
         int32_t st = parts_open(h, at(name), &self, &all);
         ok(st == 0 && all.n_tensors == 3 && !strcmp(all.tensors[0].name, "a") &&
                *(int32_t *)all.tensors[0].value.data[0] == 12 &&
                *(int32_t *)all.tensors[1].value.data[0] == 10 &&
                *(int32_t *)all.tensors[2].value.data[0] == 11,
            "a model in 3 files is opened by its part %d: %s", i, s.why);
+        ok(st == 0 && all.n_files == 2 &&
+               strstr(all.files[0], i == 1 ? "m-00002-of" : "m-00001-of") &&
+               strstr(all.files[1], i == 3 ? "m-00002-of" : "m-00003-of"),
+           "and the two others are named");
         ok(st == 0 && all.n_attrs == 1 && all.attrs[0].integer == 40,
            "the first part's attributes are the model's");
         parts_close(h, self);
@@ -459,7 +464,8 @@ static void written(void)
         {.name = "nothing", .type = EVLA_ATTR_NUMBERS, .element = EVLA_F32},
     };
     enum { A = sizeof attrs / sizeof *attrs };
-    evla_archive all = {sizeof all, A, T, t, attrs};
+    evla_archive all = {
+        .size = sizeof all, .n_attrs = A, .n_tensors = T, .tensors = t, .attrs = attrs};
     size_t n, k;
     host_clear(&s);
     ok(write_archive(h, at("a.gguf"), &all) == 0, "written: %s", s.why);
@@ -507,12 +513,20 @@ static void written(void)
         back[i] = t[T - 1 - i];
     for (int i = 0; i < A; i++)
         attrs_back[i] = attrs[A - 1 - i];
-    evla_archive other = {sizeof all, A, T, back, attrs_back};
+    evla_archive other = {.size = sizeof all,
+                          .n_attrs = A,
+                          .n_tensors = T,
+                          .tensors = back,
+                          .attrs = attrs_back};
     write_archive(h, at("b.gguf"), &other);
     char *second = slurp(at("b.gguf"), &k);
     ok(n && n == k && !memcmp(first, second, n), "the same bytes in any order");
     free(second);
-    evla_archive read = {sizeof all, got.n_attrs, got.n_tensors, got.tensors, got.attrs};
+    evla_archive read = {.size = sizeof all,
+                         .n_attrs = got.n_attrs,
+                         .n_tensors = got.n_tensors,
+                         .tensors = got.tensors,
+                         .attrs = got.attrs};
     write_archive(h, at("c.gguf"), &read);
     second = slurp(at("c.gguf"), &k);
     ok(n == k && !memcmp(first, second, n),
@@ -561,7 +575,16 @@ static void unwritten(void)
     // clang-format on
     evla_field t[] = {field("t", EVLA_F32, 1, 2, data), {0}};
     evla_attr attrs[] = {{.name = "k", .type = EVLA_ATTR_INT}, {0}};
-    evla_archive one = {sizeof one, 2, 1, t, attrs}, two = {sizeof two, 1, 2, t, attrs};
+    evla_archive one = {.size = sizeof one,
+                        .n_attrs = 2,
+                        .n_tensors = 1,
+                        .tensors = t,
+                        .attrs = attrs},
+                 two = {.size = sizeof two,
+                        .n_attrs = 1,
+                        .n_tensors = 2,
+                        .tensors = t,
+                        .attrs = attrs};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         attrs[1] = keys[i].attr;
         host_clear(&s);

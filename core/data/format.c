@@ -99,6 +99,9 @@ static int32_t check(ctx *cx, const char *path, format_file *f)
         if (!strcmp(f->sorted[i - 1]->name, f->sorted[i]->name))
             return ctx_fail(cx, EVLA_E_FORMAT, "%s: tensor %.100s stands twice", path,
                             f->sorted[i]->name);
+    if (a->n_files < 0 || (a->n_files && !a->files))
+        return ctx_fail(cx, EVLA_E_FORMAT, "%s: is in %lld files without names", path,
+                        (long long)a->n_files);
     return check_attrs(cx, path, a);
 }
 

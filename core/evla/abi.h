@@ -779,6 +779,8 @@ typedef struct evla_archive {
     int64_t n_tensors;
     const evla_field *tensors;
     const evla_attr *attrs;
+    const char *const *files; /* n_files others, besides the one that was opened, that it is in */
+    int64_t n_files;
 } evla_archive;
 
 /* Reads or writes files of named tensors. Nothing in a file is trusted: whatever does not hold what

@@ -2,6 +2,7 @@
  * job.c -- jobs as a DAG: declaring, ordering, keys, skipping, running. See job.h.
  */
 #include "job.h"
+#include "../data/format.h"
 #include "../mem.h"
 #include "../near.h"
 #include "../registry.h"
@@ -210,13 +211,32 @@ static void key_file(keying *k, const char *path)
     key_text(k, d->hex);
 }
 
+/* The other files of a model that is in several. One that cannot be opened is refused by
+ * who reads it. */
+static void key_parts(keying *k, const char *path)
+{
+    ctx cx;
+    format_file f;
+    const evla_item *item;
+    ctx_init_child(&cx, k->j->in->cx);
+    if (format_probe(&cx, path, &item) >= 0 && item &&
+        format_open(&cx, item, path, &f) >= 0) {
+        for (int64_t i = 0; i < f.holds.n_files; i++)
+            key_file(k, f.holds.files[i]);
+        format_close(&f);
+    }
+    ctx_free(&cx);
+}
+
 /* The files that path parameters read. */
 static void key_inputs(keying *k, const evla_param *params, int32_t n, const void *filled)
 {
     for (int32_t i = 0; i < n; i++) {
         if (params[i].type != EVLA_P_PATH || !(params[i].flags & EVLA_PF_INPUT)) continue;
         const char *path = *(const char *const *)((const char *)filled + params[i].offset);
-        if (path) key_file(k, path);
+        if (!path) continue;
+        key_file(k, path);
+        key_parts(k, path);
     }
 }
 

@@ -126,17 +126,32 @@ static int32_t add_sibling(const evla_host *h, const char *path, int64_t i, int6
     return st;
 }
 
-/* Opens the file, or the first of all its parts. */
-static int32_t add_first(const evla_host *h, const char *path, part **out)
+/* The names of all parts but the one that was opened. */
+static int32_t name_others(const evla_host *h, const char *path, int64_t opened, int64_t n,
+                           evla_archive *out)
 {
-    int32_t st = add_part(h, path, out);
-    if (st < 0 || !(*out)->holds.n_parts) return st;
-    head x = (*out)->holds;
+    const char **all = h->hold(h, (uint64_t)n * sizeof *all);
+    if (!all) return EVLA_E_NOMEM;
+    out->files = all;
+    for (int64_t i = 0; i < n; i++)
+        if (i != opened && !(all[out->n_files++] = name_of(h, path, i, n)))
+            return EVLA_E_NOMEM;
+    return EVLA_OK;
+}
+
+/* Opens the file, or the first of all its parts. */
+static int32_t add_first(const evla_host *h, const char *path, part **first,
+                         evla_archive *out)
+{
+    int32_t st = add_part(h, path, first);
+    if (st < 0 || !(*first)->holds.n_parts) return st;
+    head x = (*first)->holds;
     st = check_name(h, path, &x);
+    if (st >= 0) st = name_others(h, path, x.part, x.n_parts, out);
     if (st < 0 || !x.part) return st;
-    parts_close(h, *out);
-    *out = NULL;
-    return add_sibling(h, path, 0, x.n_parts, out);
+    parts_close(h, *first);
+    *first = NULL;
+    return add_sibling(h, path, 0, x.n_parts, first);
 }
 
 /* All parts' tensors in one list, by name. */
@@ -169,7 +184,7 @@ static int32_t gather(const evla_host *h, const char *path, const part *first,
 int32_t parts_open(const evla_host *h, const char *path, void **self, evla_archive *out)
 {
     part *first = NULL, *last;
-    int32_t st = add_first(h, path, &first);
+    int32_t st = add_first(h, path, &first, out);
     *self = last = first;
     for (int64_t i = 1; st >= 0 && i < first->holds.n_parts; i++, last = last->next)
         st = add_sibling(h, path, i, first->holds.n_parts, &last->next);

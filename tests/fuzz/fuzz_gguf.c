@@ -62,7 +62,11 @@ static void write_again(const evla_host *h, const head *x, const char *folder)
     char path[200];
     head again;
     snprintf(path, sizeof path, "%s/x.gguf", folder);
-    evla_archive all = {sizeof all, x->n_attrs, x->n_tensors, x->tensors, x->attrs};
+    evla_archive all = {.size = sizeof all,
+                        .n_attrs = x->n_attrs,
+                        .n_tensors = x->n_tensors,
+                        .tensors = x->tensors,
+                        .attrs = x->attrs};
     if (write_archive(h, path, &all) < 0) {
         if (!may_fail(x)) abort();
         return;
