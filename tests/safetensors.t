@@ -202,6 +202,33 @@ return evla.program { evla.apply "run" { model = m, runs = 1 }, evla.export "out
     y = bundle(at("o/codes/run/outputs.evla"))[1]["o:y"] if code == 0 else q
     tap.ok((y == q * s).all(), "and mean what they say")
 
+    # a model in several files, by their index
+    w = weights()
+    names = sorted(w)
+    for i in range(2):
+        write(f"model-{i + 1:05}-of-00002.safetensors", {k: ("F32", w[k]) for k in names[i::2]}, {"format": "pt"})
+    index = {"metadata": {"total_size": sum(v.nbytes for v in w.values())}, "weight_map": {k: f"model-{i % 2 + 1:05}-of-00002.safetensors" for i, k in enumerate(names)}}
+    with open(at("model.safetensors.index.json"), "w") as f:
+        json.dump(index, f, indent=2)
+    program("shards.lua", '''local m = evla.model "mlp" { layers = 1, width = 16, weights = "model.safetensors.index.json" }
+return evla.program { m, evla.export "out" { model = m, path = "whole.safetensors", metadata = { format = "pt" } } }
+''')
+    code, text = run("run", "shards.lua", "--out", "o")
+    back = read("o/shards/out/whole.safetensors") if code == 0 else ({}, {})
+    tap.ok(set(back[0]) == set(w) and all(back[0][k][1].tobytes() == v.tobytes() for k, v in w.items()), "weights come from several files by their index" + ("" if code == 0 else ": " + text))
+    w[names[1]] = w[names[1]] + 1
+    write("model-00002-of-00002.safetensors", {k: ("F32", w[k]) for k in names[1::2]}, {"format": "pt"})
+    code, text = run("run", "shards.lua", "--out", "o")
+    tap.ok(code == 0 and (read("o/shards/out/whole.safetensors")[0][names[1]][1] == w[names[1]]).all(), "a changed file behind the same index makes the model again")
+    code, text = run("inspect", "model.safetensors.index.json")
+    tap.ok(code == 0 and "safetensors, 4 tensors" in text and "format  pt" in text, "evla inspect shows the whole: " + text.splitlines()[0])
+    os.rename(at("model.safetensors.index.json"), at("anything"))
+    code, text = run("inspect", "anything")
+    tap.ok(code == 0 and "4 tensors" in text, "an index is told by its content: " + text.splitlines()[0])
+    os.remove(at("model-00002-of-00002.safetensors"))
+    code, text = run("inspect", "anything")
+    tap.ok(code == 3 and text == "evla: anything: its file model-00002-of-00002.safetensors is not there\n", "a missing file is one sentence: " + text.strip())
+
     # evla inspect
     x = np.array([[1, -2.5, np.nan], [np.inf, 4, 0]], np.float32)
     odd = {"a": ("U8", np.array([7], np.uint8)), "x": ("F32", x), "h": ("F16", np.array([1.5, -3], np.float16)), "i": ("I64", np.array([-2 ** 40, 5])),

@@ -1,8 +1,10 @@
 /*
  * t_safetensors.c -- plugins/safetensors: what a header may say, each refusal by its
- * sentence, and files that come back as they were written.
+ * sentence, models in several files, and files that come back as they were written.
  */
 #include "../plugins/safetensors/header.h"
+#include "../plugins/safetensors/index.h"
+#include "../plugins/safetensors/shards.h"
 #include "../plugins/safetensors/write.h"
 #include "stage_host.h"
 #include "tap.h"
@@ -268,7 +270,8 @@ static void written(void)
     evla_attr attrs[] = {{.name = "z", .type = EVLA_ATTR_FLOAT, .number = 0.1},
                          {.name = "a", .type = EVLA_ATTR_TEXT, .text = "\x01\t\"\xc3\xa9"},
                          {.name = "n", .type = EVLA_ATTR_INT, .integer = INT64_MIN}};
-    evla_archive all = {sizeof all, 3, 5, t, attrs};
+    evla_archive all = {
+        .size = sizeof all, .n_attrs = 3, .n_tensors = 5, .tensors = t, .attrs = attrs};
     size_t n, k;
     host_clear(&s);
     ok(write_archive(h, at("a.safetensors"), &all) == 0, "written: %s", s.why);
@@ -295,7 +298,11 @@ static void written(void)
     ok(aligned, "and is aligned to its element in the file");
     evla_field back[] = {t[4], t[3], t[2], t[1], t[0]};
     evla_attr attrs_back[] = {attrs[2], attrs[0], attrs[1]};
-    evla_archive other = {sizeof all, 3, 5, back, attrs_back};
+    evla_archive other = {.size = sizeof all,
+                          .n_attrs = 3,
+                          .n_tensors = 5,
+                          .tensors = back,
+                          .attrs = attrs_back};
     write_archive(h, at("b.safetensors"), &other);
     char *second = slurp(at("b.safetensors"), &k);
     ok(n && n == k && !memcmp(first, second, n), "the same bytes in any order of tensors");
@@ -352,12 +359,129 @@ static void written(void)
     if (system(line)) note("%s stays", folder);
 }
 
+/* ---- several files ---- */
+
+static void put_shard(const char *name, const char *first, const char *second)
+{
+    static const uint8_t data[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    evla_field t[] = {field(first, EVLA_U8, 1, 4, data),
+                      field(second, EVLA_U8, 1, 4, data + 4)};
+    evla_attr from = {.name = "from", .type = EVLA_ATTR_TEXT, .text = name};
+    evla_archive all = {.size = sizeof all,
+                        .n_attrs = 1,
+                        .n_tensors = *second ? 2 : 1,
+                        .tensors = t,
+                        .attrs = &from};
+    if (write_archive(h, at(name), &all) < 0) abort();
+}
+
+/* Opens an index with this text; the model stays open until the next. */
+static int32_t open_index(const char *text, evla_archive *out)
+{
+    static void *self;
+    shards_close(h, self);
+    self = NULL;
+    if (!text) return 0;
+    FILE *f = fopen(at("model.safetensors.index.json"), "wb");
+    if (!f || fputs(text, f) < 0 || fclose(f)) abort();
+    host_clear(&s);
+    *out = (evla_archive){.size = sizeof *out};
+    return shards_open(h, at("model.safetensors.index.json"), &self, out);
+}
+
+#define MAP(more) "{\"metadata\":{\"total_size\":16},\"weight_map\":{" more "}}"
+#define A         "\"a\":\"1.safetensors\""
+#define B         "\"b\":\"1.safetensors\""
+#define C         "\"c\":\"2.safetensors\""
+
+// clang-format off
+static const struct {
+    const char *text;
+    int32_t code;
+    const char *why, *title;
+} unindexed[] = {
+    {MAP(A "," B "," C ",\"d\":\"3.safetensors\""), EVLA_E_MISSING, "its file 3.safetensors is not there", "a file that is missing"},
+    {MAP(A "," B "," C ",\"d\":\"2.safetensors\""), EVLA_E_FORMAT, "tensor d is not in 2.safetensors, where the index has it", "a tensor that its file lacks"},
+    {MAP(A "," B ",\"bb\":\"1.safetensors\"," C), EVLA_E_FORMAT, "tensor bb is not in 1.safetensors, where the index has it", "one behind all that it has"},
+    {MAP(A "," C), EVLA_E_FORMAT, "tensor b is in 1.safetensors, where the index has none", "a tensor that the index lacks"},
+    {MAP(A "," B ",\"a\":\"2.safetensors\""), EVLA_E_FORMAT, "tensor a: the name stands twice", "a tensor in two files"},
+    {MAP(A "," B "," C ",\"x\":\"model.safetensors.index.json\""), EVLA_E_FORMAT, "model.safetensors.index.json: claims a header of", "an index that names itself"},
+    {MAP("\"a\":\"../1.safetensors\""), EVLA_E_FORMAT, "tensor a: is said to be in \"../1.safetensors\"; want the name of a file beside the index", "a path upwards"},
+    {MAP("\"a\":\"/etc/passwd\""), EVLA_E_FORMAT, "tensor a: is said to be in \"/etc/passwd\"", "an absolute path"},
+    {MAP("\"a\":\"sub/1.safetensors\""), EVLA_E_FORMAT, "tensor a: is said to be in \"sub/1.safetensors\"", "a path downwards"},
+    {MAP("\"a\":\"..\""), EVLA_E_FORMAT, "tensor a: is said to be in \"..\"", "the folder above"},
+    {MAP("\"a\":\"\""), EVLA_E_FORMAT, "tensor a: is said to be in \"\"", "no file"},
+    {MAP("\"a\":\"x\\n\""), EVLA_E_FORMAT, "tensor a: the name of its file before byte 53 holds a control character, 0x0a", "a line break in a file's name"},
+    {MAP("\"a\\u0007\":\"x\""), EVLA_E_FORMAT, "the name before byte 53 holds a control character, 0x07", "a bell in a tensor's name"},
+    {MAP("\"a\":{\"x\":1}"), EVLA_E_FORMAT, "byte 48 of the file is '{', want the name of a file", "a map that nests"},
+    {MAP("\"a\" \"b\""), EVLA_E_FORMAT, "want a colon", "no colon in the map"},
+    {MAP(A ","), EVLA_E_FORMAT, "want the name of a tensor", "a comma at its end"},
+    {"{\"weight_map\":[]}", EVLA_E_FORMAT, "byte 14 of the file is '[', want the { of weight_map", "a map that is a list"},
+    {"{\"weight_map\":{},\"weight_map\":{}}", EVLA_E_FORMAT, "weight_map stands twice", "two maps"},
+    {"{\"metadata\":{}}", EVLA_E_FORMAT, "it has no weight_map", "no map"},
+    {"{          }", EVLA_E_FORMAT, "it has no weight_map", "nothing at all"},
+    {"{\"weight_map\":{}} x", EVLA_E_FORMAT, "byte 18 of the file is 'x', want the end of the file", "something behind the index"},
+    {"{\"weight_map\":{}", EVLA_E_FORMAT, "the file ends at byte 16, where a comma or the } of the index was wanted", "an index cut off"},
+    {"{\"metadata\":{\"a\":[1,2,", EVLA_E_FORMAT, "the file ends at byte 22, where a value was wanted", "metadata cut off"},
+    {"{\"metadata\":]}", EVLA_E_FORMAT, "byte 12 of the file is ']', want a value", "metadata that is no value"},
+    {"{\"metadata\":?}", EVLA_E_FORMAT, "byte 12 of the file is '?', want a value", "metadata that is no JSON"},
+    {"{\"metadata\":{\"a\":\"\\q\"}}", EVLA_E_FORMAT, "none of JSON's", "a wrong escape in metadata"},
+};
+// clang-format on
+
+static void several(void)
+{
+    evla_archive all = {0};
+    put_shard("1.safetensors", "a", "b");
+    put_shard("2.safetensors", "c", "");
+    int32_t st = open_index("{\"metadata\":{\"total_size\":1.2e1,\"more\":[null,{\"a\":\"}"
+                            "\"}]},\n\"weight_map\": "
+                            "{" C ", " B "," A "}\n}\n",
+                            &all);
+    ok(st == 0 && all.n_tensors == 3 && !strcmp(all.tensors[1].name, "b") &&
+           *(uint8_t *)all.tensors[1].value.data[0] == 5 &&
+           *(uint8_t *)all.tensors[2].value.data[0] == 1,
+       "an index opens all its files: %s", s.why);
+    ok(st == 0 && all.n_files == 2 && strstr(all.files[0], "/1.safetensors") &&
+           strstr(all.files[1], "/2.safetensors"),
+       "and names them");
+    ok(st == 0 && all.n_attrs == 1 && !strcmp(all.attrs[0].text, "1.safetensors"),
+       "the first file's metadata is the model's");
+    ok(open_index("{\"weight_map\":{}}", &all) == 0 && !all.n_tensors && !all.n_attrs,
+       "an index of nothing");
+    for (size_t i = 0; i < sizeof unindexed / sizeof *unindexed; i++) {
+        st = open_index(unindexed[i].text, &all);
+        if (!ok(st == unindexed[i].code && strstr(s.why, unindexed[i].why) &&
+                    !strchr(s.why, '\n'),
+                "refused: %s", unindexed[i].title))
+            note("%d, \"%s\", want \"%s\"", st, s.why, unindexed[i].why);
+    }
+    open_index(NULL, NULL);
+    static char many[INDEX_FILES * 40];
+    size_t n = (size_t)sprintf(many, "{\"weight_map\":{");
+    for (int i = 0; i <= INDEX_FILES; i++)
+        n += (size_t)sprintf(many + n, "%s\"%d\":\"f%d\"", i ? "," : "", i, i);
+    sprintf(many + n, "}}");
+    ok(open_index(many, &all) == EVLA_E_LIMIT &&
+           strstr(s.why, "names 4097 files; at most 4096"),
+       "refused: an index of thousands of files");
+    open_index(NULL, NULL);
+    static const unsigned char length[] = {'{', 0, 0, 0, 0, 0, 0, 0, '{'};
+    unlink(at("model.safetensors.index.json"));
+    unlink(at("1.safetensors"));
+    unlink(at("2.safetensors"));
+    ok(!shards_is_json(length, sizeof length) && shards_is_json("\n {\"weight", 10) &&
+           !shards_is_json("{}", 2) && !shards_is_json("[{\"a\":1}]", 9),
+       "a header of 123 bytes does not pass for JSON");
+}
+
 int main(void)
 {
     h = host_init(&s);
     if (!mkdtemp(folder)) return 1;
     fine();
     bad();
+    several();
     written();
     header_free(&got);
     host_free(&s);

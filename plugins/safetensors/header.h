@@ -38,7 +38,5 @@ typedef struct header {
 int32_t header_read(const evla_host *h, const char *path, const void *file, uint64_t n,
                     header *out);
 void header_free(header *x);
-/* Bytes of well-formed UTF-8 that text starts with (RFC 3629), at most n. */
-uint64_t header_utf8(const void *text, uint64_t n);
 
 #endif

@@ -1,2 +1,3 @@
-t_safetensors_SRC   := plugins/safetensors/header.c plugins/safetensors/write.c
-fuzz_safetensors_SRC := plugins/safetensors/header.c plugins/safetensors/write.c
+t_safetensors_SRC   := $(addprefix plugins/safetensors/,json.c header.c index.c shards.c write.c)
+fuzz_safetensors_SRC := $(addprefix plugins/safetensors/,json.c header.c write.c)
+fuzz_safetensors_index_SRC := $(addprefix plugins/safetensors/,json.c index.c)

@@ -3,6 +3,7 @@
  */
 #include "write.h"
 #include "header.h"
+#include "json.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -51,7 +52,7 @@ static int32_t set_part(writer *w, const evla_field *f, part *out)
     uint64_t n = strlen(f->name);
     int64_t step, count = 1;
     *out = (part){.name = f->name, .t = t};
-    if (header_utf8(f->name, n) < n)
+    if (json_utf8(f->name, n) < n)
         return fail(w, EVLA_E_FORMAT, "the name of a tensor is no UTF-8");
     for (const char *c = f->name; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127)
@@ -164,8 +165,8 @@ static int32_t put_metadata(writer *w, const evla_archive *in)
                       "the key %.100s is a list; the format's metadata is text", a->name);
         else if (i && !strcmp(all[i - 1]->name, a->name))
             st = fail(w, EVLA_E_EXISTS, "the key %.100s stands twice", a->name);
-        else if (header_utf8(a->name, strlen(a->name)) < strlen(a->name) ||
-                 header_utf8(text, strlen(text)) < strlen(text))
+        else if (json_utf8(a->name, strlen(a->name)) < strlen(a->name) ||
+                 json_utf8(text, strlen(text)) < strlen(text))
             st = fail(w, EVLA_E_FORMAT, "a key or text of its metadata is no UTF-8");
         put(w, i ? "," : "\"__metadata__\":{", i ? 1 : 16);
         put_text(w, a->name);

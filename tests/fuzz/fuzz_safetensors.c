@@ -26,7 +26,11 @@ static void write_again(const evla_host *h, const header *x, const char *folder)
     char path[200];
     header again;
     snprintf(path, sizeof path, "%s/x.safetensors", folder);
-    evla_archive all = {sizeof all, x->n_attrs, x->n_tensors, x->tensors, x->attrs};
+    evla_archive all = {.size = sizeof all,
+                        .n_attrs = x->n_attrs,
+                        .n_tensors = x->n_tensors,
+                        .tensors = x->tensors,
+                        .attrs = x->attrs};
     if (write_archive(h, path, &all) < 0) abort();
     FILE *f = fopen(path, "rb");
     if (!f) abort();
