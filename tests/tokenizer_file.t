@@ -48,20 +48,24 @@ def bpe(vocab, merges, **more):
             "byte_fallback": False, "vocab": vocab, "merges": merges, **more}
 
 
-def store(doc, config=None):
+def store(doc, config=None, chat=None):
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        if os.path.exists(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))
+    if chat is not None:
+        with open(os.path.join(folder, "chat_template.jinja"), "w") as f:
+            f.write(chat)
     with open(os.path.join(folder, "tokenizer.json"), "w", encoding="utf-8") as f:
         f.write(doc if isinstance(doc, str) else json.dumps(doc, ensure_ascii=random.random() < 0.5))
     beside = os.path.join(folder, "tokenizer_config.json")
     if config is not None:
         with open(beside, "w") as f:
             f.write(config if isinstance(config, str) else json.dumps(config))
-    elif os.path.exists(beside):
-        os.remove(beside)
     return os.path.join(folder, "tokenizer.json")
 
 
-def open_file(doc, config=None):
-    return o.Tokenizer(store(doc, config))
+def open_file(doc, config=None, chat=None):
+    return o.Tokenizer(store(doc, config, chat))
 
 
 def refusal(doc, config=None):
@@ -189,6 +193,14 @@ def tokens():
         ok(t.encode("zz") == [263] and u.encode("zz") == [122, 122], "ignore_merges: a word that is a token is one, without a merge that makes it")
 
 
+def templates():
+    chatml = "<|im_start|> <|im_end|>"
+    for title, config, chat in (("a text", {"chat_template": chatml}, None), ("a file of its own", {"chat_template": "x"}, chatml),
+                                ("one of several", {"chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": chatml}]}, None)):
+        with open_file(small(), config, chat) as t:
+            ok(t.chat([{"role": "user", "content": "hello"}]) == "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n", f"a chat template: {title}")
+
+
 def prefixes():
     vocab = {"<unk>": 0, **{f"<0x{b:02X}>": 1 + b for b in range(256)}, MARK: 257, "a": 258, MARK + "a": 259}
     model = bpe(vocab, [f"{MARK} a"], byte_fallback=True, unk_token="<unk>")
@@ -267,6 +279,7 @@ with tempfile.TemporaryDirectory() as folder:
     published()
     composing()
     tokens()
+    templates()
     prefixes()
     refusals()
 done()

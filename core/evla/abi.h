@@ -901,7 +901,7 @@ typedef struct evla_tokenizer_service {
     uint32_t reserved;
     /* From what a model file says of its tokenizer ("tokenizer.ggml.tokens", ...), borrowed until close. */
     int32_t (*open)(const evla_host *h, const evla_attr *attrs, int32_t n_attrs, void **self);
-    /* From a file tokenizer.json; a tokenizer_config.json beside it is read too. */
+    /* From a file tokenizer.json; tokenizer_config.json and chat_template.jinja beside it are read too. */
     int32_t (*open_file)(const evla_host *h, const char *path, void **self);
     /* Always called after open, also after failures. */
     void (*close)(const evla_host *h, void *self);
@@ -911,16 +911,18 @@ typedef struct evla_tokenizer_service {
     /* ids outside the vocabulary: EVLA_E_RANGE. */
     int32_t (*decode)(const evla_host *h, const void *self, const int32_t *ids, int64_t n_ids,
                       uint32_t flags, char *out, int64_t room, int64_t *n);
-    /* The next piece of a text: whole characters only, so always valid UTF-8; id -1 ends the text and
-     * writes what was held as U+FFFD. room: at least 512. No allocation. */
+    /* The next piece of a text: whole characters only, so always valid UTF-8; special tokens are left
+     * out. id -1 ends the text and writes what was held as U+FFFD. room: 512 is enough for all
+     * vocabularies in use; when *n is more, nothing was written and *s is as before. No allocation. */
     int32_t (*stream)(const evla_host *h, const void *self, evla_token_stream *s, int32_t id,
                       char *out, int64_t room, int64_t *n);
     /* The id of a token by its text as the vocabulary has it; -1: none. */
     int32_t (*find)(const evla_host *h, const void *self, const char *piece);
     /* 1 when a generation ends with this token: EOS and its kin ("<|im_end|>", "<|eot_id|>"). */
     int32_t (*ends)(const evla_host *h, const void *self, int32_t id);
-    /* Messages as the model was trained to read them, up to where its answer begins. To be encoded
-     * with EVLA_TOKENS_SPECIAL. EVLA_E_MISSING when there is no template, or one of no family known. */
+    /* Messages as the model was trained to read them, BOS included, up to where its answer begins. To
+     * be encoded with EVLA_TOKENS_SPECIAL alone. EVLA_E_MISSING when there is no template, or one of no
+     * family known. */
     int32_t (*chat)(const evla_host *h, const void *self, const evla_message *m, int32_t n_messages,
                     char *out, int64_t room, int64_t *n);
 } evla_tokenizer_service;

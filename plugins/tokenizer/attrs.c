@@ -131,23 +131,31 @@ static int32_t read_scores(const source *s)
 }
 
 /* "left right": the first blank parts them, but a part may be a blank itself. */
+static int32_t read_pair(const source *s, const evla_attr *a, int64_t i, evla_text parts[2])
+{
+    const evla_text m = ((const evla_text *)a->items)[i];
+    const char *blank = m.n > 2 ? memchr(m.at + 1, ' ', m.n - 2) : NULL;
+    if (!blank)
+        return fail(s->h, EVLA_E_FORMAT, "%smerges: item %lld is no pair \"left right\"",
+                    prefix, (long long)i);
+    parts[0] = (evla_text){m.at, (uint64_t)(blank - m.at)};
+    parts[1] = (evla_text){blank + 1, m.n - parts[0].n - 1};
+    return EVLA_OK;
+}
+
 static int32_t read_merges(const source *s)
 {
     const evla_attr *a = find(s, "merges");
+    evla_text parts[2 * VOCAB_BATCH];
     if (!a || a->type != EVLA_ATTR_TEXTS)
         return fail(s->h, EVLA_E_FORMAT,
                     "%smerges is missing; \"bpe\" wants a list of texts", prefix);
     int32_t st = vocab_merges(s->h, &s->t->mem, &s->t->vocab, a->n_items);
-    const evla_text *m = a->items;
-    for (int64_t i = 0; st >= 0 && i < a->n_items; i++) {
-        const char *blank = m[i].n > 2 ? memchr(m[i].at + 1, ' ', m[i].n - 2) : NULL;
-        if (!blank)
-            return fail(s->h, EVLA_E_FORMAT,
-                        "%smerges: item %lld is no pair \"left right\"", prefix,
-                        (long long)i);
-        const size_t n = (size_t)(blank - m[i].at);
-        st = vocab_merge_add(s->h, &s->t->vocab, (evla_text){m[i].at, n},
-                             (evla_text){blank + 1, m[i].n - n - 1});
+    for (int64_t i = 0; st >= 0 && i < a->n_items; i += VOCAB_BATCH) {
+        int32_t n = 0;
+        while (st >= 0 && n < VOCAB_BATCH && i + n < a->n_items)
+            if ((st = read_pair(s, a, i + n, parts + 2 * n)) >= 0) n++;
+        if (st >= 0) st = vocab_merges_add(s->h, &s->t->vocab, parts, n);
     }
     return st;
 }

@@ -46,33 +46,39 @@ static int32_t read_bytes(const evla_host *h, const char *path, FILE *f, char **
     if (size > MAX_FILE)
         return fail(h, EVLA_E_LIMIT, "%.256s: %lld bytes; want %d or less", path, size,
                     MAX_FILE);
-    *out = malloc((size_t)size + 1);
+    *out = calloc(1, (size_t)size + 1);
     if (!*out) return fail(h, EVLA_E_NOMEM, "%.256s: no memory for %lld bytes", path, size);
     *n = fread(*out, 1, (size_t)size, f);
     return ferror(f) ? fail(h, EVLA_E_IO, "%.256s: %s", path, strerror(errno)) : EVLA_OK;
 }
 
-/* *out stays NULL when there is no such file and it need not be there. */
-static int32_t read_json(const evla_host *h, const char *path, int is_needed, cJSON **out)
+/* All of a file, with a NUL behind it; *out stays NULL when there is none and it need not
+ * be there. */
+static int32_t read_file(const evla_host *h, const char *path, int is_needed, char **out,
+                         size_t *n)
 {
-    char *text = NULL;
-    size_t n = 0;
     FILE *f = fopen(path, "rb");
     if (!f && !is_needed) return EVLA_OK;
     if (!f)
         return fail(h, errno == ENOENT ? EVLA_E_MISSING : EVLA_E_IO, "%.256s: %s", path,
                     strerror(errno));
-    int32_t st = read_bytes(h, path, f, &text, &n);
+    const int32_t st = read_bytes(h, path, f, out, n);
     fclose(f);
-    if (st >= 0) {
-        const char *end = NULL;
-        *out = cJSON_ParseWithLengthOpts(text, n, &end, 0);
-        if (!*out)
-            st = fail(h, EVLA_E_FORMAT, "%.256s: no JSON: the text goes wrong at byte %lld",
-                      path, (long long)(end ? end - text : 0));
-        else if (!cJSON_IsObject(*out))
-            st = fail(h, EVLA_E_FORMAT, "%.256s: want a JSON object", path);
-    }
+    return st;
+}
+
+static int32_t read_json(const evla_host *h, const char *path, int is_needed, cJSON **out)
+{
+    char *text = NULL;
+    const char *end = NULL;
+    size_t n = 0;
+    int32_t st = read_file(h, path, is_needed, &text, &n);
+    if (st >= 0 && text) *out = cJSON_ParseWithLengthOpts(text, n, &end, 0);
+    if (st >= 0 && text && !*out)
+        st = fail(h, EVLA_E_FORMAT, "%.256s: no JSON: the text goes wrong at byte %lld",
+                  path, (long long)(end ? end - text : 0));
+    if (*out && !cJSON_IsObject(*out))
+        st = fail(h, EVLA_E_FORMAT, "%.256s: want a JSON object", path);
     free(text);
     return st;
 }
@@ -182,22 +188,23 @@ static int32_t read_pieces(const file *f)
 }
 
 /* "left right", or since 0.20 ["left", "right"]. */
-static int32_t read_merge(const file *f, const cJSON *item)
+static int32_t read_pair(const file *f, const cJSON *item, int32_t i, evla_text parts[2])
 {
     const cJSON *left = cJSON_GetArrayItem(item, 0), *right = cJSON_GetArrayItem(item, 1);
-    vocab *v = &f->t->vocab;
-    if (cJSON_IsArray(item) && cJSON_IsString(left) && cJSON_IsString(right) &&
-        !right->next)
-        return vocab_merge_add(f->h, v,
-                               (evla_text){left->valuestring, strlen(left->valuestring)},
-                               (evla_text){right->valuestring, strlen(right->valuestring)});
     const char *text = cJSON_IsString(item) ? item->valuestring : "";
     const char *blank = *text ? strchr(text + 1, ' ') : NULL;
+    if (cJSON_IsArray(item) && cJSON_IsString(left) && cJSON_IsString(right) &&
+        !right->next) {
+        parts[0] = (evla_text){left->valuestring, strlen(left->valuestring)};
+        parts[1] = (evla_text){right->valuestring, strlen(right->valuestring)};
+        return EVLA_OK;
+    }
     if (!blank)
         return fail(f->h, EVLA_E_FORMAT, "%.256s: merge %d is no pair of pieces", f->path,
-                    v->n_merges);
-    return vocab_merge_add(f->h, v, (evla_text){text, (size_t)(blank - text)},
-                           (evla_text){blank + 1, strlen(blank + 1)});
+                    i);
+    parts[0] = (evla_text){text, (uint64_t)(blank - text)};
+    parts[1] = (evla_text){blank + 1, strlen(blank + 1)};
+    return EVLA_OK;
 }
 
 static int32_t read_merges(const file *f)
@@ -214,9 +221,14 @@ static int32_t read_merges(const file *f)
                     "%.256s: pieces that are marked inside or at the end of words are not "
                     "supported",
                     f->path);
+    evla_text parts[2 * VOCAB_BATCH];
     int32_t st = vocab_merges(f->h, &f->t->mem, &f->t->vocab, cJSON_GetArraySize(list));
-    for (one = list->child; st >= 0 && one; one = one->next)
-        st = read_merge(f, one);
+    for (one = list->child; st >= 0 && one;) {
+        int32_t n = 0;
+        for (; st >= 0 && one && n < VOCAB_BATCH; one = one->next, n++)
+            st = read_pair(f, one, f->t->vocab.n_merges + n, parts + 2 * n);
+        if (st >= 0) st = vocab_merges_add(f->h, &f->t->vocab, parts, n);
+    }
     return st;
 }
 
@@ -245,7 +257,7 @@ static const char *find_template(const cJSON *config)
     return NULL;
 }
 
-static int32_t read_config(const file *f, const cJSON *config)
+static int32_t read_names(const file *f, const cJSON *config)
 {
     tokenizer *t = f->t;
     const char *unknown = file_text(file_get(f->root, "model"), "unk_token");
@@ -262,30 +274,47 @@ static int32_t read_config(const file *f, const cJSON *config)
     const int32_t eos = t->eos;
     const int32_t st = steps_read_ends(f);
     if (eos >= 0) t->ends[eos] = 1;
-    return st < 0 ? st : chat_read(f->h, &t->mem, find_template(config), &t->chat);
+    return st;
 }
 
-/* The file's name in the folder of another; NULL when it is too long. */
-static const char *beside(const char *path, const char *name, char *room, size_t size)
+/* A chat template is a member of the configuration or, since 2025, a file of its own. */
+static int32_t read_template(const file *f, const cJSON *config, const char *path)
+{
+    char *text = NULL;
+    size_t n = 0;
+    int32_t st = read_file(f->h, path, 0, &text, &n);
+    if (st >= 0)
+        st = chat_read(f->h, &f->t->mem, text ? text : find_template(config), &f->t->chat);
+    free(text);
+    return st;
+}
+
+/* A name in the folder of a file. Fails: EVLA_E_LIMIT when it is too long. */
+enum { MAX_PATH = 4096 };
+static int32_t beside(const evla_host *h, const char *path, const char *name,
+                      char out[MAX_PATH])
 {
     const char *slash = strrchr(path, '/');
     const int n =
-        snprintf(room, size, "%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
-    return n < 0 || (size_t)n >= size ? NULL : room;
+        snprintf(out, MAX_PATH, "%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
+    if (n >= 0 && n < MAX_PATH) return EVLA_OK;
+    return fail(h, EVLA_E_LIMIT, "%.200s...: the path is too long", path);
 }
 
 int32_t file_read(const evla_host *h, const char *path, tokenizer *t)
 {
     cJSON *root = NULL, *config = NULL;
-    char room[4096];
-    const char *more = beside(path, "tokenizer_config.json", room, sizeof room);
-    int32_t st = read_json(h, path, 1, &root);
-    if (st >= 0 && more) st = read_json(h, more, 0, &config);
+    char names[MAX_PATH], chats[MAX_PATH];
+    int32_t st = beside(h, path, "tokenizer_config.json", names);
+    if (st >= 0) st = beside(h, path, "chat_template.jinja", chats);
+    if (st >= 0) st = read_json(h, path, 1, &root);
+    if (st >= 0) st = read_json(h, names, 0, &config);
     const file f = {h, path, root, t};
     if (st >= 0) st = steps_read(&f);
     if (st >= 0) st = read_pieces(&f);
     if (st >= 0 && t->method != METHOD_WORDPIECE) st = read_merges(&f);
-    if (st >= 0) st = read_config(&f, config);
+    if (st >= 0) st = read_names(&f, config);
+    if (st >= 0) st = read_template(&f, config, chats);
     cJSON_Delete(root);
     cJSON_Delete(config);
     return st;

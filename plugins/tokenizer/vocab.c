@@ -94,10 +94,8 @@ int32_t vocab_index(const evla_host *h, mem *m, vocab *v)
     return EVLA_OK;
 }
 
-int32_t vocab_find(const vocab *v, const char *text, size_t n)
+static int32_t find_hashed(const vocab *v, const char *text, size_t n, uint64_t x)
 {
-    if (n == 0 || n > v->longest) return -1;
-    const uint64_t x = hash_text(text, n);
     const uint32_t tag = (uint32_t)(x >> 32);
     for (uint32_t i = (uint32_t)x & v->slot_mask; v->slots[i].next;
          i = (i + 1) & v->slot_mask) {
@@ -106,6 +104,11 @@ int32_t vocab_find(const vocab *v, const char *text, size_t n)
             return v->slots[i].next - 1;
     }
     return -1;
+}
+
+int32_t vocab_find(const vocab *v, const char *text, size_t n)
+{
+    return n == 0 || n > v->longest ? -1 : find_hashed(v, text, n, hash_text(text, n));
 }
 
 int32_t vocab_merges(const evla_host *h, mem *m, vocab *v, int64_t n)
@@ -119,10 +122,15 @@ int32_t vocab_merges(const evla_host *h, mem *m, vocab *v, int64_t n)
     return EVLA_OK;
 }
 
+static uint64_t hash_pair(int32_t left, int32_t right)
+{
+    return mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right);
+}
+
 /* The slot of a pair, or the free one where it belongs. */
 static merge_slot *find_pair(const vocab *v, int32_t left, int32_t right, uint32_t *tag)
 {
-    const uint64_t x = mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right);
+    const uint64_t x = hash_pair(left, right);
     uint32_t i = (uint32_t)x & v->merge_mask;
     *tag = (uint32_t)(x >> 32);
     for (; v->merge_slots[i].next; i = (i + 1) & v->merge_mask) {
@@ -154,21 +162,50 @@ static int32_t find_joined(const vocab *v, evla_text left, evla_text right)
     return vocab_find(v, both, left.n + right.n);
 }
 
-int32_t vocab_merge_add(const evla_host *h, vocab *v, evla_text left, evla_text right)
+/* Finds pieces n at a time. The tables are larger than near caches, and one look-up after
+ * the other would wait for memory three times; so each step is asked for in all before the
+ * first needs it. */
+static void find_all(const vocab *v, const evla_text *text, int32_t n, int32_t *ids)
 {
-    const int32_t order = v->n_merges;
-    const int32_t a = vocab_find(v, left.at, left.n), b = vocab_find(v, right.at, right.n);
-    const int32_t id = a >= 0 && b >= 0 ? find_joined(v, left, right) : -1;
-    uint32_t tag;
-    if (id < 0)
-        return fail(h, EVLA_E_FORMAT, "tokenizer: merge %d: %s no token of the vocabulary",
-                    order,
-                    a < 0   ? "its left part is"
-                    : b < 0 ? "its right part is"
-                            : "what it makes is");
-    merge_slot *slot = find_pair(v, a, b, &tag);
-    v->merges[v->n_merges++] = (vocab_merge){a, b, id};
-    if (!slot->next) *slot = (merge_slot){tag, order + 1};
+    uint64_t x[2 * VOCAB_BATCH];
+    for (int32_t i = 0; i < n; i++) {
+        x[i] = hash_text(text[i].at, text[i].n);
+        __builtin_prefetch(&v->slots[(uint32_t)x[i] & v->slot_mask]);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t next = v->slots[(uint32_t)x[i] & v->slot_mask].next;
+        __builtin_prefetch(&v->piece[next ? next - 1 : 0]);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t next = v->slots[(uint32_t)x[i] & v->slot_mask].next;
+        __builtin_prefetch(v->piece[next ? next - 1 : 0].at);
+    }
+    for (int32_t i = 0; i < n; i++)
+        ids[i] = text[i].n ? find_hashed(v, text[i].at, text[i].n, x[i]) : -1;
+}
+
+int32_t vocab_merges_add(const evla_host *h, vocab *v, const evla_text *parts, int32_t n)
+{
+    int32_t ids[2 * VOCAB_BATCH];
+    find_all(v, parts, 2 * n, ids);
+    for (int32_t i = 0; i < n; i++)
+        __builtin_prefetch(&v->merge_slots[(uint32_t)hash_pair(ids[2 * i], ids[2 * i + 1]) &
+                                           v->merge_mask]);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t order = v->n_merges, a = ids[2 * i], b = ids[2 * i + 1];
+        const int32_t id =
+            a >= 0 && b >= 0 ? find_joined(v, parts[2 * i], parts[2 * i + 1]) : -1;
+        uint32_t tag;
+        if (id < 0)
+            return fail(h, EVLA_E_FORMAT,
+                        "tokenizer: merge %d: %s no token of the vocabulary", order,
+                        a < 0   ? "its left part is"
+                        : b < 0 ? "its right part is"
+                                : "what it makes is");
+        merge_slot *slot = find_pair(v, a, b, &tag);
+        v->merges[v->n_merges++] = (vocab_merge){a, b, id};
+        if (!slot->next) *slot = (merge_slot){tag, order + 1};
+    }
     return EVLA_OK;
 }
 

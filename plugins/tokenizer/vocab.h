@@ -45,10 +45,12 @@ int32_t vocab_index(const evla_host *h, mem *m, vocab *v);
 /* The id of a piece; -1: none. */
 int32_t vocab_find(const vocab *v, const char *text, size_t n);
 
-/* Room for n merges; then each in order. Of a pair that comes twice the first counts.
- * Fails: EVLA_E_FORMAT when a part or what it makes is no piece. */
+/* Room for n merges; then all of them in order, up to VOCAB_BATCH at a time: parts[2 * n],
+ * left and right of each. Of a pair that comes twice the first counts. Fails: EVLA_E_FORMAT
+ * when a part or what it makes is no piece. */
+enum { VOCAB_BATCH = 32 };
 int32_t vocab_merges(const evla_host *h, mem *m, vocab *v, int64_t n);
-int32_t vocab_merge_add(const evla_host *h, vocab *v, evla_text left, evla_text right);
+int32_t vocab_merges_add(const evla_host *h, vocab *v, const evla_text *parts, int32_t n);
 
 vocab_pair vocab_pair_of(const vocab *v, int32_t left, int32_t right);
 

@@ -54,6 +54,11 @@ echo
 [ -f "$build/plugins/cpu-x86.so" ] && { EVLA_BUILD=$build "$build/bench/bench_panels" "${BENCH_PANELS_SECONDS:-0.3}" || exit 1; }
 # weights in codes beside f32
 [ -f "$build/plugins/int8.so" ] && { sh tests/bench/int8.sh "$build" || exit 1; }
+# vocabularies opened, and a megabyte of text through them and back
+words=${EVLA_TEST_DATA:-../shared/data}/tokenizer/ggml-vocab
+if [ -f "$build/plugins/tokenizer.so" ] && [ -f "$words-gpt-2.gguf" ]; then
+    EVLA_BUILD=$build "$build/bench/bench_tokenizer" "$words-llama-spm.gguf" "$words-gpt-2.gguf" "$words-bert-bge.gguf" || exit 1
+fi
 # the guard, judged by the monitor
 [ -f "$build/plugins/causal.so" ] && [ -f "$build/plugins/mujoco.so" ] && { sh tests/bench/guard.sh "$build" || exit 1; }
 # the teacher
