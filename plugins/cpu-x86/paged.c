@@ -353,8 +353,8 @@ static void merge(const paged_isa *isa, const sizes *s, const batch *b, int64_t 
         if (b->last[b->t0 + r / s->group] < index * PAGED_PART) continue;
         float top = one->top[r] > all->top[r] ? one->top[r] : all->top[r];
         float base = top == -INFINITY ? 0 : top;
-        float keep = isa->paged->exp(all->top[r] - base);
-        float take = isa->paged->exp(one->top[r] - base);
+        float keep = isa->paged->weight(all->top[r] - base);
+        float take = isa->paged->weight(one->top[r] - base);
         all->top[r] = top;
         all->sum[r] = all->sum[r] * keep + one->sum[r] * take;
         isa->paged->blend(all->mix + r * s->wide, keep, one->mix + r * s->wide, take,
@@ -368,9 +368,12 @@ static void finish(const evla_args *a, const sizes *s, const batch *b, const par
     for (int64_t r = 0; r < (b->t1 - b->t0) * s->group; r++) {
         int64_t t = b->t0 + r / s->group, head = b->kv * s->group + r % s->group;
         float *y = (float *)a->out[0].data[0] + (t * heads + head) * s->dv;
-        float sum = all->sum[r];
-        for (int64_t i = 0; i < s->dv; i++)
-            y[i] = sum > 0 || sum != sum ? all->mix[r * s->wide + i] / sum : 0.0f;
+        const float *mix = all->mix + r * s->wide;
+        float sum = all->sum[r], share = 1 / sum;
+        int attends = sum > 0 || sum != sum;
+        for (int64_t i = 0; attends && i < s->dv; i++)
+            y[i] = mix[i] * share;
+        if (!attends) memset(y, 0, (size_t)s->dv * sizeof *y);
     }
 }
 

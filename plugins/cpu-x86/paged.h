@@ -34,7 +34,7 @@ typedef struct x86_paged {
     float (*weigh)(float *score, int64_t n, float *top, float *lanes);
     /* y[i] = y[i] keep + x[i] take, n a multiple of 16 */
     void (*blend)(float *y, float keep, const float *x, float take, int64_t n);
-    float (*exp)(float x);
+    float (*weight)(float x); /* e^x, x <= 0 */
 } x86_paged;
 
 extern const x86_paged x86_paged_avx2, x86_paged_avx512;

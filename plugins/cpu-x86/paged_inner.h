@@ -117,10 +117,27 @@ INLINE float v_largest(vec v)
     return _mm_cvtss_f32(q);
 }
 
-static float exp_one(float x)
+/* e^x for x <= 0, and 0 below -87: the polynomial of element_inner.h by fused
+ * multiply-adds, with no need of results that are subnormal or large. */
+INLINE vec v_weight(vec x)
+{
+    const vec round = v_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+    vec t = v_fma(x, v_all(1.44269504f), round), n = t - round;
+    vec r = v_fma(n, v_all(-1.42860677e-6f), v_fma(n, v_all(-0.693145752f), x));
+    vec p = v_fma(v_all(0.000197902438f), r, v_all(0.00139447581f));
+    p = v_fma(p, r, v_all(0.00833349768f));
+    p = v_fma(p, r, v_all(0.0416662954f));
+    p = v_fma(p, r, v_all(0.166666657f));
+    p = v_fma(p, r, v_all(0.5f));
+    vec y = v_fma(p, r * r, r) + v_all(1.0f);
+    y = y * v_float(v_iadd(v_left(v_bits(t), 23), v_int(0x3f800000)));
+    return v_pick(x, _CMP_LT_OQ, v_all(-87.0f), v_zero(), y);
+}
+
+static float weight(float x)
 {
     float y[LANES];
-    v_store(y, v_exp(v_all(x)));
+    v_store(y, v_weight(v_all(x)));
     return *y;
 }
 
@@ -136,14 +153,14 @@ static float weigh(float *score, int64_t n, float *top, float *lanes)
         best = v_max(v_load(score + i), best);
     float was = *top, most = v_largest(best), now = most > was ? most : was;
     vec base = v_all(now == none ? 0.0f : now);
-    float keep = now == was ? 1.0f : exp_one(was - now);
+    float keep = now == was ? 1.0f : weight(was - now);
     vec sum[VECTORS];
     for (int v = 0; v < VECTORS; v++)
         sum[v] = v_load(lanes + v * LANES) * v_all(keep);
     for (int64_t i = 0; i < n; i += PAGED_LANES)
         for (int v = 0; v < VECTORS; v++) {
             float *at = score + i + v * LANES;
-            vec p = v_exp(v_load(at) - base);
+            vec p = v_weight(v_load(at) - base);
             v_store(at, p);
             sum[v] = v_add(sum[v], p);
         }
@@ -161,4 +178,4 @@ static void blend(float *y, float keep, const float *x, float take, int64_t n)
 }
 
 const x86_paged PAGED = {
-    .read = find_read, .turn = turn_keys, .weigh = weigh, .blend = blend, .exp = exp_one};
+    .read = find_read, .turn = turn_keys, .weigh = weigh, .blend = blend, .weight = weight};
