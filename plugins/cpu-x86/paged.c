@@ -395,7 +395,9 @@ static int32_t run(const evla_host *h, const paged_isa *isa, const evla_args *a,
     desk d = desk_at(&s, a->scratch, ((const kept *)a->blob)->room);
     int parted = by_parts(&s);
     /* neighbouring heads lie side by side: tiles of one part follow each other */
-    int64_t all = s.batches * s.kv_heads, one = parted && phase == 0 ? tile / all : -1;
+    int64_t all = s.batches * s.kv_heads;
+    if (all < 1) return EVLA_OK; /* and nobody asks */
+    int64_t one = parted && phase == 0 ? tile / all : -1;
     batch b;
     int32_t st = batch_of(h, a, &s, tile % all, &b);
     if (st < 0) return st;

@@ -39,3 +39,6 @@ const x86_isa x86_avx2 = {.feature = "avx2",
 
 #define PAGED x86_paged_avx2
 #include "paged_inner.h"
+
+#define ROW_TABLE x86_row_avx2
+#include "row_inner.h"

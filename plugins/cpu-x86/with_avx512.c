@@ -39,3 +39,6 @@ const x86_isa x86_avx512 = {.feature = "avx512",
 
 #define PAGED x86_paged_avx512
 #include "paged_inner.h"
+
+#define ROW_TABLE x86_row_avx512
+#include "row_inner.h"

@@ -1,0 +1,106 @@
+/*
+ * row.c -- the kernels of rms_norm and rope. A tile is some whole rows, about 16384
+ * numbers.
+ */
+#include "row.h"
+#include "list.h"
+#include "node.h"
+
+enum { TILE = 16384 };
+
+typedef struct row_isa {
+    const x86_isa *lanes;
+    const x86_row *row;
+} row_isa;
+
+static int32_t accepts(const row_isa *isa, const evla_machine *m, const evla_node *n,
+                       const char *numerics, evla_offer *offer)
+{
+    if (n->n_tail || !node_has(m, isa->lanes->feature) || !node_all_f32(n))
+        return EVLA_E_MISSING;
+    *offer = (evla_offer){.score = isa->lanes->score, .alias_in = 0, .numerics = numerics};
+    return EVLA_OK;
+}
+
+static int64_t rows_of_tile(const evla_node *n)
+{
+    int64_t d = node_last(&n->in[0]);
+    return d >= TILE ? 1 : TILE / (d ? d : 1);
+}
+
+static int32_t plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                    evla_work *work)
+{
+    (void)h, (void)m;
+    int64_t rows = node_count(&n->in[0]) ? node_rows(&n->in[0]) : 0;
+    work->n_phases = 1;
+    work->tiles[0] = (rows + rows_of_tile(n) - 1) / rows_of_tile(n);
+    return EVLA_OK;
+}
+
+/* Rows [*from, *to) of a tile. */
+static void rows_of(const evla_node *n, int64_t tile, int64_t *from, int64_t *to)
+{
+    int64_t rows = node_rows(&n->in[0]);
+    *from = tile * rows_of_tile(n);
+    *to = *from + rows_of_tile(n) < rows ? *from + rows_of_tile(n) : rows;
+}
+
+static int32_t rms_norm_run(const row_isa *isa, const evla_args *a, int64_t tile)
+{
+    const evla_norm_params *p = a->node->params;
+    const float *x = a->in[0].data[0],
+                *w = node_present(a->node, 1) ? a->in[1].data[0] : NULL;
+    float *y = a->out[0].data[0];
+    int64_t d = node_last(&a->node->in[0]), r, end;
+    for (rows_of(a->node, tile, &r, &end); r < end; r++)
+        isa->row->rms_norm(x + r * d, w, (float)p->eps, y + r * d, d);
+    return EVLA_OK;
+}
+
+static int32_t rope_run(const row_isa *isa, const evla_args *a, int64_t tile)
+{
+    const evla_node *n = a->node;
+    const evla_rope_params *p = n->params;
+    int64_t columns = node_last(&n->in[0]), width = columns / p->heads, r, end;
+    int64_t tokens = n->in[1].shape[0], pairs = n->in[1].shape[1];
+    for (rows_of(n, tile, &r, &end); r < end; r++)
+        for (int64_t head = 0; head < p->heads; head++) {
+            const float *cosine = (const float *)a->in[1].data[0] + r % tokens * pairs;
+            const float *sine = (const float *)a->in[2].data[0] + r % tokens * pairs;
+            const float *x = (const float *)a->in[0].data[0] + r * columns + head * width;
+            float *y = (float *)a->out[0].data[0] + r * columns + head * width;
+            (p->pairs == EVLA_ROPE_HALF ? isa->row->turn_half : isa->row->turn_interleaved)(
+                x, cosine, sine, pairs, y);
+            for (int64_t i = 2 * pairs; i < width; i++)
+                y[i] = x[i];
+        }
+    return EVLA_OK;
+}
+
+/* ---- tables ---- */
+
+static const row_isa isa_avx2 = {&x86_avx2, &x86_row_avx2};
+static const row_isa isa_avx512 = {&x86_avx512, &x86_row_avx512};
+
+/* numerics: those of the portable kernel, whose bits these are. */
+#define KERNEL(name, id, numerics)                                                         \
+    static int32_t name##_accepts_##id(const evla_host *h, const evla_machine *m,          \
+                                       const evla_node *n, evla_offer *offer)              \
+    {                                                                                      \
+        return (void)h, accepts(&isa_##id, m, n, numerics, offer);                         \
+    }                                                                                      \
+    static int32_t name##_run_##id(const evla_host *h, const evla_args *a, int32_t phase,  \
+                                   int64_t tile)                                           \
+    {                                                                                      \
+        return (void)h, (void)phase, name##_run(&isa_##id, a, tile);                       \
+    }                                                                                      \
+    const evla_kernel name##_##id = {.size = sizeof(evla_kernel),                          \
+                                     .op = #name,                                          \
+                                     .accepts = name##_accepts_##id,                       \
+                                     .plan = plan,                                         \
+                                     .run = name##_run_##id};
+KERNEL(rms_norm, avx2, "f32.lane8")
+KERNEL(rms_norm, avx512, "f32.lane8")
+KERNEL(rope, avx2, "f32.turn")
+KERNEL(rope, avx512, "f32.turn")
