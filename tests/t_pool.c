@@ -61,6 +61,59 @@ static void test(ctx *cx, int32_t n, int runs)
     pool_free(s.p);
 }
 
+/* ---- alone for a while ---- */
+
+typedef struct slow {
+    pool *p;
+    int us;    /* worker 1 comes so much too late */
+    int calls; /* of worker 0 */
+} slow;
+
+static void dawdle(void *to, int32_t w)
+{
+    slow *s = to;
+    if (w == 0) s->calls++;
+    if (w == 1 && s->us) usleep((useconds_t)s->us);
+    pool_meet(s->p, w, NULL, NULL);
+}
+
+/* How many runs are made alone after one with that delay. */
+static int rest_after(slow *s, int us)
+{
+    s->us = us;
+    pool_next(s->p);
+    pool_run(s->p, dawdle, s);
+    s->us = 0;
+    for (int n = 0; n < 1000; n++) {
+        int32_t workers = pool_next(s->p);
+        if (workers > 1) return n; /* asked for again by the next run */
+        pool_run(s->p, dawdle, s);
+    }
+    return -1;
+}
+
+static void test_rest(ctx *cx)
+{
+    slow s = {0};
+    if (pool_new(cx, 2, &s.p) < 0) {
+        ok(0, "%s", cx->why);
+        return;
+    }
+    int first = rest_after(&s, 20000), second = rest_after(&s, 20000),
+        third = rest_after(&s, 20000);
+    ok(first == 4 && second == 8 && third == 16,
+       "a worker that keeps the other waiting: 4, 8, 16 runs are made without it (%d, %d, "
+       "%d)",
+       first, second, third);
+    for (int i = 0; i < 8; i++)
+        rest_after(&s, 20000);
+    ok(rest_after(&s, 20000) == 256, "and never more than 256 at a time");
+    int calls = s.calls;
+    pool_run(s.p, dawdle, &s);
+    ok(s.calls == calls + 1, "worker 0 does every run");
+    pool_free(s.p);
+}
+
 int main(void)
 {
     registry reg;
@@ -71,6 +124,7 @@ int main(void)
     test(&cx, 2, 1000);
     test(&cx, 3, 500);
     test(&cx, 8, 200);
+    test_rest(&cx);
     pool *p;
     ok(pool_new(&cx, 0, &p) == EVLA_E_RANGE && pool_new(&cx, 1000, &p) == EVLA_E_RANGE,
        "0 and 1000 workers are refused");

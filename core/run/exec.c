@@ -72,7 +72,7 @@ static void advance(void *to, int32_t w)
 {
     exec *x = to;
     while (!found_failure(x) && next_phase(x)) {
-        if (x->tiles > 1 && pool_size(x->workers_pool) > 1) break;
+        if (x->tiles > 1 && x->n_workers > 1) break;
         for (int64_t tile = 0; tile < x->tiles; tile++)
             run_tile(x, w, tile);
     }
@@ -111,6 +111,7 @@ int32_t exec_run(ctx *cx, exec *x, int32_t *failed_step)
         x->workers[w].code = 0;
         ctx_clear(&x->workers[w].cx);
     }
+    x->n_workers = pool_next(x->workers_pool);
     x->asker = cx;
     x->code = 0;
     x->is_stopped = 0;

@@ -29,6 +29,7 @@ typedef struct exec {
     int64_t tiles;
     int64_t step_began_ns;
     int32_t step, phase;
+    int32_t n_workers; /* of this run */
     int32_t code;
     int32_t is_stopped;
     int32_t who; /* the worker whose sentence counts */

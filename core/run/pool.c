@@ -3,6 +3,7 @@
  */
 #include "pool.h"
 #include "../mem.h"
+#include "clock.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -16,6 +17,11 @@
  * one. */
 enum { SPIN = 30000 };
 
+/* Waiting of a run that counts as having been kept waiting by others: more than a moment,
+ * and more than this part of it. How many runs are then made alone, at first and at most.
+ */
+enum { STALL_NS = 1000000, STALL_PART = 4, REST_LEAST = 4, REST_MOST = 256 };
+
 /* A word that waiters watch, on a cache line of its own. */
 typedef struct signpost {
     _Alignas(64) atomic_uint word;
@@ -26,6 +32,7 @@ typedef struct worker {
     pool *of;
     pthread_t thread;
     int32_t index;
+    int64_t came_ns; /* to the last meeting */
 } worker;
 
 struct pool {
@@ -33,7 +40,10 @@ struct pool {
     signpost phase; /* counts meetings */
     _Alignas(64) atomic_int arrived;
     int32_t n;
-    int32_t n_started; /* threads that exist */
+    int32_t n_started;      /* threads that exist */
+    int32_t n_now;          /* workers of this run */
+    int32_t rest, patience; /* runs still to be made alone; how many next time */
+    int64_t stalled_ns;     /* of this run: waiting for workers that had not come */
     uint32_t spin;
     int is_ending;
     pool_task *task;
@@ -66,15 +76,18 @@ static void await(signpost *s, uint32_t seen, uint32_t spin)
 
 void pool_meet(pool *p, int32_t index, pool_task *alone, void *to)
 {
-    if (p->n == 1) {
+    if (p->n_now == 1) {
         if (alone) alone(to, index);
         return;
     }
     uint32_t seen = atomic_load_explicit(&p->phase.word, memory_order_relaxed);
+    int64_t now = p->workers[index].came_ns = clock_ns();
     if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) < p->n - 1) {
         await(&p->phase, seen, p->spin);
         return;
     }
+    for (int32_t i = 0; i < p->n; i++)
+        p->stalled_ns += now - p->workers[i].came_ns;
     if (alone) alone(to, index);
     atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
     post(&p->phase);
@@ -92,13 +105,40 @@ static void *work(void *self)
     }
 }
 
+int32_t pool_next(pool *p)
+{
+    p->n_now = p->rest > 0 ? 1 : p->n;
+    if (p->rest > 0) p->rest--;
+    return p->n_now;
+}
+
+/* After a run of all: was it held up by workers that had no processor? */
+static void judge(pool *p, int64_t took_ns)
+{
+    int64_t share = p->stalled_ns / (p->n - 1);
+    if (share < STALL_NS || share < took_ns / STALL_PART) {
+        p->patience = REST_LEAST;
+        return;
+    }
+    p->rest = p->patience;
+    p->patience = 2 * p->patience < REST_MOST ? 2 * p->patience : REST_MOST;
+}
+
 void pool_run(pool *p, pool_task *task, void *to)
 {
+    if (p->n_now == 1) {
+        task(to, 0);
+        p->n_now = p->n;
+        return;
+    }
+    int64_t began = clock_ns();
     p->task = task;
     p->to = to;
-    if (p->n > 1) post(&p->start);
+    p->stalled_ns = 0;
+    post(&p->start);
     task(to, 0);
     pool_meet(p, 0, NULL, NULL);
+    judge(p, clock_ns() - began);
 }
 
 int32_t pool_size(const pool *p) { return p->n; }
@@ -116,7 +156,8 @@ int32_t pool_new(ctx *cx, int32_t n_workers, pool **out)
         return ctx_fail(cx, EVLA_E_NOMEM, "%d workers", n_workers);
     }
     memset(p, 0, sizeof *p);
-    p->n = n_workers;
+    p->n = p->n_now = n_workers;
+    p->patience = REST_LEAST;
     p->workers = workers;
     /* who has to share a processor with the one it waits for had better sleep */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
