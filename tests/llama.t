@@ -174,6 +174,9 @@ lp = got[0]["answer"]["logprobs"][0]
 tap.ok(abs(lp - log_softmax(all_logits[9])[got[0]["answer"]["tokens"][0]]) < 1e-4, "a logprob is the model's own, before temperature", lp)
 
 plain = ask((tiny, {}, [complete(tokens=24)]))[0][0]["answer"]
+chosen = plain["chosen_ms"]
+tap.ok(len(chosen) == 24 and chosen == sorted(chosen) and chosen[0] == plain["first_ms"] and chosen[-1] <= plain["prompt_ms"] + plain["tokens_ms"],
+       "each token says when it was chosen", (chosen, plain["prompt_ms"], plain["tokens_ms"]))
 middle = plain["text"][len(plain["text"]) // 2:][:4]
 cut = plain["text"].index(middle)
 got = ask((tiny, {}, [complete(tokens=24, stop=[middle]), complete(tokens=24, stop=[middle + "\u2603", "zzz"]), complete(tokens=24, enough=2), complete(broken=True), complete(tokens=24)]))[0]

@@ -196,12 +196,16 @@ static void push_answer(lua_State *L, const completion_answer *a, int32_t n_prom
     lua_setfield(L, -2, "text");
     lua_createtable(L, a->n_tokens, 0);
     lua_createtable(L, a->n_tokens, 0);
+    lua_createtable(L, a->n_tokens, 0);
     for (int32_t i = 0; i < a->n_tokens; i++) {
         lua_pushinteger(L, a->tokens[i].id);
-        lua_rawseti(L, -3, i + 1);
+        lua_rawseti(L, -4, i + 1);
         lua_pushnumber(L, (double)a->tokens[i].logprob);
+        lua_rawseti(L, -3, i + 1);
+        lua_pushnumber(L, 1e-6 * (double)a->chosen_ns[i]);
         lua_rawseti(L, -2, i + 1);
     }
+    lua_setfield(L, -4, "chosen_ms");
     lua_setfield(L, -3, "logprobs");
     lua_setfield(L, -2, "tokens");
     lua_pushstring(L, why[a->why]);

@@ -253,7 +253,8 @@ static int32_t add_piece(running *x, int32_t id)
     return 0;
 }
 
-static int32_t take_tokens(running *x, const evla_token *t, int32_t n, int32_t most)
+static int32_t take_tokens(running *x, const evla_token *t, int32_t n, int32_t most,
+                           int64_t chosen_ns)
 {
     const completer *c = x->c;
     int32_t st = 0;
@@ -263,6 +264,7 @@ static int32_t take_tokens(running *x, const evla_token *t, int32_t n, int32_t m
             x->a->why = COMPLETION_END;
             break;
         }
+        x->a->chosen_ns[x->a->n_tokens] = chosen_ns;
         x->a->tokens[x->a->n_tokens++] = t[i];
         st = add_piece(x, t[i].id);
         if (x->a->n_tokens == most) x->is_over = 1;
@@ -289,8 +291,9 @@ static int32_t go(running *x, const evla_host *h, const evla_loop *loop, void *s
         if (st >= 0 && (n < 1 || n > room))
             st = ctx_fail(x->cx, EVLA_E_PLUGIN, "loop: gave %d tokens, want 1 to %d", n,
                           room);
-        if (first) a->first_ns = clock_ns() - began;
-        if (st >= 0) st = take_tokens(x, t, n, most);
+        int64_t chosen_ns = clock_ns() - began;
+        if (first) a->first_ns = chosen_ns;
+        if (st >= 0) st = take_tokens(x, t, n, most, chosen_ns);
         if (st >= 0 && ctx_stopping(x->cx))
             st = ctx_fail(x->cx, EVLA_E_STOPPED, "stopped after %d tokens", a->n_tokens);
     }
@@ -353,7 +356,8 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
     x.room = (size_t)most * 16 + 2 * PIECE_BYTES; /* long pieces are rare, many never */
     out->text = arena_push(a, x.room + 1, 1);
     out->tokens = arena_push(a, (size_t)most + 1, sizeof *out->tokens);
-    if (!out->text || !out->tokens)
+    out->chosen_ns = arena_push(a, (size_t)most + 1, sizeof *out->chosen_ns);
+    if (!out->text || !out->tokens || !out->chosen_ns)
         return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", most);
     if ((st = sequence_new(cx, decoder_blocks(c->d), decoder_context(c->d), &x.s)) < 0)
         return st;

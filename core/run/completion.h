@@ -65,6 +65,7 @@ typedef struct completion_answer {
     char *text; /* what was heard */
     size_t n_text;
     evla_token *tokens;
+    int64_t *chosen_ns; /* of each token, since the request began */
     int32_t n_tokens;
     int32_t n_recalled; /* of the request's tokens, not run again */
     completion_why why;
