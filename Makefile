@@ -74,6 +74,7 @@ deps:
 	@sh tests/deps.sh run
 deps-test:
 	@sh tests/deps.sh test
+	@sh tests/peers.sh $(B)
 
 # ---- core ----
 
