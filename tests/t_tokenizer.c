@@ -207,6 +207,10 @@ static void test_room(void *self)
        "of three tokens one is written where there is room for one");
     st = service->encode(&host.h, self, "ab ab", 5, 0, NULL, 0, &n);
     ok(st == 0 && n == 2, "no room at all: they are counted");
+    st = service->encode(&host.h, self, "", (256ull << 20) + 1, 0, NULL, 0, &n);
+    ok(st == EVLA_E_LIMIT && strstr(host.why, "256 MiB"),
+       "a text of more than 256 MiB is refused before it is read");
+    host_clear(&host);
     st = service->encode(&host.h, self, NULL, 0, 0, NULL, 0, &n);
     ok(st == 0 && n == 0, "no text, no tokens");
     char text[8] = "#######";

@@ -240,6 +240,7 @@ int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
                    tokenizer *t)
 {
     const source s = {h, attrs, n_attrs, t};
+    t->vocab.source = "tokenizer";
     int32_t st = read_method(&s);
     if (st >= 0) st = read_pieces(&s);
     if (st >= 0) st = read_kinds(&s);

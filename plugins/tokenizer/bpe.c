@@ -23,12 +23,6 @@ int bpe_byte(uint32_t code)
     return code < 0x143 ? (int)code - 0x121 + 0x7f : code == 0x143 ? 0xad : -1;
 }
 
-static vocab_pair by_list(const tokenizer *t, const symbol *left, const symbol *right)
-{
-    if (left->id < 0 || right->id < 0) return (vocab_pair){UINT32_MAX, VOCAB_NEVER};
-    return vocab_pair_of(&t->vocab, left->id, right->id);
-}
-
 /* The token that is the whole word; -1: none. */
 static int32_t whole_word(const tokenizer *t, const char *bytes, size_t n)
 {
@@ -50,7 +44,7 @@ static int32_t encode_word(encoding *e, const char *text, size_t n)
         return EVLA_E_NOMEM;
     for (size_t i = 0; i < n; i++)
         e->symbols[i] = (symbol){.id = t->byte_token[(uint8_t)text[i]]};
-    const int32_t st = merge_symbols(e, (int32_t)n, by_list);
+    const int32_t st = merge_symbols(e, (int32_t)n, merge_by_list);
     for (int32_t i = 0; st >= 0 && i >= 0; i = e->symbols[i].next) {
         const int32_t id = e->symbols[i].id >= 0 ? e->symbols[i].id : t->unk;
         if (id >= 0) encode_put(e, id);

@@ -13,8 +13,6 @@
 #include "fail.h"
 #include "unicode.h"
 
-enum { MARK_BYTES = 3 };
-
 static int hex(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -36,9 +34,9 @@ static size_t put_blanks(evla_text p, char *out)
     size_t n = 0;
     for (size_t i = 0; i < p.n;) {
         const int is_mark =
-            p.n - i >= MARK_BYTES && !memcmp(p.at + i, blank_mark, MARK_BYTES);
+            p.n - i >= BLANK_MARK_BYTES && !memcmp(p.at + i, blank_mark, BLANK_MARK_BYTES);
         out[n++] = is_mark ? ' ' : p.at[i];
-        i += is_mark ? MARK_BYTES : 1;
+        i += is_mark ? BLANK_MARK_BYTES : 1;
     }
     return n;
 }

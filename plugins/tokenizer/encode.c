@@ -8,7 +8,7 @@
 
 #include "fail.h"
 
-enum { MAX_TEXT = 1 << 30 };
+enum { MAX_TEXT = 256 << 20 };
 
 void encode_put(encoding *e, int32_t id)
 {
@@ -48,7 +48,8 @@ int32_t encode_text(const evla_host *h, const tokenizer *t, const char *text,
     const special_list *names = flags & EVLA_TOKENS_SPECIAL ? &t->special : &t->user;
     int32_t st = EVLA_OK;
     if (bytes > MAX_TEXT)
-        return fail(h, EVLA_E_LIMIT, "tokenizer: a text of %llu bytes; want 1 GiB or less",
+        return fail(h, EVLA_E_LIMIT,
+                    "tokenizer: a text of %llu bytes; want 256 MiB or less",
                     (unsigned long long)bytes);
     if (flags & EVLA_TOKENS_WHOLE && t->adds_bos) encode_put(&e, t->bos);
     for (size_t at = 0; st >= 0 && at < bytes;) {

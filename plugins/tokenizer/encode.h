@@ -27,7 +27,7 @@ typedef struct encoding {
 } encoding;
 
 /* EVLA_TOKENS_* in flags; *n tokens, of which up to room are in out. [any thread]
- * Fails: EVLA_E_LIMIT on more than 1 GiB of text, EVLA_E_NOMEM. */
+ * Fails: EVLA_E_LIMIT on more than 256 MiB of text, EVLA_E_NOMEM. */
 int32_t encode_text(const evla_host *h, const tokenizer *t, const char *text,
                     uint64_t bytes, uint32_t flags, int32_t *out, int64_t room, int64_t *n);
 
@@ -45,10 +45,13 @@ int32_t spm_encode(encoding *e, const char *text, size_t n, int is_start);
 int32_t bpe_encode(encoding *e, const char *text, size_t n);
 int32_t wordpiece_encode(encoding *e, const char *text, size_t n);
 
-/* Merges the symbols 0 to n - 1, best pair first, of equal ones the leftmost. What remains
- * hangs together by `next` from symbol 0 on. pair_of says what two symbols merge to. */
+/* What two neighbours merge to; here by the vocabulary's list of merges. */
 typedef vocab_pair merge_pair_of(const tokenizer *t, const symbol *left,
                                  const symbol *right);
+merge_pair_of merge_by_list;
+
+/* Merges the symbols 0 to n - 1, best pair first, of equal ones the leftmost. What remains
+ * hangs together by `next` from symbol 0 on. */
 int32_t merge_symbols(encoding *e, int32_t n, merge_pair_of *pair_of);
 
 #endif

@@ -11,7 +11,7 @@
 
 int32_t fail(const evla_host *h, int32_t code, const char *form, ...)
 {
-    char why[600];
+    char why[1000];
     va_list ap;
     va_start(ap, form);
     vsnprintf(why, sizeof why, form, ap);

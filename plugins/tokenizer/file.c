@@ -310,6 +310,7 @@ int32_t file_read(const evla_host *h, const char *path, tokenizer *t)
     if (st >= 0) st = read_json(h, path, 1, &root);
     if (st >= 0) st = read_json(h, names, 0, &config);
     const file f = {h, path, root, t};
+    t->vocab.source = path;
     if (st >= 0) st = steps_read(&f);
     if (st >= 0) st = read_pieces(&f);
     if (st >= 0 && t->method != METHOD_WORDPIECE) st = read_merges(&f);

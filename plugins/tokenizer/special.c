@@ -26,7 +26,9 @@ int32_t special_sort(const evla_host *h, mem *m, const vocab *v, uint32_t kinds,
     for (int32_t id = 0; id < v->n; id++)
         n += v->piece[id].n && (kinds >> (v->kind[id] & PIECE_KIND) & 1);
     int32_t *ids = mem_take(m, (size_t)n, sizeof *ids);
-    if (!ids) return fail(h, EVLA_E_NOMEM, "tokenizer: no memory for %d special tokens", n);
+    if (!ids)
+        return fail(h, EVLA_E_NOMEM, "%.256s: no memory for %d special tokens", v->source,
+                    n);
     *out = (special_list){.ids = ids, .n = n};
     for (int32_t id = 0, i = 0; id < v->n; id++)
         if (v->piece[id].n && (kinds >> (v->kind[id] & PIECE_KIND) & 1)) ids[i++] = id;

@@ -10,8 +10,7 @@
 #include "encode.h"
 #include "unicode.h"
 
-const char blank_mark[4] = "\xe2\x96\x81";
-enum { MARK_BYTES = 3 };
+const char blank_mark[BLANK_MARK_BYTES + 1] = "\xe2\x96\x81";
 
 /* Floats as integers in falling order: the sign bit of IEEE 754 turned, the rest of
  * negatives too. */
@@ -36,12 +35,6 @@ static vocab_pair by_score(const tokenizer *t, const symbol *left, const symbol 
     const int32_t id = find(t, left->at, (size_t)left->n + right->n);
     if (id < 0) return (vocab_pair){UINT32_MAX, VOCAB_NEVER};
     return (vocab_pair){order_of(t->score[id]), id};
-}
-
-static vocab_pair by_list(const tokenizer *t, const symbol *left, const symbol *right)
-{
-    if (left->id < 0 || right->id < 0) return (vocab_pair){UINT32_MAX, VOCAB_NEVER};
-    return vocab_pair_of(&t->vocab, left->id, right->id);
 }
 
 static void put(encoding *e, const symbol *s)
@@ -72,7 +65,8 @@ static int32_t encode_word(encoding *e, const char *text, size_t n)
         const int32_t id = find(e->t, text + at, step);
         e->symbols[count++] = (symbol){.at = text + at, .n = (uint32_t)step, .id = id};
     }
-    const int32_t st = merge_symbols(e, count, e->t->vocab.merges ? by_list : by_score);
+    const int32_t st =
+        merge_symbols(e, count, e->t->vocab.merges ? merge_by_list : by_score);
     for (int32_t i = 0; st >= 0 && i >= 0; i = e->symbols[i].next)
         put(e, &e->symbols[i]);
     return st;
@@ -80,7 +74,7 @@ static int32_t encode_word(encoding *e, const char *text, size_t n)
 
 static int is_mark(const char *text, size_t n)
 {
-    return n >= MARK_BYTES && !memcmp(text, blank_mark, MARK_BYTES);
+    return n >= BLANK_MARK_BYTES && !memcmp(text, blank_mark, BLANK_MARK_BYTES);
 }
 
 static int wants_blank(const tokenizer *t, const char *text, size_t n, int is_start)
@@ -93,19 +87,22 @@ static int wants_blank(const tokenizer *t, const char *text, size_t n, int is_st
 int32_t spm_encode(encoding *e, const char *text, size_t n, int is_start)
 {
     size_t n_marked = 0, begin = 0;
-    if (encode_grow(e, &e->text, &e->text_room, MARK_BYTES * (n + 1), 1) < 0)
+    if (encode_grow(e, &e->text, &e->text_room, BLANK_MARK_BYTES * (n + 1), 1) < 0)
         return EVLA_E_NOMEM;
     if (wants_blank(e->t, text, n, is_start))
-        memcpy(e->text, blank_mark, n_marked = MARK_BYTES);
+        memcpy(e->text, blank_mark, n_marked = BLANK_MARK_BYTES);
     for (size_t i = 0; i < n; i++) {
         if (text[i] == ' ')
-            memcpy(e->text + n_marked, blank_mark, MARK_BYTES), n_marked += MARK_BYTES;
+            memcpy(e->text + n_marked, blank_mark, BLANK_MARK_BYTES),
+                n_marked += BLANK_MARK_BYTES;
         else
             e->text[n_marked++] = text[i];
     }
     for (size_t at = 1; e->t->cuts_at_blanks && at < n_marked; at++) {
         if (!is_mark(e->text + at, n_marked - at)) continue;
-        if (at >= MARK_BYTES && is_mark(e->text + at - MARK_BYTES, MARK_BYTES)) continue;
+        if (at >= BLANK_MARK_BYTES &&
+            is_mark(e->text + at - BLANK_MARK_BYTES, BLANK_MARK_BYTES))
+            continue;
         const int32_t st = encode_word(e, e->text + begin, at - begin);
         if (st < 0) return st;
         begin = at;

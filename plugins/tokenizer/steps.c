@@ -133,8 +133,8 @@ static int32_t read_byte_level(const file *f, const sentence *normalizer,
             t->split = split_by_name(byte_level[i].split);
     if (t->split) return EVLA_OK;
     return fail(f->h, EVLA_E_MISSING,
-                "%.256s: pre_tokenizer %.1000s cuts text in a way that is not known; want "
-                "that of gpt-2, smollm, llama-bpe or qwen2",
+                "%.256s: how pre_tokenizer cuts text is not known; want the way of gpt-2, "
+                "smollm, llama-bpe or qwen2, found %s",
                 f->path, steps->n ? steps->text : "null");
 }
 
@@ -255,7 +255,8 @@ int32_t steps_read_ends(const file *f)
     if (!cJSON_IsObject(step)) return EVLA_OK;
     if (!type || strcmp(type, "Sequence") != 0) return read_processor(f, step);
     int32_t st = EVLA_OK;
-    cJSON_ArrayForEach(one, file_get(step, "processors")) if (st >= 0) st =
-        read_processor(f, one);
+    for (one = cJSON_GetArrayItem(file_get(step, "processors"), 0); st >= 0 && one;
+         one = one->next)
+        st = read_processor(f, one);
     return st;
 }

@@ -42,9 +42,9 @@ static int32_t check_unknown(const evla_host *h, const tokenizer *t)
     if (t->unk >= 0 || t->method == METHOD_BPE || (t->method == METHOD_SPM && has_all))
         return EVLA_OK;
     return fail(h, EVLA_E_FORMAT,
-                "tokenizer: no token for what the vocabulary does not know; want an "
+                "%.256s: no token for what the vocabulary does not know; want an "
                 "unknown token%s",
-                t->method == METHOD_SPM ? ", or one for each byte" : "");
+                t->vocab.source, t->method == METHOD_SPM ? ", or one for each byte" : "");
 }
 
 /* Is there a piece in which a blank follows something else? */
@@ -54,10 +54,11 @@ static int cuts_at_blanks(const vocab *v)
         const evla_text p = v->piece[id];
         int was_mark = 1;
         for (size_t i = 0; i < p.n;) {
-            const int is_mark = p.n - i >= 3 && !memcmp(p.at + i, blank_mark, 3);
+            const int is_mark = p.n - i >= BLANK_MARK_BYTES &&
+                                !memcmp(p.at + i, blank_mark, BLANK_MARK_BYTES);
             if (is_mark && !was_mark) return 0;
             was_mark = is_mark;
-            i += is_mark ? 3 : 1;
+            i += is_mark ? BLANK_MARK_BYTES : 1;
         }
     }
     return 1;
@@ -88,7 +89,9 @@ int32_t tokenizer_finish(const evla_host *h, tokenizer *t)
     t->cuts_at_blanks = t->method == METHOD_SPM && cuts_at_blanks(v);
     int32_t st = check_unknown(h, t);
     if (st >= 0) st = special_sort(h, &t->mem, v, USER, &t->user);
-    return st < 0 ? st : special_sort(h, &t->mem, v, NAMED, &t->special);
+    if (st >= 0) st = special_sort(h, &t->mem, v, NAMED, &t->special);
+    t->vocab.source = NULL; /* the caller's text */
+    return st;
 }
 
 /* ---- the service ---- */

@@ -22,9 +22,7 @@ enum {
     PREFIX_NONE = 0, PREFIX_ALWAYS = 1 /* at the start and behind special tokens */,
     PREFIX_MISSING = 2 /* likewise, unless a blank is there */, PREFIX_FIRST = 3 /* at the start, likewise */
 };
-// clang-format on
 
-// clang-format off
 typedef struct tokenizer {
     mem mem;
     int32_t method;
@@ -45,15 +43,16 @@ typedef struct tokenizer {
 } tokenizer;
 // clang-format on
 
-extern const char blank_mark[4]; /* U+2581, a blank in a piece */
+/* U+2581, a blank in a piece. */
+enum { BLANK_MARK_BYTES = 3 };
+extern const char blank_mark[BLANK_MARK_BYTES + 1];
 
 /* From attributes; from tokenizer.json. t is zeroed. */
 int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
                    tokenizer *t);
-
 int32_t file_read(const evla_host *h, const char *path, tokenizer *t);
 
-/* Checks what was read and makes what encoding needs. Fails: EVLA_E_FORMAT, EVLA_E_RANGE.
+/* Checks what was read and makes what encoding needs. Fails: EVLA_E_FORMAT, EVLA_E_NOMEM.
  */
 int32_t tokenizer_finish(const evla_host *h, tokenizer *t);
 

@@ -69,15 +69,17 @@ static uint32_t slots_for(int64_t n)
 int32_t vocab_index(const evla_host *h, mem *m, vocab *v)
 {
     const uint32_t slots = slots_for(v->n);
-    if (v->n < 1) return fail(h, EVLA_E_FORMAT, "tokenizer: the vocabulary is empty");
+    if (v->n < 1)
+        return fail(h, EVLA_E_FORMAT, "%.256s: the vocabulary is empty", v->source);
     v->slots = slots ? mem_take(m, slots, sizeof *v->slots) : NULL;
-    if (!v->slots) return fail(h, EVLA_E_NOMEM, "tokenizer: no memory for %d tokens", v->n);
+    if (!v->slots)
+        return fail(h, EVLA_E_NOMEM, "%.256s: no memory for %d tokens", v->source, v->n);
     v->slot_mask = slots - 1;
     for (int32_t id = 0; id < v->n; id++) {
         const evla_text p = v->piece[id];
         if (p.n > VOCAB_MAX_PIECE)
             return fail(h, EVLA_E_LIMIT,
-                        "tokenizer: token %d takes %llu bytes; want %d or less", id,
+                        "%.256s: token %d takes %llu bytes; want %d or less", v->source, id,
                         (unsigned long long)p.n, VOCAB_MAX_PIECE);
         if (p.n == 0) continue;
         if (p.n > v->longest) v->longest = p.n;
@@ -117,7 +119,8 @@ int32_t vocab_merges(const evla_host *h, mem *m, vocab *v, int64_t n)
     v->merges = mem_take(m, (size_t)n, sizeof *v->merges);
     v->merge_slots = slots ? mem_take(m, slots, sizeof *v->merge_slots) : NULL;
     if (!v->merges || !v->merge_slots)
-        return fail(h, EVLA_E_NOMEM, "tokenizer: no memory for %lld merges", (long long)n);
+        return fail(h, EVLA_E_NOMEM, "%.256s: no memory for %lld merges", v->source,
+                    (long long)n);
     v->merge_mask = slots - 1;
     return EVLA_OK;
 }
@@ -197,8 +200,8 @@ int32_t vocab_merges_add(const evla_host *h, vocab *v, const evla_text *parts, i
             a >= 0 && b >= 0 ? find_joined(v, parts[2 * i], parts[2 * i + 1]) : -1;
         uint32_t tag;
         if (id < 0)
-            return fail(h, EVLA_E_FORMAT,
-                        "tokenizer: merge %d: %s no token of the vocabulary", order,
+            return fail(h, EVLA_E_FORMAT, "%.256s: merge %d: %s no token of the vocabulary",
+                        v->source, order,
                         a < 0   ? "its left part is"
                         : b < 0 ? "its right part is"
                                 : "what it makes is");

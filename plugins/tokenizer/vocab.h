@@ -23,6 +23,7 @@ typedef struct vocab {
     const evla_text *piece; /* [n] not all valid UTF-8 */
     uint8_t *kind;          /* [n] PIECE_* */
     int32_t n, n_merges;
+    const char *source;             /* what refusals begin with, while it is being opened */
     size_t longest;                 /* bytes */
     struct vocab_slot *slots;       /* by text; a power of two of them */
     struct vocab_merge *merges;     /* [n_merges] in their order; NULL: none */

@@ -10,10 +10,7 @@
 #include "encode.h"
 #include "unicode.h"
 
-enum {
-    MARK_BYTES = 3,
-    MAX_WORD = 100 /* code points; a longer one is unknown: BERT's own bound */
-};
+enum { MAX_WORD = 100 /* code points; a longer one is unknown: BERT's own bound */ };
 
 static int is_ideograph(uint32_t c)
 {
@@ -65,7 +62,7 @@ static void encode_word(encoding *e, const word *w)
 static void finish(encoding *e, word *w)
 {
     if (w->chars) encode_word(e, w);
-    *w = (word){MARK_BYTES, 0};
+    *w = (word){BLANK_MARK_BYTES, 0};
 }
 
 static void add(encoding *e, word *w, uint32_t code)
@@ -77,10 +74,10 @@ static void add(encoding *e, word *w, uint32_t code)
 int32_t wordpiece_encode(encoding *e, const char *text, size_t n)
 {
     const tokenizer *t = e->t;
-    word w = {MARK_BYTES, 0};
-    if (encode_grow(e, &e->text, &e->text_room, MARK_BYTES + 4 * MAX_WORD, 1) < 0)
+    word w = {BLANK_MARK_BYTES, 0};
+    if (encode_grow(e, &e->text, &e->text_room, BLANK_MARK_BYTES + 4 * MAX_WORD, 1) < 0)
         return EVLA_E_NOMEM;
-    memcpy(e->text, blank_mark, MARK_BYTES);
+    memcpy(e->text, blank_mark, BLANK_MARK_BYTES);
     for (size_t at = 0; at < n;) {
         uint32_t code, part[UNICODE_MOST_PARTS] = {0};
         at += utf8_next(text + at, n - at, &code);
