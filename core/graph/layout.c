@@ -5,11 +5,12 @@
 #include "../host.h"
 #include "../mem.h"
 #include "../registry.h"
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MOST_TRIES = 3, HUGE_PAGE = 2 << 20 };
+enum { MOST_TRIES = 3, HUGE_PAGE = 2 << 20, CHUNK_BYTES = 4 << 20 };
 
 static weight_info *weight_of(const bound *b, int32_t at)
 {
@@ -104,34 +105,109 @@ static void give_back(const model *m, const void *from, size_t bytes)
     if ((m->file || m->map) && end > at) madvise((void *)at, end - at, MADV_DONTNEED);
 }
 
-int32_t layout_pack(ctx *cx, model *m, int32_t slot)
+/* Some panels of one weight. */
+typedef struct chunk {
+    int32_t slot;
+    int64_t first, n;
+} chunk;
+
+typedef struct packer {
+    _Alignas(64) atomic_llong next; /* chunk to claim */
+    model *m;
+    chunk *chunks;
+    int64_t n_chunks;
+    void **to; /* by slot: the new bytes; NULL: not packed now */
+    ctx *own;  /* by worker */
+} packer;
+
+static int32_t pack_chunk(packer *p, ctx *cx, const chunk *c)
 {
-    weight_info *w = &m->weights[slot];
+    const weight_info *w = &p->m->weights[c->slot];
     const evla_layout *l = w->layout;
-    if (!l || w->packed || !w->data) return 0;
+    int64_t rows = w->type.shape[0], panels = (rows + l->panel - 1) / l->panel;
     host h;
     host_init(&h, cx, NULL);
-    int64_t rows = w->type.shape[0], bytes = l->bytes(&h.table, &w->type);
-    int64_t plain = type_bytes(cx->reg, &w->type),
-            panels = (rows + l->panel - 1) / l->panel;
-    unsigned char *to = bytes < 0 ? NULL : mem_alloc_aligned((size_t)bytes + 1, HUGE_PAGE);
-    if (!to)
-        return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %lld bytes as %s", w->name,
-                        (long long)bytes, l->name);
-    madvise(to, (size_t)bytes, MADV_HUGEPAGE);
-    int64_t each = panels ? bytes / panels : 0, row = rows ? plain / rows : 0;
+    size_t row = (size_t)(type_bytes(cx->reg, &w->type) / rows);
+    size_t each = (size_t)(l->bytes(&h.table, &w->type) / panels);
     int32_t st = 0;
-    for (int64_t i = 0; st >= 0 && i < panels; i++) {
+    const unsigned char *from = w->data;
+    for (int64_t i = c->first; st >= 0 && i < c->first + c->n; i++) {
         int64_t n = rows - i * l->panel < l->panel ? rows - i * l->panel : l->panel;
-        const unsigned char *from = (const unsigned char *)w->data + i * l->panel * row;
-        st = l->pack(&h.table, &w->type, n, from, to + i * each);
+        st = l->pack(&h.table, &w->type, n, from + (size_t)(i * l->panel) * row,
+                     (unsigned char *)p->to[c->slot] + (size_t)i * each);
     }
-    if (st < 0) {
-        mem_free(to);
-        if (!cx->code) ctx_fail(cx, st, "weight %s: as %s", w->name, l->name);
-        return st;
+    if (st < 0 && !cx->code) ctx_fail(cx, st, "weight %s: as %s", w->name, l->name);
+    int64_t end = (c->first + c->n) * l->panel;
+    if (end > rows) end = rows;
+    if (!w->is_own)
+        give_back(p->m, from + (size_t)(c->first * l->panel) * row,
+                  (size_t)(end - c->first * l->panel) * row);
+    return st;
+}
+
+static void pack_some(void *to, int32_t worker)
+{
+    packer *p = to;
+    ctx *cx = &p->own[worker];
+    while (!cx->code) {
+        int64_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+        if (i >= p->n_chunks || pack_chunk(p, cx, &p->chunks[i]) < 0) break;
     }
-    if (!w->is_own) give_back(m, w->data, (size_t)plain);
-    w->packed = to;
+}
+
+/* Memory for every weight that is to be packed, and its panels in chunks. */
+static int32_t divide(ctx *cx, packer *p)
+{
+    model *m = p->m;
+    int64_t most = 0;
+    host h;
+    host_init(&h, cx, NULL);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass &&
+            !(p->chunks = arena_push(&cx->scratch, (size_t)most + 1, sizeof(chunk))))
+            return ctx_fail(cx, EVLA_E_NOMEM, "model %s: packing", m->name);
+        for (int32_t i = 0; i < m->n_weights; i++) {
+            const weight_info *w = &m->weights[i];
+            const evla_layout *l = w->layout;
+            if (!l || w->packed || !w->data || w->type.shape[0] < 1) continue;
+            int64_t bytes = l->bytes(&h.table, &w->type);
+            int64_t panels = (w->type.shape[0] + l->panel - 1) / l->panel;
+            int64_t many = CHUNK_BYTES / (bytes / panels + 1) + 1;
+            if (!pass) most += panels / many + 1;
+            if (!pass) continue;
+            if (!(p->to[i] = mem_alloc_aligned((size_t)bytes + 1, HUGE_PAGE)))
+                return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %lld bytes as %s", w->name,
+                                (long long)bytes, l->name);
+            madvise(p->to[i], (size_t)bytes, MADV_HUGEPAGE);
+            for (int64_t k = 0; k < panels; k += many)
+                p->chunks[p->n_chunks++] =
+                    (chunk){i, k, panels - k < many ? panels - k : many};
+        }
+    }
     return 0;
+}
+
+int32_t layout_pack(ctx *cx, model *m, pool *workers)
+{
+    packer p = {.m = m};
+    int32_t n = pool_size(workers);
+    arena_place mark = arena_mark(&cx->scratch);
+    p.to = arena_push(&cx->scratch, (size_t)m->n_weights + 1, sizeof *p.to);
+    p.own = mem_alloc((size_t)n * sizeof *p.own);
+    int32_t st = p.to && p.own ? divide(cx, &p)
+                               : ctx_fail(cx, EVLA_E_NOMEM, "model %s: packing", m->name);
+    for (int32_t w = 0; p.own && w < n; w++)
+        ctx_init_child(&p.own[w], cx);
+    if (st >= 0 && p.n_chunks) pool_run(workers, pack_some, &p);
+    for (int32_t w = 0; p.own && w < n; w++) {
+        if (st >= 0 && p.own[w].code) st = ctx_fail(cx, p.own[w].code, "%s", p.own[w].why);
+        ctx_free(&p.own[w]);
+    }
+    for (int32_t i = 0; p.to && i < m->n_weights; i++) {
+        if (st >= 0 && p.to[i]) m->weights[i].packed = p.to[i];
+        if (st < 0) mem_free(p.to[i]);
+    }
+    mem_free(p.own);
+    arena_reset(&cx->scratch, mark);
+    return st;
 }

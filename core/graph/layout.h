@@ -8,12 +8,14 @@
  */
 #ifndef EVLA_GRAPH_LAYOUT_H
 #define EVLA_GRAPH_LAYOUT_H
+#include "../run/pool.h"
 #include "infer.h"
 
 /* Settles the layouts of the weights that these nodes read. */
 int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b);
-/* Packs weight `slot` when it has a layout and data and is not packed yet. The pages of a
- * mapped file that were read are given back, so that no second copy stays in memory. */
-int32_t layout_pack(ctx *cx, model *m, int32_t slot);
+/* Packs all weights that have a layout and data and are not packed yet, by all workers of
+ * the pool. Pages of a mapped file are given back as they have been read, so that no second
+ * copy stays in memory. */
+int32_t layout_pack(ctx *cx, model *m, pool *workers);
 
 #endif

@@ -116,11 +116,10 @@ static int32_t find_weights(ctx *cx, session *s)
     const model *m = s->of;
     s->weights = arena_push(&s->mem, (size_t)s->n_weights + 1, sizeof *s->weights);
     if (!s->weights) return no_room(cx, s);
-    for (int32_t i = 0; i < s->n_weights; i++) {
-        int32_t st = layout_pack(cx, s->of, i);
-        if (st < 0) return st;
+    int32_t st = layout_pack(cx, s->of, s->threads);
+    if (st < 0) return st;
+    for (int32_t i = 0; i < s->n_weights; i++)
         s->weights[i] = m->weights[i].layout ? m->weights[i].packed : m->weights[i].data;
-    }
     for (int32_t i = 0; i < s->n_plans; i++) {
         const plan *p = s->plans[i].of;
         for (int32_t w = 0; w < p->graph->n_wires; w++) {
@@ -268,8 +267,8 @@ static int32_t open_all(ctx *cx, session *s, plan *const *plans, int32_t n)
         plan_keep(plans[i]);
         s->plans[s->n_plans++].of = plans[i];
     }
-    if ((st = find_states(cx, s)) < 0 || (st = find_weights(cx, s)) < 0) return st;
-    if ((st = place_all(cx, s)) < 0 || (st = start_workers(cx, s)) < 0) return st;
+    if ((st = find_states(cx, s)) < 0 || (st = start_workers(cx, s)) < 0) return st;
+    if ((st = find_weights(cx, s)) < 0 || (st = place_all(cx, s)) < 0) return st;
     for (int32_t i = 0; i < n; i++)
         if ((st = bind_plan(cx, s, &s->plans[i])) < 0) return st;
     return session_reset(cx, s);
