@@ -99,10 +99,10 @@ static int32_t likeliest(const float *x, int32_t n)
 
 /* Draws among the candidates that the rules leave. They leave the heap in order, at its
  * end. */
-static int32_t draw(generator *g, int32_t place)
+static int32_t draw(generator *g, int32_t best, int32_t place)
 {
     const generate_params *p = &g->p;
-    int32_t n = g->vocabulary, best = likeliest(g->logits, n), kept = 0;
+    int32_t n = g->vocabulary, kept = 0;
     double all = 0, mass = 0;
     for (int32_t i = 0; i < n; i++) {
         double w = exp(((double)g->logits[i] - (double)g->logits[best]) / p->temperature);
@@ -142,13 +142,47 @@ static int32_t draw(generator *g, int32_t place)
     return g->heap[n - kept].id;
 }
 
-/* ln of the sum of exp; NaN when a logit is NaN. */
-static double log_sum(const float *x, int32_t n)
+/* e^x for x <= 0, to 2e-7 of it: 2^k times a polynomial in what is left (Cody and Waite
+ * 1980), plain enough for a compiler to do several at once. Below -87 it is e^-87, nearly
+ * nothing. */
+static inline float exp_below(float x)
 {
-    double most = (double)x[likeliest(x, n)], sum = 0;
-    for (int32_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - most);
-    return most + log(sum);
+    x = x > -87 ? x : -87;
+    int32_t k = (int32_t)(x * 1.442695041f - 0.5f);
+    float r = x - (float)k * 0.693359375f + (float)k * 2.12194440e-4f, p = 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1;
+    p = p * r + 1;
+    uint32_t bits = (uint32_t)(k + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+/* ln of the sum of exp(x); NaN when one is NaN. */
+static double log_sum(const float *x, int32_t n, int32_t best)
+{
+    enum { LANES = 16, RUN = 64 * LANES };
+    float most = x[best];
+    double sum = 0;
+    int32_t n_nan = 0, i = 0;
+    for (int32_t k = 0; k < n; k++)
+        n_nan += x[k] != x[k];
+    while (n - i >= LANES) {
+        float part[LANES] = {0};
+        int32_t end = n - i < RUN ? n - (n - i) % LANES : i + RUN;
+        for (; i < end; i += LANES)
+            for (int32_t k = 0; k < LANES; k++)
+                part[k] += exp_below(x[i + k] - most);
+        for (int32_t k = 0; k < LANES; k++)
+            sum += (double)part[k];
+    }
+    for (; i < n; i++)
+        sum += (double)exp_below(x[i] - most);
+    return n_nan ? (double)NAN : (double)most + log(sum);
 }
 
 static int32_t generate_step(const evla_host *h, void *self, evla_reader *r,
@@ -161,7 +195,8 @@ static int32_t generate_step(const evla_host *h, void *self, evla_reader *r,
         if (st < 0) return st;
         g->pending = -1;
     }
-    double sum = log_sum(g->logits, g->vocabulary);
+    int32_t best = likeliest(g->logits, g->vocabulary);
+    double sum = log_sum(g->logits, g->vocabulary, best);
     if (!isfinite(sum))
         return h->fail(h, EVLA_E_RANGE,
                        "generate: the model's logits are not all numbers; its weights or "
@@ -171,9 +206,9 @@ static int32_t generate_step(const evla_host *h, void *self, evla_reader *r,
     if (g->told) {
         told = memcpy(g->told, g->logits, (size_t)g->vocabulary * sizeof *g->told);
         penalise(g, r);
+        best = likeliest(g->logits, g->vocabulary);
     }
-    int32_t id =
-        g->p.temperature > 0 ? draw(g, r->n_tokens) : likeliest(g->logits, g->vocabulary);
+    int32_t id = g->p.temperature > 0 ? draw(g, best, r->n_tokens) : best;
     *out = (evla_token){id, (float)((double)told[id] - sum)};
     g->pending = id;
     return *n = 1, EVLA_OK;
