@@ -108,7 +108,14 @@ function object:text() return opened(self, false) end
 -- Shows a text as it comes when nobody else listens.
 local function shown(options)
   if options.on_text or options.quiet then return options.on_text end
-  return function(piece) io.write(piece) io.flush() end
+  return function(piece) io.stdout:write(piece) io.stdout:flush() end
+end
+
+-- An answer at the prompt: what it took, not every number in it.
+local answer = {}
+function answer:__tostring()
+  return ("%d tokens behind %d (%d known), %.1f tokens/s, why: %s"):format(#self.tokens, self.prompt_tokens, self.recalled_tokens,
+    #self.tokens / self.tokens_ms * 1e3, self.why)
 end
 
 -- m:generate "Once upon a time", or m:generate { prompt = ..., tokens = 64, loop = evla.loop.generate { temperature = 0.8 } }
@@ -117,9 +124,9 @@ function object:generate(options)
   local call = {}
   for k, v in pairs(options) do call[k] = v end
   call.loop, call.on_text = call.loop or evla.loop.generate {}, shown(options)
-  local answer = opened(self, false):complete(call)
+  local a = setmetatable(opened(self, false):complete(call), answer)
   if not options.on_text and not options.quiet then io.write "\n" end
-  return answer
+  return a
 end
 
 -- One more turn of a conversation; m:chat(nil) begins a new one.
@@ -134,10 +141,10 @@ function object:chat(text, options)
   call.ids = t:encode(t:template(m), { whole = true, special = true })
   call.tokens = options.tokens or 0
   call.system = nil
-  local ok, answer = pcall(self.generate, self, call)
-  if not ok then m[#m] = nil error(answer, 0) end
-  m[#m + 1] = { role = "assistant", text = answer.text }
-  return answer
+  local ok, a = pcall(self.generate, self, call)
+  if not ok then m[#m] = nil error(a, 0) end
+  m[#m + 1] = { role = "assistant", text = a.text }
+  return a
 end
 
 -- How surprised the model is by a text file: e to the mean loss, and how many tokens were looked at.
