@@ -237,6 +237,12 @@ static void test_tokens(void *self)
     service->encode(&host.h, self, "a<s>ab", 6, EVLA_TOKENS_SPECIAL, ids, 8, &n);
     ok(n == 4 && ids[2] == 1 && ids[3] == 7,
        "a special token by its name, and a blank behind it again");
+    service->encode(&host.h, self, "<s>ab", 5, EVLA_TOKENS_SPECIAL | EVLA_TOKENS_WHOLE, ids,
+                    8, &n);
+    ok(n == 2 && ids[0] == 1 && ids[1] == 7,
+       "a whole text that begins with BOS gets no second one");
+    service->encode(&host.h, self, "<s>", 3, EVLA_TOKENS_WHOLE, ids, 8, &n);
+    ok(n == 5 && ids[0] == 1 && ids[1] == 3, "unless BOS there is text");
     ok(service->find(&host.h, self, "ab") == 6 &&
            service->find(&host.h, self, "zz") == -1 &&
            service->find(&host.h, self, "") == -1,

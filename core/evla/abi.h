@@ -880,7 +880,8 @@ typedef struct evla_message {
 
 // clang-format off
 enum {
-    EVLA_TOKENS_WHOLE   = 1, /* encode: the text starts a sequence and ends it: BOS and EOS as adds_* say */
+    EVLA_TOKENS_WHOLE   = 1, /* encode: the text starts a sequence and ends it: BOS and EOS as adds_* say;
+                                no second BOS where EVLA_TOKENS_SPECIAL finds one at the start */
     EVLA_TOKENS_SPECIAL = 2  /* encode: names of special tokens ("<s>") in the text stand for them;
                                 decode: special tokens are written by name, else they are left out */
 };
@@ -921,7 +922,7 @@ typedef struct evla_tokenizer_service {
     /* 1 when a generation ends with this token: EOS and its kin ("<|im_end|>", "<|eot_id|>"). */
     int32_t (*ends)(const evla_host *h, const void *self, int32_t id);
     /* Messages as the model was trained to read them, BOS included, up to where its answer begins. To
-     * be encoded with EVLA_TOKENS_SPECIAL alone. EVLA_E_MISSING when there is no template, or one of no
+     * be encoded with EVLA_TOKENS_SPECIAL. EVLA_E_MISSING when there is no template, or one of no
      * family known. */
     int32_t (*chat)(const evla_host *h, const void *self, const evla_message *m, int32_t n_messages,
                     char *out, int64_t room, int64_t *n);

@@ -51,12 +51,14 @@ int32_t encode_text(const evla_host *h, const tokenizer *t, const char *text,
         return fail(h, EVLA_E_LIMIT,
                     "tokenizer: a text of %llu bytes; want 256 MiB or less",
                     (unsigned long long)bytes);
-    if (flags & EVLA_TOKENS_WHOLE && t->adds_bos) encode_put(&e, t->bos);
+    special_hit hit = special_next(names, &t->vocab, text, bytes, 0);
+    const int has_bos = hit.begin == 0 && hit.id == t->bos; /* a chat brings its own */
+    if (flags & EVLA_TOKENS_WHOLE && t->adds_bos && !has_bos) encode_put(&e, t->bos);
     for (size_t at = 0; st >= 0 && at < bytes;) {
-        const special_hit hit = special_next(names, &t->vocab, text, bytes, at);
         st = encode_fragment(&e, text + at, hit.begin - at, at == 0);
         if (hit.id >= 0) encode_put(&e, hit.id);
         at = hit.end;
+        hit = special_next(names, &t->vocab, text, bytes, at);
     }
     if (flags & EVLA_TOKENS_WHOLE && t->adds_eos) encode_put(&e, t->eos);
     free(e.symbols);
