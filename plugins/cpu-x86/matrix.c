@@ -22,7 +22,7 @@ typedef struct shape {
     int64_t batch;
     int64_t rows, cols;   /* of a tile */
     int64_t down, across; /* tiles of one matrix */
-    int is_thin;
+    int is_thin, has_panels;
     int32_t w, bias; /* inputs */
 } shape;
 
@@ -49,7 +49,8 @@ static void find_tiles(const x86_isa *isa, shape *s)
     } else {
         const double worth = 1 << 20; /* multiplications */
         s->cols = X86_WIDTH;
-        s->rows = ceil_div(p->m, ceil_div(p->m, 256));
+        const int64_t most = s->has_panels ? 64 : 256;
+        s->rows = ceil_div(p->m, ceil_div(p->m, most));
         while (s->rows > 64 && (double)s->rows * (double)p->k * X86_WIDTH > 4 * worth &&
                ceil_div(p->m, s->rows) * ceil_div(p->n, s->cols) * s->batch < 8)
             s->rows = ceil_div(s->rows, 2);
@@ -66,6 +67,7 @@ static shape shape_of(const x86_isa *isa, const evla_node *n)
     x86_product *p = &s.p;
     const evla_type *a = &n->in[0], *b = &n->in[s.w], *out = &n->out[0];
     s.bias = is_linear(n) ? s.w + 1 : n->n_in;
+    s.has_panels = packed_is(n, s.w) || b->dtype != EVLA_F32;
     p->n = p->y_row = node_last(out);
     if (is_linear(n)) {
         p->m = node_rows(out);
@@ -162,8 +164,10 @@ static int32_t plan(const evla_host *h, const x86_isa *isa, const evla_node *n,
     work->tiles[0] = ceil_div(s.p.m * s.p.k, WIDEN);
     work->tiles[last] = s.batch * s.down * s.across;
     if (last) work->shared_bytes = (uint64_t)(s.p.m * s.p.k) * sizeof(float);
-    if (!s.is_thin) work->worker_bytes = x86_scratch(isa, s.p.k, s.p.n);
-    if (packs(f, &s, n)) work->worker_bytes += (uint64_t)packed_panel(f, s.p.k);
+    if (packs(f, &s, n))
+        work->worker_bytes = (uint64_t)packed_panel(f, s.p.k);
+    else if (!f && !s.is_thin)
+        work->worker_bytes = x86_scratch(isa, s.p.k, s.p.n);
     work->blob_bytes = sizeof f;
     return EVLA_OK;
 }
@@ -186,7 +190,9 @@ static void widen(const x86_isa *isa, const evla_args *a, const shape *s,
 static void columns(const x86_isa *isa, const x86_product *p, const shape *s,
                     float *scratch, int64_t r0, int64_t r1, int64_t c0, int64_t c1)
 {
-    if (s->is_thin)
+    if (p->panels)
+        isa->packed(p, r0, r1, c0, c1);
+    else if (s->is_thin)
         isa->slim(p, c0, c1);
     else
         isa->thick(p, scratch, r0, r1, c0, c1);
@@ -198,7 +204,6 @@ static int32_t columns_packed(const evla_host *h, const x86_isa *isa, const evla
                               int64_t r0, int64_t r1, int64_t c0, int64_t c1)
 {
     uint8_t *panel = a->scratch;
-    float *scratch = (void *)(panel + packed_panel(f, p->k));
     const uint8_t *rows = a->in[s->w].data[0];
     for (int64_t c = c0; c < c1; c += PACKED_ROWS) {
         int64_t n = c1 - c < PACKED_ROWS ? c1 - c : PACKED_ROWS;
@@ -208,7 +213,7 @@ static int32_t columns_packed(const evla_host *h, const x86_isa *isa, const evla
         x86_product one = *p;
         one.panels = panel;
         one.y = p->y + c;
-        columns(isa, &one, s, scratch, r0, r1, 0, n);
+        isa->packed(&one, r0, r1, 0, n);
     }
     return EVLA_OK;
 }

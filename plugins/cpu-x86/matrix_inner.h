@@ -5,8 +5,7 @@
  * Included with LANES, ROWS (of a panel of a), THIN and lanes.h in place. Panels of b are
  * two vectors wide. A thick tile packs, per block of K, its columns of b once and a's rows
  * group by group; a slim one reads b where it lies: along its columns, or by transposing
- * LANES x LANES pieces in registers. Packed weights (packed.h) in f32 are such panels of b
- * already, others become f32 on their way.
+ * LANES x LANES pieces in registers.
  */
 #include <string.h>
 enum { COLS = 2 * LANES, PANEL_A = ROWS * X86_DEPTH };
@@ -116,177 +115,59 @@ static void pack_a(const x86_product *p, int64_t r, int64_t rows, int64_t k, int
             memcpy(to + i * X86_DEPTH, from + i * p->a_row, (size_t)depth * sizeof *to);
 }
 
-/* ---- b in packed panels, in f32, f16 or pairs of bf16 ---- */
-
-/* Row k, an even one in pairs, from column c on. */
-INLINE const uint8_t *packed_at(const x86_product *p, int64_t k, int64_t c)
-{
-    int size = p->format == PACKED_F32 ? 4 : 2, pair = p->format == PACKED_BF16 ? 2 : 1;
-    return p->panels + (c / PACKED_ROWS * p->k + k) * size * PACKED_ROWS +
-           c % PACKED_ROWS * size * pair;
-}
-
-INLINE vec v_upper(vint pair) { return v_float(v_and(pair, v_int((int32_t)0xffff0000))); }
-INLINE vec v_lower(vint pair) { return v_float(v_left(pair, 16)); }
-INLINE vint v_words(const uint8_t *p)
-{
-    return v_bits(v_load((const float *)(const void *)p));
-}
-
-/* COLS columns of some rows as f32. */
-static void packed_rows(int format, const uint8_t *from, int64_t n, float *to)
-{
-    for (int64_t i = 0; i < n; i++, from += 2 * PACKED_ROWS, to += COLS)
-        for (int l = 0; l < COLS; l += LANES) {
-            vint pair = format == PACKED_BF16
-                            ? v_words(from - i % 2 * 2 * PACKED_ROWS + 4 * l)
-                            : v_int(0);
-            v_store(to + l, format == PACKED_F16 ? v_halves(from + 2 * l)
-                            : i % 2              ? v_upper(pair)
-                                                 : v_lower(pair));
-        }
-}
-
-static void widen(int32_t format, const uint16_t *x, int64_t n, float *out)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u = (uint32_t)x[i] << 16;
-        if (format == PACKED_BF16) memcpy(out + i, &u, sizeof u);
-    }
-    for (int64_t i = 0; i < n && format == PACKED_F16; i += LANES) {
-        uint16_t some[LANES] = {0};
-        const uint16_t *from =
-            n - i < LANES ? memcpy(some, x + i, (size_t)(n - i) * 2) : x + i;
-        v_store_some(out + i, v_first(least(n - i, LANES)),
-                     v_halves((const uint8_t *)from));
-    }
-}
-
-/* All rows, at most R of them, of up to COLS columns, straight from a panel. */
-SIZED void packed_slim(const int F, const int R, const x86_product *p, int64_t c,
-                       int64_t width)
-{
-    enum { AHEAD = 8192 };
-    const int step = F == PACKED_BF16 ? 2 : 1,
-              bytes = (F == PACKED_F16 ? 2 : 4) * PACKED_ROWS;
-    const uint8_t *b = packed_at(p, 0, c);
-    vmask m[2] = {v_first(least(width, LANES)),
-                  v_first(width <= LANES ? 0 : width - LANES)};
-    for (int64_t k0 = 0; k0 < p->k; k0 += X86_DEPTH) {
-        const float *a = p->a + k0 * p->a_k;
-        vec s[8][2];
-        UNROLL(8)
-        for (int r = 0; r < R; r++)
-            s[r][0] = s[r][1] = v_zero();
-        for (int64_t k = k0; k < least(p->k, k0 + X86_DEPTH); k += step, b += bytes) {
-            UNROLL(2)
-            for (int v = 0; v < 2; v++) {
-                vint pair = F == PACKED_F16 ? v_int(0) : v_words(b + v * LANES * 4);
-                vec w = F == PACKED_F16    ? v_halves(b + v * LANES * 2)
-                        : F == PACKED_BF16 ? v_lower(pair)
-                                           : v_float(pair);
-                UNROLL(8)
-                for (int r = 0; r < R; r++)
-                    s[r][v] = v_fma(v_all(a[r * p->a_row]), w, s[r][v]);
-                UNROLL(8)
-                for (int r = 0; r < R && F == PACKED_BF16; r++)
-                    s[r][v] =
-                        v_fma(v_all(a[r * p->a_row + p->a_k]), v_upper(pair), s[r][v]);
-            }
-            UNROLL(2)
-            for (int i = 0; i < bytes; i += 64)
-                _mm_prefetch((const char *)b + AHEAD + i, _MM_HINT_T0);
-            a += step * p->a_k;
-        }
-        UNROLL(8)
-        for (int r = 0; r < R; r++) {
-            UNROLL(2)
-            for (int v = 0; v < 2; v++) {
-                float *y = p->y + r * p->y_row + c + v * LANES;
-                v_store_some(y, m[v], k0 ? v_add(v_load_some(y, m[v]), s[r][v]) : s[r][v]);
-            }
-        }
-    }
-}
-
-#define PACKED_SLIM(R)                                                                     \
-    static __attribute__((noinline)) void packed_slim_##R(const x86_product *p,            \
-                                                          int64_t c0, int64_t c1)          \
-    {                                                                                      \
-        for (int64_t c = c0; c < c1; c += COLS)                                            \
-            if (p->format == PACKED_F32)                                                   \
-                packed_slim(PACKED_F32, R, p, c, least(c1 - c, COLS));                     \
-            else if (p->format == PACKED_F16)                                              \
-                packed_slim(PACKED_F16, R, p, c, least(c1 - c, COLS));                     \
-            else                                                                           \
-                packed_slim(PACKED_BF16, R, p, c, least(c1 - c, COLS));                    \
-    }
-SLIMS(PACKED_SLIM)
-#undef PACKED_SLIM
-
 /* ---- thick tiles ---- */
 
-SIZED void panel(const int R, const float *a, const float *b, int64_t b_k, int64_t depth,
-                 float *y, int64_t y_row, int64_t width, int is_first)
+SIZED void panel(const int R, const float *a, const float *b, int64_t depth, float *y,
+                 int64_t y_row, int64_t width, int is_first)
 {
     if (width == COLS)
-        micro(R, 2, 0, a, X86_DEPTH, 1, b, b_k, depth, y, y_row, width, is_first);
+        micro(R, 2, 0, a, X86_DEPTH, 1, b, COLS, depth, y, y_row, width, is_first);
     else if (width > LANES)
-        micro(R, 2, 1, a, X86_DEPTH, 1, b, b_k, depth, y, y_row, width, is_first);
+        micro(R, 2, 1, a, X86_DEPTH, 1, b, COLS, depth, y, y_row, width, is_first);
     else
-        micro(R, 1, 1, a, X86_DEPTH, 1, b, b_k, depth, y, y_row, width, is_first);
+        micro(R, 1, 1, a, X86_DEPTH, 1, b, COLS, depth, y, y_row, width, is_first);
 }
 
 #define PANEL(R)                                                                           \
     static __attribute__((noinline)) void panel_##R(                                       \
-        const float *a, const float *b, int64_t b_k, int64_t depth, float *y,              \
-        int64_t y_row, int64_t width, int is_first)                                        \
+        const float *a, const float *b, int64_t depth, float *y, int64_t y_row,            \
+        int64_t width, int is_first)                                                       \
     {                                                                                      \
-        panel(R, a, b, b_k, depth, y, y_row, width, is_first);                             \
+        panel(R, a, b, depth, y, y_row, width, is_first);                                  \
     }
 PANELS(PANEL)
 #undef PANEL
 
-static void (*const panels[])(const float *a, const float *b, int64_t b_k, int64_t depth,
-                              float *y, int64_t y_row, int64_t width, int is_first) = {
+static void (*const panels[])(const float *a, const float *b, int64_t depth, float *y,
+                              int64_t y_row, int64_t width, int is_first) = {
 #define PANEL(R) [R] = panel_##R,
     PANELS(PANEL)
 #undef PANEL
 };
-
-/* COLS columns from c on and some rows of b, side by side in `to`. */
-static void pack_b(const x86_product *p, int64_t k, int64_t depth, int64_t c, int64_t cols,
-                   float *to)
-{
-    const float *from = p->b + k * p->b_k + c * p->b_col;
-    if (p->panels)
-        packed_rows(p->format, packed_at(p, k, c), depth, to);
-    else if (p->b_k == 1)
-        pack_turned(from, p->b_col, cols, depth, to, COLS);
-    else
-        pack_plain(from, p->b_k, depth, cols, to);
-}
 
 static void thick(const x86_product *p, float *scratch, int64_t r0, int64_t r1, int64_t c0,
                   int64_t c1)
 {
     int64_t groups = (r1 - r0 + ROWS - 1) / ROWS;
     float *packed_a = scratch, *packed_b = scratch + PANEL_A;
-    int in_place = p->panels && p->format == PACKED_F32;
     for (int64_t k = 0; k < p->k; k += X86_DEPTH) {
         int64_t depth = least(p->k - k, X86_DEPTH);
-        for (int64_t c = c0; c < c1 && !in_place; c += COLS)
-            pack_b(p, k, depth, c, least(c1 - c, COLS), packed_b + (c - c0) * depth);
+        for (int64_t c = c0; c < c1; c += COLS) {
+            const float *from = p->b + k * p->b_k + c * p->b_col;
+            float *to = packed_b + (c - c0) * depth;
+            if (p->b_k == 1)
+                pack_turned(from, p->b_col, least(c1 - c, COLS), depth, to, COLS);
+            else
+                pack_plain(from, p->b_k, depth, least(c1 - c, COLS), to);
+        }
         for (int64_t g = 0; g < groups; g++) { /* of nearly equal size */
             int64_t r = r0 + (r1 - r0) * g / groups,
                     rows = r0 + (r1 - r0) * (g + 1) / groups - r;
             pack_a(p, r, rows, k, depth, packed_a);
             for (int64_t c = c0; c < c1; c += COLS)
-                panels[rows](packed_a,
-                             in_place ? (const float *)(const void *)packed_at(p, k, c)
-                                      : packed_b + (c - c0) * depth,
-                             in_place ? PACKED_ROWS : COLS, depth, p->y + r * p->y_row + c,
-                             p->y_row, least(c1 - c, COLS), k == 0);
+                panels[rows](packed_a, packed_b + (c - c0) * depth, depth,
+                             p->y + r * p->y_row + c, p->y_row, least(c1 - c, COLS),
+                             k == 0);
         }
     }
 }
@@ -420,10 +301,5 @@ static void slim(const x86_product *p, int64_t c0, int64_t c1)
         SLIMS(SLIM)
 #undef SLIM
     };
-    static void (*const packed_by_rows[])(const x86_product *p, int64_t c0, int64_t c1) = {
-#define SLIM(R) [R] = packed_slim_##R,
-        SLIMS(SLIM)
-#undef SLIM
-    };
-    (p->panels ? packed_by_rows : by_rows)[p->m](p, c0, c1);
+    by_rows[p->m](p, c0, c1);
 }

@@ -5,7 +5,7 @@
 #include "x86.h"
 #define LANES 8
 #include "lanes.h"
-enum { ROWS = 6, THIN = 4 };
+enum { ROWS = 6, THIN = 4, SLIM_MOST = THIN };
 #define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define SLIMS(X)  X(1) X(2) X(3) X(4)
 enum { CODED_ROWS = 3 };
@@ -16,6 +16,7 @@ enum { CODED_ROWS = 3 };
 #include "element_inner.h"
 #include "encode_inner.h"
 #include "matrix_inner.h"
+#include "panel_inner.h"
 
 const x86_isa x86_avx2 = {.feature = "avx2",
                           .score = 20,
@@ -24,6 +25,7 @@ const x86_isa x86_avx2 = {.feature = "avx2",
                           .cols = COLS,
                           .thick = thick,
                           .slim = slim,
+                          .packed = packed,
                           .widen = widen,
                           .unary = unary,
                           .binary = binary,

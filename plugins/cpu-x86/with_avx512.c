@@ -5,7 +5,7 @@
 #include "x86.h"
 #define LANES 16
 #include "lanes.h"
-enum { ROWS = 14, THIN = 8 };
+enum { ROWS = 14, THIN = 8, SLIM_MOST = THIN };
 #define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define SLIMS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 enum { CODED_ROWS = 3 };
@@ -16,6 +16,7 @@ enum { CODED_ROWS = 3 };
 #include "element_inner.h"
 #include "encode_inner.h"
 #include "matrix_inner.h"
+#include "panel_inner.h"
 
 const x86_isa x86_avx512 = {.feature = "avx512",
                             .score = 30,
@@ -24,6 +25,7 @@ const x86_isa x86_avx512 = {.feature = "avx512",
                             .cols = COLS,
                             .thick = thick,
                             .slim = slim,
+                            .packed = packed,
                             .widen = widen,
                             .unary = unary,
                             .binary = binary,

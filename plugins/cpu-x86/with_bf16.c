@@ -65,10 +65,8 @@ static void (*const micros[])(const uint16_t *a, int64_t a_row, const uint8_t *b
 #define ENTRY(R) [R] = micro_##R,
     SIZES(ENTRY)};
 
-static void thick(const x86_product *p, float *scratch, int64_t r0, int64_t r1, int64_t c0,
-                  int64_t c1)
+static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1)
 {
-    (void)scratch;
     int64_t groups = (r1 - r0 + ROWS - 1) / ROWS;
     for (int64_t c = c0; c < c1; c += PACKED_ROWS) {
         const uint8_t *b = p->panels + c / PACKED_ROWS * p->k * 2 * PACKED_ROWS;
@@ -86,16 +84,10 @@ static void thick(const x86_product *p, float *scratch, int64_t r0, int64_t r1, 
     }
 }
 
-static void slim(const x86_product *p, int64_t c0, int64_t c1)
-{
-    thick(p, NULL, 0, p->m, c0, c1);
-}
-
 const x86_isa x86_bf16 = {.feature = "avx512_bf16",
                           .score = 50,
                           .thin = ROWS,
                           .rows = ROWS,
                           .cols = PACKED_ROWS,
-                          .thick = thick,
-                          .slim = slim,
+                          .packed = packed,
                           .base = &x86_avx512};
