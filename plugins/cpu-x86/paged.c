@@ -306,7 +306,7 @@ static void attend(const paged_isa *isa, const sizes *s, const desk *d, const pa
                           s->wide);
 }
 
-/* Positions [from, to) of one part for all rows of a tile. */
+/* One part of the positions, for all rows of a tile. */
 static int32_t attend_part(const evla_host *h, const paged_isa *isa, const evla_args *a,
                            const sizes *s, const batch *b, int64_t index, const desk *d,
                            const part *out)
