@@ -212,6 +212,9 @@ got = ask((at("qwen2-tiny-f32.gguf"), {}, [["chat", {"turns": turns, "system": "
 first, second = got[0][0]["answer"]
 heads = "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhello there<|im_end|>\n<|im_start|>assistant\n"
 n_special = ask((at("qwen2-tiny-f32.gguf"), {}, [["complete", {"prompt": heads, "tokens": 8, "special": True}]]))[0][0]["answer"]
+blank = ask((tiny, {}, [["complete", {"ids": ids[:10], "tokens": 30, "ignore_end": True}]]))[0][0]["answer"]
+piece = attrs["tokenizer.ggml.tokens"][blank["tokens"][0]]
+tap.ok(blank["text"].startswith(piece.replace("\u2581", " ")) or piece.startswith("<0x"), "a continued text keeps the blank that its first piece begins with", (piece, blank["text"][:10]))
 tap.ok(first["tokens"] == n_special["tokens"] and first["prompt_tokens"] == n_special["prompt_tokens"], "a chat is the text in the model's own form", (first, n_special))
 tap.ok(second["recalled_tokens"] >= 16 and second["prompt_tokens"] > first["prompt_tokens"], "a second turn does not read the first again", second)
 tap.ok("error" in got[1][0] and "chat" in got[1][0]["error"], "a model without a form of its own says so", got[1][0])

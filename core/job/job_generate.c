@@ -95,8 +95,10 @@ static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, char
     if (is_chat)
         st = completer_chat(cx, c, &cx->mem, p->messages.items, (int32_t)p->messages.n,
                             text);
-    uint32_t flags = EVLA_TOKENS_WHOLE;
-    if (is_chat || p->special) flags |= EVLA_TOKENS_SPECIAL;
+    /* a conversation has the names of all special tokens in it, the first one's, too */
+    uint32_t flags = is_chat      ? EVLA_TOKENS_SPECIAL
+                     : p->special ? EVLA_TOKENS_WHOLE | EVLA_TOKENS_SPECIAL
+                                  : EVLA_TOKENS_WHOLE;
     return st < 0 ? st
                   : completer_encode(cx, c, &cx->mem, *text, strlen(*text), flags, ids, n);
 }
@@ -155,6 +157,7 @@ static int32_t complete(ctx *cx, job *j, completer *c)
                             .stops = p->stop.items,
                             .n_stops = (int32_t)p->stop.n,
                             .ignores_end = p->ignore_end,
+                            .begins = p->messages.n > 0,
                             .hear = hear,
                             .to = j};
     st = completer_run(cx, c, &cx->mem, &r, &a);

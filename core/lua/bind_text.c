@@ -3,7 +3,8 @@
  * the hand.
  *
  *   t:encode(text, { whole, special }) -> ids      t:decode(ids, { special }) -> text
- *   t:complete { ids | prompt, tokens, loop, stop, special, ignore_end, on_text } -> table
+ *   t:complete { ids | prompt, tokens, loop, stop, special, begins, ignore_end,
+ *                on_text } -> table
  *   t:template(messages) -> text                   t:loss(text) -> mean, tokens
  *   t:logits(ids) -> tensor f32[V] of what follows them
  *   t:save(path, ids)                              t:load(path) -> tokens
@@ -248,6 +249,7 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
     r->most = (int32_t)luaL_optinteger(L, -1, 128);
     if (r->most < 0) script_error(L, s, "text: complete: tokens: want 0 or more");
     r->ignores_end = has(L, 2, "ignore_end");
+    r->begins = has(L, 2, "begins");
     if (lua_getfield(L, 2, "stop") == LUA_TTABLE) {
         int at = lua_gettop(L);
         lua_Integer n = (lua_Integer)lua_rawlen(L, at);

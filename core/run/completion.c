@@ -352,7 +352,7 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
     int32_t st = check_request(cx, c, r);
     if (st < 0) return st;
     int32_t most = room_of(c, r);
-    running x = {.cx = cx, .c = c, .r = r, .a = out};
+    running x = {.cx = cx, .c = c, .r = r, .a = out, .stream = {.begun = !r->begins}};
     x.room = (size_t)most * 16 + 2 * PIECE_BYTES; /* long pieces are rare, many never */
     out->text = arena_push(a, x.room + 1, 1);
     out->tokens = arena_push(a, (size_t)most + 1, sizeof *out->tokens);

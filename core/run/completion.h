@@ -49,6 +49,8 @@ typedef struct completion_request {
     const void *loop_params;  /* its parameters, filled */
     const char *const *stops; /* texts that end it and are left out */
     int32_t n_stops;
+    int begins; /* 1: the answer is a text of its own, not the rest of one: a blank that
+                   only parts words does not lead it */
     int ignores_end;       /* 1: the model's own end of text does not end it */
     completion_hear *hear; /* NULL: nobody listens */
     void *to;

@@ -138,7 +138,7 @@ function object:chat(text, options)
   m[#m + 1] = { role = "user", text = text }
   local call = {}
   for k, v in pairs(options) do call[k] = v end
-  call.ids = t:encode(t:template(m), { whole = true, special = true })
+  call.ids, call.begins = t:encode(t:template(m), { special = true }), true
   call.tokens = options.tokens or 0
   call.system = nil
   local ok, a = pcall(self.generate, self, call)
