@@ -130,8 +130,7 @@ static double best_of(const contest *c, int64_t m, int64_t n, int64_t d, void *w
         exit(1);
     }
     const evla_type *t = &node.in[node.n_in - 1];
-    reading part = {.from = w,
-                           .bytes = (size_t)op_host_type_bytes(&k.host.table, t)};
+    reading part = {.from = w, .bytes = (size_t)op_host_type_bytes(&k.host.table, t)};
     for (double end = now() + seconds; now() < end;) {
         best = least(best, seconds_of(&r));
         if (!pass) continue;
