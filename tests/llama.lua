@@ -31,6 +31,8 @@ function ask.complete(m, q)
     call.on_text = function(piece) heard[#heard + 1] = piece return #heard >= q.enough end
   elseif q.broken then
     call.on_text = function() error("the hearer broke", 0) end
+  elseif q.meddles then
+    call.on_text = function() local t = m:text() return t[q.meddles](t, q.meddles == "encode" and "other" or nil) end
   else
     call.on_text = function(piece) heard[#heard + 1] = piece end
   end

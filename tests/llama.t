@@ -186,6 +186,11 @@ tap.ok(got[1]["answer"]["text"] == plain["text"] == got[1]["answer"]["heard"] an
 tap.ok(got[2]["answer"]["why"] == "hearer" and plain["text"].startswith(got[2]["answer"]["heard"]), "a hearer may end it")
 tap.ok("the hearer broke" in got[3].get("error", "") and got[4]["answer"]["tokens"] == plain["tokens"], "a hearer's mistake is its own; the model goes on as before", got[3])
 
+got = ask((tiny, {}, [complete(meddles=how) for how in ("encode", "info", "close")] + [complete(), complete(tokens=1 << 25)]))[0]
+tap.ok(all("text: it is completing one" in g.get("error", "") for g in got[:3]) and got[3].get("answer", {}).get("tokens") == tokens[0],
+       "who hears a text may not use its model meanwhile, nor close it", got)
+tap.ok("tokens: want 0 to 16777216" in got[4].get("error", ""), "too many tokens are refused", got[4])
+
 # ---- limits ----
 got = ask((tiny, {"context": 32}, [["logits", {"ids": ids[:40]}], ["complete", {"ids": ids[:30], "tokens": 0, "ignore_end": True}], ["logits", {"ids": ids[:8]}]]),
           (tiny, {"context": 64, "blocks": 2}, [["logits", {"ids": ids[:40]}], ["logits", {"ids": ids[:32]}], ["info"]]),

@@ -21,19 +21,29 @@
 
 // clang-format off
 static const evla_param params[] = { LANGUAGE_PARAMS };
-enum { N_PARAMS = sizeof params / sizeof *params, MOST_MESSAGES = 256 };
+enum { N_PARAMS = sizeof params / sizeof *params, MOST_MESSAGES = 256, MOST_TOKENS = 1 << 24 };
 // clang-format on
 
 typedef struct text_box {
     completer *c; /* NULL: closed */
     ctx cx;
     int has_ctx;
+    int is_busy;      /* completing: whoever hears the text may not call us */
     arena_place mark; /* what a call pushes on cx.mem goes at the next one */
 } text_box;
+
+static void refuse_busy(lua_State *L, script *s, const text_box *b)
+{
+    if (b->is_busy)
+        script_error(L, s,
+                     "text: it is completing one; want its methods called before or "
+                     "after, not by the one who hears it");
+}
 
 static text_box *box_at(lua_State *L, script *s)
 {
     text_box *b = luaL_checkudata(L, 1, "evla.text");
+    refuse_busy(L, s, b);
     if (!b->c) script_error(L, s, "text: it is closed");
     ctx_clear(&b->cx);
     arena_reset(&b->cx.mem, b->mark);
@@ -91,6 +101,12 @@ static int l_gc(lua_State *L)
     if (b->has_ctx) ctx_free(&b->cx);
     b->has_ctx = 0;
     return 0;
+}
+
+static int l_close(lua_State *L)
+{
+    refuse_busy(L, script_of(L), luaL_checkudata(L, 1, "evla.text"));
+    return l_gc(L);
 }
 
 /* ---- tokens ---- */
@@ -175,13 +191,30 @@ typedef struct listener {
     int is_broken; /* it threw; the error is on the stack */
 } listener;
 
+typedef struct piece {
+    const char *text;
+    size_t n;
+} piece;
+
+/* What throws, memory that runs out included, does so under the pcall below. */
+static int l_hear(lua_State *L)
+{
+    const piece *p = lua_touserdata(L, 2);
+    lua_settop(L, 1);
+    lua_pushlstring(L, p->text, p->n);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
 static int listen(void *to, const char *text, size_t n)
 {
     listener *l = to;
+    piece p = {text, n};
+    lua_pushcfunction(l->L, l_hear);
     lua_pushvalue(l->L, l->function);
-    lua_pushlstring(l->L, text, n);
+    lua_pushlightuserdata(l->L, &p);
     script_go_on(l->s);
-    int st = lua_pcall(l->L, 1, 1, 0);
+    int st = lua_pcall(l->L, 2, 1, 0);
     script_pause(l->s);
     if (st != LUA_OK) return l->is_broken = 1;
     int enough = lua_toboolean(l->L, -1);
@@ -246,8 +279,10 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
         r->ids = ids;
     }
     lua_getfield(L, 2, "tokens");
-    r->most = (int32_t)luaL_optinteger(L, -1, 128);
-    if (r->most < 0) script_error(L, s, "text: complete: tokens: want 0 or more");
+    lua_Integer most = luaL_optinteger(L, -1, 128);
+    if (most < 0 || most > MOST_TOKENS)
+        script_error(L, s, "text: complete: tokens: want 0 to %d", (int)MOST_TOKENS);
+    r->most = (int32_t)most;
     r->ignores_end = has(L, 2, "ignore_end");
     r->begins = has(L, 2, "begins");
     if (lua_getfield(L, 2, "stop") == LUA_TTABLE) {
@@ -291,9 +326,11 @@ static int l_complete(lua_State *L)
         r.hear = listen;
         r.to = &ear;
     }
+    b->is_busy = 1;
     script_pause(s);
     int32_t st = completer_run(&b->cx, b->c, &b->cx.mem, &r, &a);
     script_go_on(s);
+    b->is_busy = 0;
     if (ear.is_broken) lua_error(L); /* the hearer's own */
     if (st < 0) throw(L, s, b);
     push_answer(L, &a, r.n_ids);
@@ -430,8 +467,8 @@ void bind_text_open(lua_State *L, script *s)
         {"encode", l_encode},     {"decode", l_decode}, {"complete", l_complete},
         {"template", l_template}, {"loss", l_loss},     {"info", l_info},
         {"logits", l_logits},     {"save", l_save},     {"load", l_load},
-        {"close", l_gc},          {NULL, NULL}};
-    static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__close", l_gc}, {NULL, NULL}};
+        {"close", l_close},       {NULL, NULL}};
+    static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
     (void)s;
     luaL_newmetatable(L, "evla.text");
     luaL_setfuncs(L, slots, 0);
