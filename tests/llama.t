@@ -195,13 +195,15 @@ tap.ok("tokens: want 0 to 16777216" in got[4].get("error", ""), "too many tokens
 got = ask((tiny, {"context": 32}, [["logits", {"ids": ids[:40]}], ["complete", {"ids": ids[:30], "tokens": 0, "ignore_end": True}], ["logits", {"ids": ids[:8]}]]),
           (tiny, {"context": 64, "blocks": 2}, [["logits", {"ids": ids[:40]}], ["logits", {"ids": ids[:32]}], ["info"]]),
           (tiny, {"memory": 1000}, [["logits", {"ids": ids[:4]}]]),
-          (tiny, {}, [["logits", {"ids": [1, 5000]}], ["logits", {"ids": []}]]))
+          (tiny, {}, [["logits", {"ids": [1, 5000]}], ["logits", {"ids": []}]]),
+          (tiny, {"context": 1}, [["perplexity", {"path": os.path.abspath(__file__)}]]))
 tap.ok("has 40 tokens, the context only 32" in got[0][0].get("error", ""), "a text beyond the context is refused", got[0][0])
 tap.ok(got[0][1]["answer"]["why"] == "length" and len(got[0][1]["answer"]["tokens"]) == 3 and "answer" in got[0][2], "tokens end where the context does, and the model goes on", got[0][1])
 tap.ok("need 1 blocks of keys and values, 0 of 2 are free" in got[1][0].get("error", "") and "answer" in got[1][1] and got[1][2]["answer"]["free_blocks"] == 2,
        "an exhausted pool is a sentence, and the model goes on", got[1][0])
 tap.ok("the budget is 1000" in got[2][0].get("error", ""), "a budget that is missed is refused by number", got[2][0])
 tap.ok("token 1 is 5000; want 0 to 1023" in got[3][0].get("error", "") and "has no token" in got[3][1].get("error", ""), "tokens outside the vocabulary, and no tokens, are refused", got[3])
+tap.ok("a context of 1 token says nothing of the next one" in got[4][0].get("error", ""), "perplexity wants a context of two", got[4][0])
 
 # ---- to a file and back ----
 got = ask((tiny, {}, [["save", {"path": at("kept.evla"), "ids": ids[:50]}], ["logits", {"ids": ids[:60]}]]),

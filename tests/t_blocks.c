@@ -75,6 +75,8 @@ static void test_pool(void)
     blocks_drop(b, x);
     ok(blocks_take(b) == x && blocks_find(b, 0, text) == -1,
        "the last one is taken nevertheless, and is not found any more");
+    ok(blocks_seal(b, x, 0, text) == blocks_seal(b, z, 0, text),
+       "blocks of the same text have one serial: what follows one follows both");
     ok(blocks_are_sound(b), "the books agree");
     blocks_free(b);
 }

@@ -85,13 +85,23 @@ void blocks_unseal(blocks *b, int32_t i)
     x->serial = 0;
 }
 
+static int32_t look_up(const blocks *b, uint64_t parent, const int32_t *tokens)
+{
+    int32_t i = *chain_of(b, parent, tokens);
+    while (i >= 0 && (b->all[i].parent != parent ||
+                      memcmp(b->all[i].tokens, tokens, sizeof b->all[i].tokens) != 0))
+        i = b->all[i].next;
+    return i;
+}
+
 uint64_t blocks_seal(blocks *b, int32_t i, uint64_t parent, const int32_t *tokens)
 {
     block *x = &b->all[i];
     blocks_unseal(b, i);
+    int32_t twin = look_up(b, parent, tokens);
+    x->serial = twin >= 0 ? b->all[twin].serial : ++b->serials;
     memcpy(x->tokens, tokens, sizeof x->tokens);
     x->parent = parent;
-    x->serial = ++b->serials;
     int32_t *at = chain_of(b, parent, tokens);
     x->next = *at;
     *at = i;
@@ -102,14 +112,9 @@ uint64_t blocks_serial(const blocks *b, int32_t i) { return b->all[i].serial; }
 
 int32_t blocks_find(blocks *b, uint64_t parent, const int32_t *tokens)
 {
-    for (int32_t i = *chain_of(b, parent, tokens); i >= 0; i = b->all[i].next) {
-        const block *x = &b->all[i];
-        if (x->parent != parent || memcmp(x->tokens, tokens, sizeof x->tokens) != 0)
-            continue;
-        blocks_keep(b, i);
-        return i;
-    }
-    return NONE;
+    int32_t i = look_up(b, parent, tokens);
+    if (i >= 0) blocks_keep(b, i);
+    return i;
 }
 
 /* ---- references ---- */

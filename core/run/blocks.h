@@ -27,7 +27,8 @@ void blocks_keep(blocks *b, int32_t block);
 void blocks_drop(blocks *b, int32_t block);
 int32_t blocks_refs(const blocks *b, int32_t block);
 /* The block now holds these BLOCK_ROWS tokens behind the block with serial `parent`; 0: at
- * the start. Returns its serial, never 0. */
+ * the start. Returns its serial, never 0; blocks of the same text have the same, so what
+ * follows one follows all. */
 uint64_t blocks_seal(blocks *b, int32_t block, uint64_t parent, const int32_t *tokens);
 /* It is about to be written. */
 void blocks_unseal(blocks *b, int32_t block);

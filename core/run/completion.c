@@ -463,6 +463,8 @@ int32_t completer_loss(ctx *cx, completer *c, const int32_t *ids, int32_t n, dou
 {
     int32_t context = decoder_context(c->d), st = check_ids(cx, c, ids, n);
     scoring s = {.vocabulary = decoder_vocabulary(c->d)};
+    if (st >= 0 && context < 2)
+        st = ctx_fail(cx, EVLA_E_STATE, "a context of 1 token says nothing of the next one");
     for (int32_t at = 0; st >= 0 && at + 1 < n; at += context - 1) {
         sequence *q;
         if ((st = sequence_new(cx, decoder_blocks(c->d), context, &q)) < 0) return st;
