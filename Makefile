@@ -51,7 +51,7 @@ TEST_SO  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard test
 TEST_AUX := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/*_runner.c)) \
             $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/preload_*.c))
 
-.PHONY: all coffee check bench fuzz lint san install clean help deps deps-test format abi-layout
+.PHONY: all coffee check bench bench-peers fuzz lint san install clean help deps deps-test format abi-layout
 .DELETE_ON_ERROR:
 
 all: $(B)/evla $(B)/libevla.so $(PLUGIN_SO)
@@ -61,6 +61,7 @@ help:
 	@echo 'make coffee    install what is missing, build, run pipelines/coffee.lua'
 	@echo 'make check     install what is missing, build, run all tests'
 	@echo 'make bench     the figures: rates and ratios against peers, in one run'
+	@echo 'make bench-peers  language models beside llama.cpp; ROUNDS=3 PEER=/path/to/llama-bench'
 	@echo 'make fuzz      fuzz every parser; FUZZ_SECONDS=10 each'
 	@echo 'make lint      formatting, clang-tidy, cppcheck, both compilers without warnings'
 	@echo 'make san       all tests under ASan and UBSan; pool, queues and mailboxes under TSan'
@@ -147,6 +148,9 @@ $(B)/bench/%: tests/bench/%.c $$($$*_SRC) $(B)/libevla.so
 	$(CC) $(CFLAGS_ALL) $($*_CFLAGS) -o $@ $(filter %.c,$^) $(B)/libevla.so -Wl,-rpath,$(abspath $(B)) $($*_LIBS) -ldl -lpthread -lm
 bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 	sh tests/bench/run.sh $(B)
+bench-peers: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_x86.c))
+	@sh tests/peers.sh $(B)
+	@/usr/bin/python3 tests/bench/peers.py $(B)
 
 # ---- fuzzing: clang's libFuzzer with ASan, sources of the core compiled in ----
 
