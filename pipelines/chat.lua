@@ -12,6 +12,8 @@ local opt = evla.options {
   temperature = { type = "float", default = 0.0, min = 0, max = 100, doc = "0: always the likeliest token" },
   top_p = { type = "float", default = 0.95, min = 0, max = 1, doc = "draw among the likeliest that together have this probability" },
   seed = { type = "int", default = 1, doc = "of what is drawn by lot" },
+  window = { type = "int", default = 0, min = 0, max = 1048576, doc = "go on when the context is full, with so many recent tokens; 0: end there" },
+  sinks = { type = "int", default = 4, min = 0, max = 1048576, doc = "and with so many of the first ones" },
   budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
 }
 local messages = { { role = "user", text = opt.ask } }
@@ -19,6 +21,7 @@ if opt.system ~= "" then table.insert(messages, 1, { role = "system", text = opt
 local model = evla.load(opt.model, { kv = opt.kv })
 local answer = evla.generate "answer" {
   model = model.model, messages = messages, tokens = opt.tokens, context = opt.context, memory = opt.budget,
+  cache = opt.window > 0 and evla.cache.window { sinks = opt.sinks, recent = opt.window } or nil,
   loop = evla.loop.generate { temperature = opt.temperature, top_p = opt.top_p, seed = opt.seed },
 }
 return evla.program { answer }

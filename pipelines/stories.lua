@@ -12,11 +12,14 @@ local opt = evla.options {
   top_k = { type = "int", default = 0, max = 1000000, doc = "draw among that many of the likeliest; 0: among all" },
   top_p = { type = "float", default = 1.0, min = 0, max = 1, doc = "draw among the likeliest that together have this probability" },
   seed = { type = "int", default = 1, doc = "of what is drawn by lot" },
+  window = { type = "int", default = 0, min = 0, max = 1048576, doc = "go on when the context is full, with so many recent tokens; 0: end there" },
+  sinks = { type = "int", default = 4, min = 0, max = 1048576, doc = "and with so many of the first ones" },
   budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
 }
 local model = evla.load(opt.model, { kv = opt.kv })
 local text = evla.generate "text" {
   model = model.model, prompt = opt.prompt, tokens = opt.tokens, context = opt.context, memory = opt.budget,
+  cache = opt.window > 0 and evla.cache.window { sinks = opt.sinks, recent = opt.window } or nil,
   loop = evla.loop.generate { temperature = opt.temperature, top_k = opt.top_k, top_p = opt.top_p, seed = opt.seed },
 }
 return evla.program { text }

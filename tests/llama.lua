@@ -26,7 +26,7 @@ end
 function ask.complete(m, q)
   local heard = {}
   local call = { ids = q.ids, prompt = q.prompt, tokens = q.tokens, stop = q.stop, special = q.special, ignore_end = q.ignore_end, quiet = true }
-  call.loop = evla.loop.generate(q.sampling or {})
+  call.loop = evla.loop[q.loop or "generate"](q.sampling or {})
   if q.enough then
     call.on_text = function(piece) heard[#heard + 1] = piece return #heard >= q.enough end
   elseif q.broken then
@@ -43,7 +43,11 @@ end
 
 local file <close> = assert(io.open(opt.questions))
 for _, q in ipairs(json.decode(file:read "a")) do
-  local ok, m = pcall(evla.load, q.model, q.options)
+  local ok, m = pcall(function()
+    local cache = q.options.cache
+    if cache then q.options.cache = evla[cache.kind or "cache"][cache.policy](cache.params or {}) end
+    return evla.load(q.model, q.options)
+  end)
   local out = {}
   if not ok then out[1] = { error = tostring(m) } end
   for i, one in ipairs(ok and q.ask or {}) do

@@ -69,8 +69,8 @@ def turn(x, heads, base, interleaved):
     return np.concatenate([y.real, y.imag], -1).reshape(t, width)
 
 
-def logits(attrs, w, ids, layers=None):
-    """of what follows each of the ids, [T, V], by a model in GGUF's names"""
+def logits(attrs, w, ids, layers=None, seen=None):
+    """of what follows each of the ids, [T, V], by a model in GGUF's names; seen [T, T]: which tokens each one looks at, else all up to itself"""
     arch = attrs["general.architecture"]
     get = lambda key: attrs[arch + "." + key]
     heads, kv, eps = get("attention.head_count"), get("attention.head_count_kv"), get("attention.layer_norm_rms_epsilon")
@@ -87,7 +87,7 @@ def logits(attrs, w, ids, layers=None):
         q = q.reshape(t, heads, d)
         k, v = (np.repeat(y.reshape(t, kv, d), heads // kv, axis=1) for y in (k, v))
         s = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(d)
-        s = np.where(np.tril(np.ones((t, t), bool)), s, -np.inf)
+        s = np.where(np.tril(np.ones((t, t), bool)) if seen is None else seen, s, -np.inf)
         p = np.exp(s - s.max(-1, keepdims=True))
         p /= p.sum(-1, keepdims=True)
         x = x + linear(np.einsum("hqk,khd->qhd", p, v).reshape(t, heads * d), "attn_output")

@@ -210,6 +210,7 @@ struct evla_host {
 #define EVLA_SERVICE "evla.service/0"
 #define EVLA_MACHINE "evla.machine/0"
 #define EVLA_LOOP "evla.loop/0"
+#define EVLA_CACHE "evla.cache/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
 typedef struct evla_item {
@@ -738,11 +739,13 @@ struct evla_reader {
     void *self;            /* the core's */
     const int32_t *tokens; /* what was read so far */
     int32_t n_tokens;
-    int32_t room;          /* how many more it can read */
+    int32_t room;          /* how many more it can read and then forget as if they had never been read */
     /* Reads n tokens behind the others. *logits: f32[vocabulary] for what follows the last one, the
-     * loop's to overwrite until the next call. After a failure nothing was read. */
+     * loop's to overwrite until the next call. After a failure nothing was read. More than room: where
+     * the cache's policy drops rows, they are read, and rows dropped on the way stay dropped; elsewhere
+     * EVLA_E_LIMIT. */
     int32_t (*read)(const evla_host *h, evla_reader *r, const int32_t *ids, int32_t n, float **logits);
-    /* Forgets all but the first n tokens. */
+    /* Forgets all but the first n tokens. Rows of the cache that a policy has dropped do not come back. */
     int32_t (*forget)(const evla_host *h, evla_reader *r, int32_t n);
 };
 
@@ -767,6 +770,63 @@ typedef struct evla_loop {
     int32_t (*step)(const evla_host *h, void *self, evla_reader *r, evla_token *out, int32_t room,
                     int32_t *n);
 } evla_loop;
+
+/* ---- caches: evla.cache ------------------------------------------------------------------- */
+
+/* A policy over the keys and values of a text, one row per token: which rows stay when the cache is
+ * full. It is asked between runs, of rows that are written and final. Rows keep the positions that
+ * their keys were turned by, later tokens take the next place in the whole text. */
+
+// clang-format off
+/* What attention must tell a policy of the rows. This core carries EVLA_CACHE_NOTHING. */
+enum {
+    EVLA_CACHE_NOTHING = 0,
+    EVLA_CACHE_MASS    = 1, /* the weight that each row got, summed over all queries */
+    EVLA_CACHE_QUERIES = 2  /* that of the last n_queries queries */
+};
+/* What one list of rows is for. This core carries EVLA_CACHE_SAME. */
+enum { EVLA_CACHE_SAME = 0, EVLA_CACHE_LAYER = 1, EVLA_CACHE_HEAD = 2 };
+// clang-format on
+
+/* The cache that is asked about. */
+typedef struct evla_cache_place {
+    uint32_t size;
+    int32_t context; /* rows that it can hold */
+    int32_t layer;   /* from 0 on; -1: all of them */
+    int32_t n_layers;/* 0 with layer -1 */
+} evla_cache_place;
+
+typedef struct evla_cache_plan {
+    uint32_t size;
+    int32_t budget;    /* rows that stay at most, below context; context: none is ever dropped */
+    int32_t wants;     /* EVLA_CACHE_NOTHING, ... */
+    int32_t n_queries;
+    int32_t lists;     /* EVLA_CACHE_SAME: one list for all layers and heads; ... */
+    int32_t reserved;
+} evla_cache_plan;
+
+/* A text whose cache is full. */
+typedef struct evla_cache_view {
+    uint32_t size;
+    int32_t n;         /* rows, in the order of the text */
+    const int32_t *place; /* n; the place of each in the text, ascending */
+    int32_t n_tokens;  /* of the text, those whose rows were dropped included */
+    int32_t reserved;
+} evla_cache_view;
+
+/* Without a memory of its own: same parameters, same view, same rows. */
+typedef struct evla_cache {
+    uint32_t size;
+    uint32_t reserved;
+    /* What it needs and leaves; once, before anything is planned. EVLA_E_ARG when its parameters do
+     * not go with the place. */
+    int32_t (*plan)(const evla_host *h, const void *params, const evla_cache_place *at,
+                    evla_cache_plan *out);
+    /* The rows that stay, ascending; 1 to budget of them, room for v->n. No allocation. NULL: a policy
+     * that drops none. */
+    int32_t (*keep)(const evla_host *h, const void *params, const evla_cache_view *v, int32_t *rows,
+                    int32_t *n);
+} evla_cache;
 
 /* ---- model files: evla.format ------------------------------------------------------------- */
 

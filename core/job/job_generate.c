@@ -36,7 +36,8 @@ static const evla_param params[] = {
      .offset = offsetof(generate_params, messages)},
     {.name = "stop", .doc = "texts that end it", .type = EVLA_P_LIST, .element = EVLA_P_STRING,
      .flags = EVLA_PF_OPTIONAL, .offset = offsetof(generate_params, stop)},
-    {.name = "tokens", .doc = "how many to add at most; 0: until the context is full",
+    {.name = "tokens", .doc = "how many to add at most; 0: until the context is full, or "
+     "as many as it has when the cache drops some",
      .type = EVLA_P_INT, .preset = "128", .max = 1 << 24, .offset = offsetof(generate_params, tokens)},
     {.name = "special", .doc = "names of special tokens in the prompt stand for them",
      .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(generate_params, special)},
@@ -60,10 +61,11 @@ static int32_t generate_check(ctx *cx, job *j)
     if (p->stop.n > COMPLETION_MOST_STOPS)
         return ctx_fail(cx, EVLA_E_LIMIT, "generate \"%s\": stop: want at most %d texts",
                         j->name, COMPLETION_MOST_STOPS);
+    int32_t st = language_check(cx, j->name, &p->language);
+    if (st < 0) return st;
     const job *from = job_given(j, "model");
     if (!from || job_model_failed(from)) return 0; /* told already */
-    int32_t st = language_model(cx, j->name, from, &m);
-    if (st < 0) return st;
+    if ((st = language_model(cx, j->name, from, &m)) < 0) return st;
     /* one plan shows whether graph, types and kernels fit */
     graph *g;
     st = model_want_graph(cx, m, p->language.graph, &g);
@@ -123,6 +125,7 @@ static int32_t add_figures(job *j, const completer *c, const completion_answer *
         {"prompt_tokens", value_int(n_prompt)},
         {"recalled_tokens", value_int(a->n_recalled)},
         {"tokens", value_int(a->n_tokens)},
+        {"dropped_tokens", value_int(a->n_dropped)},
         {"why", value_text(why_text(a->why))},
         {"prompt_ms", value_float(1e3 * prompt_s)},
         {"first_ms", value_float(1e-6 * (double)a->first_ns)},

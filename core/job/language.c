@@ -3,6 +3,15 @@
  */
 #include "language.h"
 
+int32_t language_check(ctx *cx, const char *what, const language_params *p)
+{
+    cache c;
+    int32_t st = cache_open(cx, &p->cache, (int32_t)p->context, &c);
+    if (st < 0) ctx_prefix(cx, "%s", what);
+    cache_close(&c);
+    return st;
+}
+
 int32_t language_model(ctx *cx, const char *what, const job *from, model **out)
 {
     model *m = from ? job_model_graphs(from) : NULL;
@@ -24,6 +33,7 @@ int32_t language_open(ctx *cx, const job *from, const language_params *p, int32_
     completer_options o = {.decode = {.graph = p->graph,
                                       .all = p->all,
                                       .context = (int32_t)p->context,
+                                      .cache = p->cache,
                                       .n_blocks = (int32_t)p->blocks,
                                       .n_workers = workers,
                                       .budget = (uint64_t)p->memory},

@@ -11,6 +11,7 @@ typedef struct language_params {
     const evla_value *model;
     const char *graph;
     int64_t context, blocks, memory, workers;
+    evla_choice cache;
     int32_t all, reserved;
 } language_params;
 
@@ -23,9 +24,12 @@ typedef struct language_params {
      .preset = "tokens", .offset = offsetof(language_params, graph)},                         \
     {.name = "all", .doc = "plan for the logits of every token, too, as loss() needs",        \
      .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(language_params, all)},       \
-    {.name = "context", .doc = "most tokens of a text, its beginning included",               \
-     .type = EVLA_P_INT, .preset = "512", .min = 1, .max = 1 << 24,                           \
+    {.name = "context", .doc = "most tokens of a text, its beginning included, unless the "   \
+     "cache drops some", .type = EVLA_P_INT, .preset = "512", .min = 1, .max = 1 << 24,       \
      .offset = offsetof(language_params, context)},                                           \
+    {.name = "cache", .doc = "which keys and values stay when the context is full; absent: "  \
+     "all, and the text ends", .type = EVLA_P_ITEM, .choices = EVLA_CACHE,                    \
+     .flags = EVLA_PF_OPTIONAL, .offset = offsetof(language_params, cache)},                  \
     {.name = "blocks", .doc = "blocks of 16 tokens' keys and values that are kept; 0: as "    \
      "many as one text can need", .type = EVLA_P_INT, .preset = "0", .max = 1 << 20,          \
      .offset = offsetof(language_params, blocks)},                                            \
@@ -36,7 +40,9 @@ typedef struct language_params {
      .offset = offsetof(language_params, workers)}
 // clang-format on
 
-/* The model behind the parameters, a checkpoint of this program. `what` is for messages. */
+/* Do the parameters go together? `what` is for messages. */
+int32_t language_check(ctx *cx, const char *what, const language_params *p);
+/* The model behind the parameters, a checkpoint of this program. */
 int32_t language_model(ctx *cx, const char *what, const job *from, model **out);
 /* Plans everything, so that what does not fit is known before anything runs. */
 int32_t language_open(ctx *cx, const job *from, const language_params *p, int32_t workers,

@@ -258,6 +258,8 @@ static void push_answer(lua_State *L, const completion_answer *a, int32_t n_prom
     lua_setfield(L, -2, "prompt_tokens");
     lua_pushinteger(L, a->n_recalled);
     lua_setfield(L, -2, "recalled_tokens");
+    lua_pushinteger(L, a->n_dropped);
+    lua_setfield(L, -2, "dropped_tokens");
     lua_pushinteger(L, a->mallocs);
     lua_setfield(L, -2, "mallocs");
 }

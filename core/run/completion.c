@@ -172,8 +172,8 @@ typedef struct running {
 static void look(running *x)
 {
     x->reader.tokens = x->s->tokens;
-    x->reader.n_tokens = x->s->n;
-    x->reader.room = x->s->capacity - x->s->n;
+    x->reader.n_tokens = x->s->n_tokens;
+    x->reader.room = decoder_room(x->c->d, x->s);
 }
 
 static int32_t reader_read(const evla_host *h, evla_reader *r, const int32_t *ids,
@@ -190,9 +190,9 @@ static int32_t reader_forget(const evla_host *h, evla_reader *r, int32_t n)
 {
     running *x = r->self;
     (void)h;
-    if (n < 0 || n > x->s->n)
+    if (n < 0 || n > x->s->n_tokens)
         return ctx_fail(x->cx, EVLA_E_RANGE, "loop: cannot keep %d of %d tokens", n,
-                        x->s->n);
+                        x->s->n_tokens);
     sequence_truncate(x->s, n);
     look(x);
     return 0;
@@ -305,10 +305,12 @@ static int32_t go(running *x, const evla_host *h, const evla_loop *loop, void *s
 }
 
 /* How many tokens may be added. */
-static int32_t room_of(const completer *c, const completion_request *r)
+static int32_t most_of(const completer *c, const completion_request *r)
 {
+    int32_t context = decoder_context(c->d);
+    if (decoder_drops(c->d)) return r->most > 0 ? r->most : context;
     /* the last token chosen is never read */
-    int32_t most = decoder_context(c->d) - r->n_ids + 1;
+    int32_t most = context - r->n_ids + 1;
     return r->most > 0 && r->most < most ? r->most : most;
 }
 
@@ -324,7 +326,7 @@ static int32_t check_ids(ctx *cx, const completer *c, const int32_t *ids, int32_
 static int32_t check_text(ctx *cx, const completer *c, const int32_t *ids, int32_t n)
 {
     if (n < 1) return ctx_fail(cx, EVLA_E_ARG, "the text to continue has no token");
-    if (n > decoder_context(c->d))
+    if (n > decoder_context(c->d) && !decoder_drops(c->d))
         return ctx_fail(cx, EVLA_E_LIMIT,
                         "the text to continue has %d tokens, the context only %d", n,
                         decoder_context(c->d));
@@ -335,6 +337,9 @@ static int32_t check_request(ctx *cx, const completer *c, const completion_reque
 {
     int32_t st = check_text(cx, c, r->ids, r->n_ids);
     if (st < 0) return st;
+    if (most_of(c, r) > INT32_MAX - r->n_ids)
+        return ctx_fail(cx, EVLA_E_LIMIT, "%d tokens behind %d are too many", r->most,
+                        r->n_ids);
     if (r->n_stops > COMPLETION_MOST_STOPS)
         return ctx_fail(cx, EVLA_E_LIMIT, "%d stop texts, want at most %d", r->n_stops,
                         COMPLETION_MOST_STOPS);
@@ -345,13 +350,21 @@ static int32_t check_request(ctx *cx, const completer *c, const completion_reque
     return 0;
 }
 
+/* An empty sequence for a text of so many tokens; it has room for a context in any case. */
+static int32_t open_text(ctx *cx, completer *c, int32_t longest, sequence **out)
+{
+    int32_t context = decoder_context(c->d);
+    return sequence_new(cx, decoder_blocks(c->d), context,
+                        longest > context ? longest : context, out);
+}
+
 int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request *r,
                       completion_answer *out)
 {
     *out = (completion_answer){0};
     int32_t st = check_request(cx, c, r);
     if (st < 0) return st;
-    int32_t most = room_of(c, r);
+    int32_t most = most_of(c, r);
     running x = {.cx = cx, .c = c, .r = r, .a = out, .stream = {.begun = !r->begins}};
     x.room = (size_t)most * 16 + 2 * PIECE_BYTES; /* long pieces are rare, many never */
     out->text = arena_push(a, x.room + 1, 1);
@@ -359,8 +372,7 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
     out->chosen_ns = arena_push(a, (size_t)most + 1, sizeof *out->chosen_ns);
     if (!out->text || !out->tokens || !out->chosen_ns)
         return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", most);
-    if ((st = sequence_new(cx, decoder_blocks(c->d), decoder_context(c->d), &x.s)) < 0)
-        return st;
+    if ((st = open_text(cx, c, r->n_ids + most, &x.s)) < 0) return st;
     out->n_recalled = sequence_recall(x.s, r->ids, r->n_ids);
     x.reader = (evla_reader){.size = sizeof x.reader,
                              .vocabulary = decoder_vocabulary(c->d),
@@ -380,6 +392,7 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
     host_done(&h, mark);
     arena_free(&hold);
     if (st < 0 && !cx->code) ctx_fail(cx, st, "%s: %s", r->loop->name, ctx_code_text(st));
+    out->n_dropped = x.s->n_tokens - x.s->n;
     sequence_free(x.s);
     out->text[out->n_text] = 0;
     return st;
@@ -391,8 +404,7 @@ static int32_t read_all(ctx *cx, completer *c, const int32_t *ids, int32_t n,
 {
     int32_t st = check_text(cx, c, ids, n);
     if (st < 0) return st;
-    st = sequence_new(cx, decoder_blocks(c->d), decoder_context(c->d), out);
-    if (st < 0) return st;
+    if ((st = open_text(cx, c, n, out)) < 0) return st;
     int32_t known = sequence_recall(*out, ids, n);
     st = decoder_feed(cx, c->d, *out, ids + known, n - known, logits);
     if (st < 0) sequence_free(*out);
@@ -427,7 +439,7 @@ int32_t completer_load(ctx *cx, completer *c, const char *path, int32_t *n)
     sequence *s;
     int32_t st = decoder_load(cx, c->d, path, &s);
     if (st < 0) return st;
-    *n = s->n;
+    *n = s->n_tokens;
     sequence_free(s); /* its blocks stay in the pool until they are needed */
     return 0;
 }
@@ -464,10 +476,11 @@ int32_t completer_loss(ctx *cx, completer *c, const int32_t *ids, int32_t n, dou
     int32_t context = decoder_context(c->d), st = check_ids(cx, c, ids, n);
     scoring s = {.vocabulary = decoder_vocabulary(c->d)};
     if (st >= 0 && context < 2)
-        st = ctx_fail(cx, EVLA_E_STATE, "a context of 1 token says nothing of the next one");
+        st =
+            ctx_fail(cx, EVLA_E_STATE, "a context of 1 token says nothing of the next one");
     for (int32_t at = 0; st >= 0 && at + 1 < n; at += context - 1) {
         sequence *q;
-        if ((st = sequence_new(cx, decoder_blocks(c->d), context, &q)) < 0) return st;
+        if ((st = open_text(cx, c, context, &q)) < 0) return st;
         s.ids = ids + at;
         s.n = n - at < context ? n - at : context;
         st = decoder_feed_all(cx, c->d, q, s.ids, s.n, score, &s);

@@ -44,7 +44,8 @@ typedef int completion_hear(void *to, const char *text, size_t n);
 typedef struct completion_request {
     const int32_t *ids; /* the text so far; at least one token */
     int32_t n_ids;
-    int32_t most;             /* tokens to add; 0: until the context is full */
+    int32_t most;             /* tokens to add; 0: until the context is full, or, where
+                                 rows are dropped, as many as it holds */
     const evla_item *loop;    /* of kind EVLA_LOOP */
     const void *loop_params;  /* its parameters, filled */
     const char *const *stops; /* texts that end it and are left out */
@@ -70,6 +71,7 @@ typedef struct completion_answer {
     int64_t *chosen_ns; /* of each token, since the request began */
     int32_t n_tokens;
     int32_t n_recalled; /* of the request's tokens, not run again */
+    int32_t n_dropped;  /* tokens of the text whose keys and values are gone */
     completion_why why;
     int64_t prompt_ns, tokens_ns; /* reading the request; everything after */
     int64_t first_ns;             /* until the first token was chosen */
@@ -79,10 +81,10 @@ typedef struct completion_answer {
 /* The answer lives in the arena. A failure leaves the completer as good as before. */
 int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request *r,
                       completion_answer *out);
-/* Logits of what follows the tokens, f32[V]. */
+/* Logits of what follows the tokens, f32[V], as a completion would have them there. */
 int32_t completer_logits(ctx *cx, completer *c, const int32_t *ids, int32_t n, float *out);
-/* The tokens' keys and values, to a file and from it; later texts that begin so find them.
- * *n: how many tokens were there. */
+/* The tokens' keys and values, no more than the context, to a file and from it; later texts
+ * that begin so find them. *n: how many tokens were there. */
 int32_t completer_save(ctx *cx, completer *c, const int32_t *ids, int32_t n,
                        const char *path);
 int32_t completer_load(ctx *cx, completer *c, const char *path, int32_t *n);

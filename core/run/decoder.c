@@ -25,6 +25,7 @@ typedef struct stride {
 struct decoder {
     session *of;
     blocks *pool;
+    cache policy;
     stride last[MOST_PLANS], all[MOST_PLANS]; /* ascending in tokens */
     int32_t n_last, n_all;
     int32_t context, vocabulary;
@@ -178,7 +179,8 @@ int32_t decoder_open(ctx *cx, model *m, const decoder_options *o, decoder **out)
     decoder *d = mem_alloc(sizeof *d);
     if (!d) return ctx_fail(cx, EVLA_E_NOMEM, "decoder");
     d->context = o->context;
-    st = make_plans(cx, g, o, 0, plans, &n);
+    st = cache_open(cx, &o->cache, o->context, &d->policy);
+    if (st >= 0) st = make_plans(cx, g, o, 0, plans, &n);
     n_last = n;
     if (st >= 0 && o->all) st = make_plans(cx, g, o, 1, plans, &n);
     if (st >= 0) st = open_with(cx, d, m, o, plans, n_last, n);
@@ -196,6 +198,7 @@ void decoder_close(decoder *d)
     if (!d) return;
     session_close(d->of);
     blocks_free(d->pool);
+    cache_close(&d->policy);
     mem_free(d->slots);
     mem_free(d);
 }
@@ -204,6 +207,14 @@ blocks *decoder_blocks(decoder *d) { return d->pool; }
 int32_t decoder_context(const decoder *d) { return d->context; }
 int32_t decoder_vocabulary(const decoder *d) { return d->vocabulary; }
 session *decoder_session(decoder *d) { return d->of; }
+int decoder_drops(const decoder *d) { return cache_drops(&d->policy, d->context); }
+
+int32_t decoder_room(const decoder *d, const sequence *s)
+{
+    int32_t rows = s->capacity - s->n, text = s->longest - s->n_tokens;
+    if (!rows) rows = d->context - d->policy.budget;
+    return rows < text ? rows : text;
+}
 
 decoder_bytes decoder_sizes(const decoder *d)
 {
@@ -216,48 +227,44 @@ decoder_bytes decoder_sizes(const decoder *d)
 
 /* ---- feeding ---- */
 
-static void copy_block(void *to, int32_t from, int32_t at)
+static void copy_rows(void *to, int32_t from, int32_t at, int32_t n)
 {
     decoder *d = to;
     for (int32_t i = 0; i < d->n_pools; i++) {
         unsigned char *base = d->pools[i]->data[0];
-        size_t bytes = (size_t)d->pools[i]->stride[0];
-        memcpy(base + (size_t)at * bytes, base + (size_t)from * bytes, bytes);
+        size_t bytes = (size_t)d->pools[i]->stride[1];
+        memmove(base + (size_t)at * bytes, base + (size_t)from * bytes, (size_t)n * bytes);
     }
 }
 
-/* What it costs at least to run n tokens, and the stride to begin with. */
+/* What it costs at least to run n tokens, no more than the longest run takes, and the
+ * stride to begin with. */
 static int32_t choose(const stride *all, int32_t n_all, int32_t n, const stride **first)
 {
-    int32_t up = n_all - 1, down;
+    int32_t up = n_all - 1;
     while (up > 0 && all[up - 1].tokens >= n)
         up--;
     *first = &all[up];
     int32_t best = RUN_COST + all[up].tokens;
-    down = all[up].tokens > n ? up - 1 : up;
-    if (all[up].tokens >= n && down < 0) return best;
-    if (all[up].tokens == n) return best;
-    if (all[up].tokens < n)
-        return best + choose(all, n_all, n - all[up].tokens, &(const stride *){0});
-    const stride *rest;
-    int32_t split =
-        RUN_COST + all[down].tokens + choose(all, n_all, n - all[down].tokens, &rest);
+    if (all[up].tokens == n || up == 0) return best;
+    const stride *down = &all[up - 1], *rest;
+    int32_t split = RUN_COST + down->tokens + choose(all, n_all, n - down->tokens, &rest);
     if (split >= best) return best;
-    return *first = &all[down], split;
+    return *first = down, split;
 }
 
 static int32_t run(ctx *cx, decoder *d, const stride *t, sequence *s, const int32_t *ids,
                    int32_t n)
 {
-    int32_t from = s->n;
-    int32_t st = sequence_extend(cx, s, ids, n, d->slots, copy_block, d);
+    int32_t first = s->n_tokens, row = s->n;
+    int32_t st = sequence_extend(cx, s, ids, n, d->slots, copy_rows, d);
     if (st < 0) return st;
     for (int32_t i = 0; i < t->tokens; i++) {
         int is_real = i < n;
         if (t->in[IDS]) t->in[IDS][i] = is_real ? ids[i] : 0;
-        if (t->in[POSITION]) t->in[POSITION][i] = is_real ? from + i : 0;
+        if (t->in[POSITION]) t->in[POSITION][i] = is_real ? first + i : 0;
         if (t->in[SLOT]) t->in[SLOT][i] = is_real ? d->slots[i] : -1;
-        if (t->in[LAST]) t->in[LAST][i] = is_real ? from + i : -1;
+        if (t->in[LAST]) t->in[LAST][i] = is_real ? row + i : -1;
     }
     int32_t table = table_of(d->context);
     for (int32_t i = 0; t->in[TABLE] && i < table; i++)
@@ -270,25 +277,35 @@ static int32_t run(ctx *cx, decoder *d, const stride *t, sequence *s, const int3
     return st;
 }
 
+/* Rows that are written can be found by other texts before they are dropped. */
+static int32_t make_room(ctx *cx, decoder *d, sequence *s)
+{
+    sequence_commit(s);
+    return cache_make_room(cx, &d->policy, s, copy_rows, d);
+}
+
 static int32_t feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
                     const stride *all, int32_t n_all, decoder_rows *rows, void *to,
                     float **logits)
 {
-    int32_t from = s->n, st = 0;
-    if (n < 1 || s->of != d->pool)
+    int32_t from = s->n_tokens, longest = all[n_all - 1].tokens, st = 0;
+    if (n < 1 || s->of != d->pool || s->capacity != d->context)
         return ctx_fail(cx, EVLA_E_ARG,
                         n < 1 ? "decoder: there is no token to run"
                               : "decoder: the sequence belongs to another one");
-    if (n > s->capacity - s->n) /* before anything runs */
-        return sequence_extend(cx, s, ids, n, d->slots, copy_block, d);
-    for (int32_t at = 0; st >= 0 && at < n;) {
+    /* what cannot fit is told before anything runs */
+    if (n > s->longest - from || (!decoder_drops(d) && n > s->capacity - s->n))
+        return sequence_extend(cx, s, ids, n, d->slots, copy_rows, d);
+    for (int32_t at = 0, k; st >= 0 && at < n; at += k) {
         const stride *t;
-        choose(all, n_all, n - at, &t);
-        int32_t k = n - at < t->tokens ? n - at : t->tokens;
+        k = n - at < longest ? n - at : longest;
+        if (s->n == s->capacity && (st = make_room(cx, d, s)) < 0) break;
+        if (k > s->capacity - s->n) k = s->capacity - s->n;
+        choose(all, n_all, k, &t);
+        if (k > t->tokens) k = t->tokens;
         st = run(cx, d, t, s, ids + at, k);
         if (st >= 0 && rows) rows(to, at, k, t->logits);
         if (logits) *logits = t->logits;
-        at += k;
     }
     if (st < 0)
         sequence_truncate(s, from);
@@ -317,6 +334,10 @@ int32_t decoder_feed_all(ctx *cx, decoder *d, sequence *s, const int32_t *ids, i
 
 int32_t decoder_save(ctx *cx, const decoder *d, const sequence *s, const char *path)
 {
+    if (s->n < s->n_tokens)
+        return ctx_fail(cx, EVLA_E_STATE,
+                        "%s: %d tokens of which only %d rows are left cannot be saved",
+                        path, s->n_tokens, s->n);
     arena *a = &cx->scratch;
     arena_place mark = arena_mark(a);
     bundle_part *parts = arena_push(a, (size_t)d->n_pools + 1, sizeof *parts);
@@ -383,11 +404,15 @@ int32_t decoder_load(ctx *cx, decoder *d, const char *path, sequence **out)
     if (st >= 0) n = (int32_t)tokens->type.shape[0];
     for (int32_t i = 0; st >= 0 && i < d->n_pools; i++)
         st = check_part(cx, d, i, &b, path, table_of(n));
-    if (st >= 0) st = sequence_new(cx, d->pool, d->context, &s);
+    if (st >= 0) st = sequence_new(cx, d->pool, d->context, d->context, &s);
     const int32_t *ids = st < 0 ? NULL : tokens->data;
+    for (int32_t i = 0; st >= 0 && i < n; i++)
+        if (ids[i] < 0 || ids[i] >= d->vocabulary)
+            st = ctx_fail(cx, EVLA_E_FORMAT, "%s: token %d is %d; want 0 to %d", path, i,
+                          ids[i], d->vocabulary - 1);
     for (int32_t at = 0; st >= 0 && at < n; at += BLOCK_ROWS) {
         int32_t slots[BLOCK_ROWS], k = n - at < BLOCK_ROWS ? n - at : BLOCK_ROWS;
-        st = sequence_extend(cx, s, ids + at, k, slots, copy_block, d);
+        st = sequence_extend(cx, s, ids + at, k, slots, copy_rows, d);
         for (int32_t i = 0; st >= 0 && i < d->n_pools; i++) {
             size_t block = (size_t)d->pools[i]->stride[0];
             memcpy((unsigned char *)d->pools[i]->data[0] +

@@ -6,19 +6,21 @@
  * decoder binds: BLOCKS of the pool, TABLE blocks of the longest sequence, ROWS of logits.
  * Its inputs:
  *   ids i32[T]       tokens
- *   position i32[T]  their places in the text
+ *   position i32[T]  their places in the text, whatever was dropped before them
  *   slot i32[T]      where their keys and values go, see kv_write; -1: padding
  *   last i32[T]      the last row that each may attend to, see paged_attention; -1: padding
  *   table i32[TABLE] blocks of the sequence
  *   row i32[ROWS]    the tokens of this run whose logits are wanted: the last, or all
  * and its output logits f32[ROWS,V]. Every state of it is a pool, [BLOCKS,BLOCK_ROWS,...].
  *
- * Logits are the same bits however tokens are split over runs. A decoder belongs to one
- * thread; feeding allocates nothing.
+ * A cache policy may drop rows of a sequence. It is asked between runs, whenever all rows
+ * of the context are used and another token comes, so what it drops depends on the text
+ * alone. Logits are the same bits however tokens are split over runs. A decoder belongs to
+ * one thread; feeding allocates nothing.
  */
 #ifndef EVLA_RUN_DECODER_H
 #define EVLA_RUN_DECODER_H
-#include "sequence.h"
+#include "cache.h"
 #include "session.h"
 
 typedef struct decoder decoder;
@@ -26,7 +28,8 @@ typedef struct decoder decoder;
 typedef struct decoder_options {
     const char *graph;
     int all;             /* 1: every token's logits are wanted, too */
-    int32_t context;     /* most tokens of a sequence */
+    int32_t context;     /* most rows of a sequence */
+    evla_choice cache;   /* of kind EVLA_CACHE; item NULL: all rows stay */
     int32_t n_blocks;    /* 0: as many as one sequence can need */
     int32_t n_workers;   /* 0: 1 */
     uint64_t budget;     /* bytes for arenas and states; 0: no limit */
@@ -39,6 +42,11 @@ int32_t decoder_open(ctx *cx, model *m, const decoder_options *o, decoder **out)
 void decoder_close(decoder *d);
 blocks *decoder_blocks(decoder *d);
 int32_t decoder_context(const decoder *d);
+/* 1: a text may be longer than the context, because rows are dropped. */
+int decoder_drops(const decoder *d);
+/* How many tokens a sequence can get that sequence_truncate takes back whole: until rows
+ * are dropped, or after, when that comes first. */
+int32_t decoder_room(const decoder *d, const sequence *s);
 int32_t decoder_vocabulary(const decoder *d);
 session *decoder_session(decoder *d);
 /* What it holds, in bytes: weights as they lie in memory or in their file. */
@@ -47,9 +55,9 @@ typedef struct decoder_bytes {
 } decoder_bytes;
 decoder_bytes decoder_sizes(const decoder *d);
 
-/* Appends tokens to a sequence of this decoder's blocks. *logits: V floats of the last one,
- * valid until the next call; they may be written. After a failure the sequence is as it
- * was. */
+/* Appends tokens to a sequence of this decoder's blocks and context. *logits: V floats of
+ * the last one, valid until the next call; they may be written. After a failure the
+ * sequence has the tokens that it had; rows that were dropped to make room stay dropped. */
 int32_t decoder_feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
                      float **logits);
 /* The same, and `rows` sees the logits [n,V] of each run's tokens, from token `first` on.
@@ -59,7 +67,7 @@ int32_t decoder_feed_all(ctx *cx, decoder *d, sequence *s, const int32_t *ids, i
                          decoder_rows *rows, void *to);
 
 /* The tokens of a sequence with their keys and values, to and from a file; the model must
- * have the same states. */
+ * have the same states. EVLA_E_STATE when rows were dropped. */
 int32_t decoder_save(ctx *cx, const decoder *d, const sequence *s, const char *path);
 int32_t decoder_load(ctx *cx, decoder *d, const char *path, sequence **out);
 

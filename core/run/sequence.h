@@ -1,10 +1,12 @@
 /*
- * sequence.h -- a sequence of tokens and the blocks that hold its keys and values.
+ * sequence.h -- a text of tokens and the blocks that hold its keys and values, a row for
+ * each token.
  *
- * Row j of a sequence lies in block table[j / BLOCK_ROWS] at place j % BLOCK_ROWS. A fork
- * shares all blocks with its parent; whoever writes into a shared one first gets a copy of
- * it. A new sequence takes over the longest chain of full blocks that its text starts with
- * and some sequence has left in the pool.
+ * Row j lies in block table[j / BLOCK_ROWS] at place j % BLOCK_ROWS and belongs to token
+ * place[j] of the text. As long as no row was dropped, that is token j. A fork shares all
+ * blocks with its parent; whoever writes into a shared one first gets a copy of it. A new
+ * sequence takes over the longest chain of full blocks that its text starts with and some
+ * sequence has left in the pool.
  *
  * Nothing is allocated after sequence_new.
  */
@@ -14,30 +16,43 @@
 
 typedef struct sequence {
     blocks *of;
-    int32_t *tokens; /* of its rows */
-    int32_t *table;
-    int32_t n, n_table;
+    int32_t *tokens; /* [n_tokens]: the text, with the tokens whose rows were dropped */
+    int32_t *place;  /* [n] ascending: which token a row belongs to */
+    int32_t *table;  /* [n_table] */
+    int32_t n, n_tokens, n_table;
     int32_t n_sealed; /* blocks of the table that are sealed, from the first on */
     int32_t capacity; /* rows */
+    int32_t longest;  /* tokens; not below capacity */
+    int32_t *spare;   /* where sequence_keep makes the next table */
 } sequence;
 
-/* Copies the bytes of a block, in every layer. */
-typedef void sequence_copy(void *to, int32_t from_block, int32_t to_block);
+/* Copies n rows of a block into another place, in every layer. Both may lie in the same
+ * block and overlap. */
+typedef void sequence_copy(void *to, int32_t from_slot, int32_t to_slot, int32_t n);
 
-int32_t sequence_new(ctx *cx, blocks *of, int32_t capacity, sequence **out);
+/* A text of at most `longest` tokens with at most `capacity` rows at a time. */
+int32_t sequence_new(ctx *cx, blocks *of, int32_t capacity, int32_t longest,
+                     sequence **out);
 void sequence_free(sequence *s);
 int32_t sequence_fork(ctx *cx, const sequence *s, sequence **out);
 /* An empty sequence takes over what the pool has of these tokens, whole blocks, but never
  * all of them: the last one has to be run for its logits. Returns how many rows it has now.
  */
 int32_t sequence_recall(sequence *s, const int32_t *tokens, int32_t n);
-/* Places for n more tokens: their slots (block * BLOCK_ROWS + place). EVLA_E_LIMIT when the
+/* Rows for n more tokens: their slots (block * BLOCK_ROWS + place). EVLA_E_LIMIT when the
  * sequence or the pool is full; the sequence is as before then. */
 int32_t sequence_extend(ctx *cx, sequence *s, const int32_t *tokens, int32_t n,
                         int32_t *slots, sequence_copy *copy, void *to);
-/* The rows are written: full blocks can be found from now on. */
+/* The rows are written: full blocks of the text's unbroken beginning can be found from now
+ * on. */
 void sequence_commit(sequence *s);
-/* Forgets rows from n on. */
+/* Forgets the tokens from n on, and their rows. */
 void sequence_truncate(sequence *s, int32_t n);
+/* Drops all rows but these n, ascending; the text stays. Blocks that are kept whole stay as
+ * they are, shared or not; the other rows move together, into free blocks as long as there
+ * are some. EVLA_E_LIMIT when there are none and too many blocks are shared; the sequence
+ * is as before then. */
+int32_t sequence_keep(ctx *cx, sequence *s, const int32_t *rows, int32_t n,
+                      sequence_copy *copy, void *to);
 
 #endif

@@ -98,7 +98,7 @@ object.__name = "evla.language"
 local function opened(m, all)
   local key = all and "all" or "last"
   if not m.open[key] then
-    m.open[key] = evla.text { model = m.model, context = m.context, blocks = m.blocks, workers = m.workers, memory = m.memory, all = all }
+    m.open[key] = evla.text { model = m.model, context = m.context, cache = m.cache, blocks = m.blocks, workers = m.workers, memory = m.memory, all = all }
   end
   return m.open[key]
 end
@@ -165,7 +165,7 @@ function object:__tostring() return ("%s: %d tokens of context"):format(self.mod
 
 -- ---- loading ---------------------------------------------------------------------------------------------------------
 
-local own = { context = true, blocks = true, workers = true, memory = true, name = true }
+local own = { context = true, cache = true, blocks = true, workers = true, memory = true, name = true }
 
 -- The same file may be loaded more than once; jobs have names of their own.
 local loaded = {}
@@ -175,7 +175,8 @@ local function numbered(name)
 end
 
 -- evla.load "FILE.gguf", evla.load "FOLDER" (config.json, tokenizer.json and safetensors), evla.load("FILE", { context = 4096,
--- kv = "f32" }). context: most tokens of a text; otherwise what the file says, but at most 2048.
+-- kv = "f32" }). context: most tokens of a text; otherwise what the file says, but at most 2048. cache = evla.cache.window {}
+-- lets texts go on beyond it, without the middle.
 function language.load(path, options)
   options = options or {}
   local given, weights, tokenizer, trained = nil, path, nil, nil
@@ -186,8 +187,8 @@ function language.load(path, options)
   end
   local name = options.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
   local function made(model, context)
-    return setmetatable({ model = model, context = options.context or math.min(context, 2048), blocks = options.blocks,
-                          workers = options.workers, memory = options.memory, open = {}, messages = {} }, object)
+    return setmetatable({ model = model, context = options.context or math.min(context, 2048), cache = options.cache,
+                          blocks = options.blocks, workers = options.workers, memory = options.memory, open = {}, messages = {} }, object)
   end
   if path:find "%.evla$" then
     for k in pairs(options) do

@@ -127,8 +127,9 @@ function summary.details(s)
       add("  memory  %.1f kB arena, lower bound %.1f kB; %.1f kB with states", f.arena_bytes / 1e3, f.lower_bound_bytes / 1e3, f.session_bytes / 1e3)
       add("  time    %.0f steps/s, %.0f rows/s, %.0f %% inside the plan", f.steps_per_second, f.rows_per_second, 100 * f.plan_share)
     elseif j.type == "generate" and f.tokens then
-      add("%s: %d tokens behind %d%s, until %s", j.name, f.tokens, f.prompt_tokens,
-        f.recalled_tokens > 0 and (" (%d known)"):format(f.recalled_tokens) or "", WHY[f.why])
+      add("%s: %d tokens behind %d%s, until %s%s", j.name, f.tokens, f.prompt_tokens,
+        f.recalled_tokens > 0 and (" (%d known)"):format(f.recalled_tokens) or "", WHY[f.why],
+        f.dropped_tokens > 0 and ("; %d dropped from the cache"):format(f.dropped_tokens) or "")
       add("  prompt  %.1f ms, %.1f tokens/s; first token after %.1f ms", f.prompt_ms, f.prompt_per_second, f.first_ms)
       add("  tokens  %.1f ms, %.1f tokens/s, %d allocations", f.tokens_ms, f.tokens_per_second, f.mallocs)
       add("  memory  %.1f MB weights, %.1f MB keys and values, %.1f MB arena", f.weight_bytes / 1e6, f.pool_bytes / 1e6, f.arena_bytes / 1e6)
