@@ -105,6 +105,12 @@ got = ask(*[({"context": 48, "cache": window(*w)}, [["complete", call], ["comple
 tap.ok(all("answer" in r[0] and r[0]["answer"]["tokens"] == r[1].get("answer", {}).get("tokens") for r in got),
        "a loop that reads ahead and forgets, as far as there is room, comes to the same text", got)
 
+got = ask(({"context": 48, "cache": window(4, 20)}, [["complete", {"ids": ids[:30], "tokens": 4000, "ignore_end": True, "sampling": {"temperature": 1.0}}],
+                                                     ["info"]]))[0]
+long = got[0].get("answer", {"text": ""})
+tap.ok(len(long["text"].encode()) > 4096 and long["text"] == long["heard"] and long["mallocs"] == 0 and len(long["tokens"]) == 4000,
+       "4,000 tokens come in a context of 48, and all is heard", (len(long["text"]), got[0].get("error"), long.get("mallocs")))
+
 # ---- limits ----
 got = ask(({"context": 32, "cache": window(4, 16)}, [["complete", {"ids": ids[:30], "tokens": 0, "ignore_end": True}], ["info"], ["save", {"path": at("x.evla"), "ids": ids[:40]}],
                                                      ["save", {"path": at("x.evla"), "ids": ids[:32]}], ["load", {"path": at("x.evla")}], ["complete", {"ids": ids[:60], "tokens": 1}]]))

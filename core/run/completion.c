@@ -164,6 +164,7 @@ typedef struct running {
     const completion_request *r;
     completion_answer *a;
     evla_token_stream stream;
+    arena *mem;     /* of the answer */
     size_t room;    /* of a->text */
     size_t n_heard; /* of a->text; what follows may be the start of a stop text */
     int is_over;
@@ -234,15 +235,28 @@ static void look_for_stops(running *x, int is_end)
     hear(x, keep < a->n_text ? keep : a->n_text);
 }
 
+/* Room for another piece. Tokens are a few bytes each, but some hold a hundred blanks. */
+static int32_t grow(running *x)
+{
+    completion_answer *a = x->a;
+    if (a->text && x->room - a->n_text >= PIECE_BYTES) return 0;
+    size_t room = x->room ? 2 * x->room : 2 * PIECE_BYTES;
+    char *text = arena_push(x->mem, room + 1, 1);
+    if (!text) return ctx_fail(x->cx, EVLA_E_NOMEM, "a text of %zu bytes", room);
+    if (a->n_text) memcpy(text, a->text, a->n_text);
+    a->text = text;
+    x->room = room;
+    return 0;
+}
+
 /* A token's text; -1 ends the text. */
 static int32_t add_piece(running *x, int32_t id)
 {
     completion_answer *a = x->a;
     int64_t made = 0;
+    if (grow(x) < 0) return EVLA_E_NOMEM;
     host h;
     host_init(&h, x->cx, NULL);
-    if (x->room - a->n_text < PIECE_BYTES)
-        return ctx_fail(x->cx, EVLA_E_LIMIT, "the text is longer than %zu bytes", x->room);
     arena_place mark = arena_mark(&x->cx->scratch);
     int32_t st = x->c->t->stream(&h.table, x->c->tokenizer, &x->stream, id,
                                  a->text + a->n_text, PIECE_BYTES - 1, &made);
@@ -365,12 +379,11 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
     int32_t st = check_request(cx, c, r);
     if (st < 0) return st;
     int32_t most = most_of(c, r);
-    running x = {.cx = cx, .c = c, .r = r, .a = out, .stream = {.begun = !r->begins}};
-    x.room = (size_t)most * 16 + 2 * PIECE_BYTES; /* long pieces are rare, many never */
-    out->text = arena_push(a, x.room + 1, 1);
+    running x = {.cx = cx, .c = c, .r = r, .a = out, .mem = a};
+    x.stream.begun = !r->begins;
     out->tokens = arena_push(a, (size_t)most + 1, sizeof *out->tokens);
     out->chosen_ns = arena_push(a, (size_t)most + 1, sizeof *out->chosen_ns);
-    if (!out->text || !out->tokens || !out->chosen_ns)
+    if (grow(&x) < 0 || !out->tokens || !out->chosen_ns)
         return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", most);
     if ((st = open_text(cx, c, r->n_ids + most, &x.s)) < 0) return st;
     out->n_recalled = sequence_recall(x.s, r->ids, r->n_ids);
