@@ -473,10 +473,11 @@ static void score(void *to, int32_t first, int32_t n, const float *logits)
         int32_t at = first + i;
         if (at + 1 >= s->n) continue;
         const float *row = logits + (int64_t)i * s->vocabulary;
-        double most = row[0], sum = 0;
+        double most = row[0];
         for (int32_t k = 1; k < s->vocabulary; k++)
             if ((double)row[k] > most) most = (double)row[k];
-        for (int32_t k = 0; k < s->vocabulary; k++)
+        double sum = exp((double)row[0] - most);
+        for (int32_t k = 1; k < s->vocabulary; k++)
             sum += exp((double)row[k] - most);
         s->sum += most + log(sum) - (double)row[s->ids[at + 1]];
         s->n_scored++;
