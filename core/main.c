@@ -169,7 +169,8 @@ static int read_words(call *c, words *w, int argc, char **argv)
             continue;
         }
         char *a = argv[i++];
-        int is_output = !strcmp(a, "-o"); /* where a verb's file goes, as compilers say it */
+        int is_output =
+            !strcmp(a, "-o"); /* where a verb's file goes, as compilers say it */
         if (is_output || (a[0] == '-' && a[1] == '-' && a[2])) { /* the program's own */
             if (c->setup.n_options == MOST_OPTIONS) return wrong("%s: too many options", a);
             script_option *o = &w->options[c->setup.n_options++];

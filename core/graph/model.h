@@ -77,9 +77,9 @@ typedef struct weight_info {
     const evla_layout *layout; /* NULL: plain rows */
     int is_settled;            /* a plan reads it as layout says */
     const void *packed;        /* its bytes in that layout; NULL: not made yet */
-    const char *packed_as;     /* not NULL: packed lies in a file, in the layout of this name,
-                                  and there are no plain rows */
-    int64_t packed_bytes;      /* how many there are then */
+    const char *packed_as; /* not NULL: packed lies in a file, in the layout of this name,
+                              and there are no plain rows */
+    int64_t packed_bytes;  /* how many there are then */
 } weight_info;
 
 typedef struct state_info {
@@ -120,7 +120,7 @@ struct model {
     /* Another file that weights' data points into, and how to close it; or NULL. */
     void *file;
     void (*close_file)(void *file);
-    int packs; /* 1: kernels may have weights in layouts of their own */
+    int packs;              /* 1: kernels may have weights in layouts of their own */
     const evla_attr *attrs; /* what a file says beside its tensors; in its memory or ours */
     int32_t n_attrs;
 };

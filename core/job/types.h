@@ -24,8 +24,8 @@ const char *job_dataset_path(const job *j);
 
 /* ---- job_model.c: what other job types and the host need ---- */
 
-/* Hands a declared job of type "model" or "checkpoint" its graphs, which the host has built.
- * Borrowed: they must live as long as the job. */
+/* Hands a declared job of type "model" or "checkpoint" its graphs, which the host has
+ * built. Borrowed: they must live as long as the job. */
 void job_model_give(job *j, model *m);
 /* The graphs of a job that makes a model, before it has run; NULL: known only afterwards. A
  * trained model has the graphs of the model that was trained. */
