@@ -105,6 +105,10 @@ static void give_back(const model *m, const void *from, size_t bytes)
     if ((m->file || m->map) && end > at) madvise((void *)at, end - at, MADV_DONTNEED);
 }
 
+/* Files may hold tensors anywhere; kernels and pack want their numbers where C wants them.
+ */
+static int is_aligned(const void *p) { return (uintptr_t)p % 8 == 0; }
+
 /* Some panels of one weight. */
 typedef struct chunk {
     int32_t slot;
@@ -131,11 +135,20 @@ static int32_t pack_chunk(packer *p, ctx *cx, const chunk *c)
     size_t each = (size_t)(l->bytes(&h.table, &w->type) / panels);
     int32_t st = 0;
     const unsigned char *from = w->data;
+    arena_place mark = arena_mark(&cx->scratch);
+    void *moved = NULL; /* one panel's rows, when they do not lie where they should */
+    if (!is_aligned(from)) {
+        moved = arena_push_aligned(&cx->scratch, (size_t)l->panel, row, 64);
+        if (!moved) st = ctx_fail(cx, EVLA_E_NOMEM, "weight %s: as %s", w->name, l->name);
+    }
     for (int64_t i = c->first; st >= 0 && i < c->first + c->n; i++) {
         int64_t n = rows - i * l->panel < l->panel ? rows - i * l->panel : l->panel;
-        st = l->pack(&h.table, &w->type, n, from + (size_t)(i * l->panel) * row,
+        const void *plain = from + (size_t)(i * l->panel) * row;
+        if (moved) plain = memcpy(moved, plain, (size_t)n * row);
+        st = l->pack(&h.table, &w->type, n, plain,
                      (unsigned char *)p->to[c->slot] + (size_t)i * each);
     }
+    arena_reset(&cx->scratch, mark);
     if (st < 0 && !cx->code) ctx_fail(cx, st, "weight %s: as %s", w->name, l->name);
     int64_t end = (c->first + c->n) * l->panel;
     if (end > rows) end = rows;
@@ -187,6 +200,21 @@ static int32_t divide(ctx *cx, packer *p)
     return 0;
 }
 
+/* Plain rows that do not lie where they should are moved. */
+static int32_t align_plain(ctx *cx, model *m)
+{
+    for (int32_t i = 0; i < m->n_weights; i++) {
+        weight_info *w = &m->weights[i];
+        if (w->layout || !w->data || is_aligned(w->data)) continue;
+        size_t bytes = (size_t)type_bytes(cx->reg, &w->type);
+        void *own = arena_push_aligned(&m->mem, bytes + 1, 1, 64);
+        if (!own) return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %zu bytes", w->name, bytes);
+        w->data = memcpy(own, w->data, bytes);
+        w->is_own = 1;
+    }
+    return 0;
+}
+
 int32_t layout_pack(ctx *cx, model *m, pool *workers)
 {
     packer p = {.m = m};
@@ -198,6 +226,7 @@ int32_t layout_pack(ctx *cx, model *m, pool *workers)
                                : ctx_fail(cx, EVLA_E_NOMEM, "model %s: packing", m->name);
     for (int32_t w = 0; p.own && w < n; w++)
         ctx_init_child(&p.own[w], cx);
+    if (st >= 0) st = align_plain(cx, m);
     if (st >= 0 && p.n_chunks) pool_run(workers, pack_some, &p);
     for (int32_t w = 0; p.own && w < n; w++) {
         if (st >= 0 && p.own[w].code) st = ctx_fail(cx, p.own[w].code, "%s", p.own[w].why);

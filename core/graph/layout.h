@@ -15,7 +15,7 @@
 int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b);
 /* Packs all weights that have a layout and data and are not packed yet, by all workers of
  * the pool. Pages of a mapped file are given back as they have been read, so that no second
- * copy stays in memory. */
+ * copy stays in memory. Plain rows that lie at an odd address in their file are moved. */
 int32_t layout_pack(ctx *cx, model *m, pool *workers);
 
 #endif
