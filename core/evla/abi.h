@@ -793,7 +793,7 @@ typedef struct evla_cache_place {
     uint32_t size;
     int32_t context; /* rows that it can hold */
     int32_t layer;   /* from 0 on; -1: all of them */
-    int32_t n_layers;/* 0 with layer -1 */
+    int32_t n_layers; /* 0 with layer -1 */
 } evla_cache_place;
 
 typedef struct evla_cache_plan {
