@@ -1,58 +1,17 @@
-"""llama.py -- Llama-like decoders in NumPy's float64, from the papers and by way of a GGUF reader of its own.
+"""llama.py -- Llama-like decoders in NumPy's float64, from the papers, over files that gguf.py reads.
 
-Nothing of evla's is used: the reader follows ggml's docs/gguf.md, the model Touvron et al. 2023, with rotary positions (Su et al.
+Nothing of evla's is used; the model follows Touvron et al. 2023, with rotary positions (Su et al.
 2021) over neighbours or over halves, grouped heads (Ainslie et al. 2023) and SwiGLU (Shazeer 2020).
 """
-import struct
-
+from gguf import numbers, read
 from op_oracle import np
-
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 
 def gguf(path):
-    """attributes and tensors (f32 and f16 only) of a file"""
-    data = open(path, "rb").read()
-    at = 0
-
-    def take(form):
-        nonlocal at
-        out = struct.unpack_from("<" + form, data, at)
-        at += struct.calcsize("<" + form)
-        return out[0] if len(out) == 1 else out
-
-    def text():
-        nonlocal at
-        n = take("Q")
-        at += n
-        return data[at - n:at].decode("utf-8", "replace")
-
-    def value(kind):
-        if kind == 8:
-            return text()
-        if kind == 9:
-            of, n = take("IQ")
-            return [value(of) for _ in range(n)]
-        return take(SCALARS[kind])
-
-    magic, version, n_tensors, n_attrs = take("4sIQQ")
-    assert magic == b"GGUF" and version == 3
-    attrs = {}
-    for _ in range(n_attrs):
-        key = text()
-        attrs[key] = value(take("I"))
-    places = []
-    for _ in range(n_tensors):
-        name, n = text(), take("I")
-        dims = [take("Q") for _ in range(n)]
-        places.append((name, dims[::-1], *take("IQ")))
-    align = attrs.get("general.alignment", 32)
-    start = -(-at // align) * align
-    tensors = {}
-    for name, shape, kind, offset in places:
-        n = int(np.prod(shape))
-        tensors[name] = np.frombuffer(data, {0: np.float32, 1: np.float16}[kind], n, start + offset).reshape(shape)
-    return attrs, tensors
+    """attributes and tensors of a file, texts as text"""
+    tensors, keys = read(path)
+    plain = lambda v: v.decode("utf-8", "replace") if isinstance(v, bytes) else [plain(x) for x in v] if isinstance(v, list) else v
+    return {k: plain(v) for k, v in keys.items()}, {k: numbers(kind, raw).reshape(shape) for k, (kind, shape, raw) in tensors.items()}
 
 
 def turn(x, heads, base, interleaved):

@@ -248,6 +248,16 @@ r = run("pack", at("qwen")), run("pack", q8, "-o", at("x.gguf")), run("pack", q8
 tap.ok([x.returncode for x in r] == [2, 2, 2] and "is a folder" in r[0].stderr and "ends in .evla" in r[1].stderr and "no --speed" in r[2].stderr,
        "what cannot be packed is said in a sentence", [x.stderr for x in r])
 
+# ---- what others that need it see ----
+def key():
+    jobs = json.loads(run("check", os.path.join(root, "pipelines", "stories.lua"), "--model", at("packed.evla"), "--json").stdout)["jobs"]
+    return next(j["key"] for j in jobs if j["type"] == "checkpoint")
+
+
+first = key(), key()
+os.utime(at("packed.evla"), (1, 1))
+tap.ok(first[0] == first[1] != key(), "another file of the same name gives its job another key, without being read", first)
+
 # ---- how surprised it is ----
 with open(at("some.txt"), "w") as f:
     f.write("the cat sat on a mat and then it was not there any more. " * 4)

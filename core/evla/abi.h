@@ -928,7 +928,7 @@ typedef struct evla_tokenizer_info {
     int32_t bos, eos, unk, pad; /* -1: none */
     int32_t adds_bos, adds_eos; /* 1: a whole text gets one */
     const char *method;         /* "spm", "bpe", "wordpiece" */
-    const char *pre;            /* how text is cut before "bpe": "gpt-2", "llama-bpe", ... */
+    const char *pre;            /* how text is cut before "bpe", by the name that model files use */
     const char *chat;           /* family of the chat template, "chatml"; NULL: none, or unknown */
 } evla_tokenizer_info;
 

@@ -181,7 +181,7 @@ typedef struct evla_attention_params {
  * angle[t,i] = scale position[t] base^(-2i/D) / factors[i], in radians, computed in f64, below 2^31
  * y R[...,T,heads*W] = rope(x R[...,T,heads*W], cos f32[T,D/2], sin f32[T,D/2])
  * turns pairs of each head's first D <= W entries: (a, b) to (a cos - b sin, a sin + b cos).
- * Source: Su et al. 2021, eq. 34; factors: Llama 3's rope_freqs. */
+ * Source: Su et al. 2021, eq. 34; factors: Peng et al. 2023, section 3.2 (by parts). */
 enum { EVLA_ROPE_HALF = 0, EVLA_ROPE_INTERLEAVED = 1 };
 typedef struct evla_rope_angles_params {
     int64_t dims; /* D, even */

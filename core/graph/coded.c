@@ -117,14 +117,13 @@ static int32_t code(coder *c, const bound_node *old, const evla_dtype *t)
 }
 
 /* A node that stays, behind those before it. */
-static int32_t keep(coder *c, const bound_node *old)
+static void keep(coder *c, const bound_node *old)
 {
     bound *b = c->b;
     int32_t at = b->n_nodes++;
     b->nodes[at] = *old;
     for (int32_t k = 0; k < old->n_out && !old->is_gone; k++)
         if (b->wires[old->out[k]].node >= 0) b->wires[old->out[k]].node = at;
-    return 0;
 }
 
 static int32_t walk(coder *c, bound_node *old, int32_t n_old)
@@ -135,7 +134,11 @@ static int32_t walk(coder *c, bound_node *old, int32_t n_old)
         for (int32_t k = 0; k < n->n_in; k++)
             if (n->in[k] >= 0) n->in[k] = c->now[n->in[k]];
         const evla_dtype *t = n->is_gone ? NULL : format_of(c, n);
-        int32_t st = t ? code(c, n, t) : keep(c, n);
+        int32_t st = 0;
+        if (t)
+            st = code(c, n, t);
+        else
+            keep(c, n);
         if (st < 0) return st;
     }
     for (int32_t i = 0; i < b->n_outputs; i++)

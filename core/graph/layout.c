@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MOST_TRIES = 3, HUGE_PAGE = 2 << 20, CHUNK_BYTES = 4 << 20 };
+enum { HUGE_PAGE = 2 << 20, CHUNK_BYTES = 4 << 20 };
 
 static weight_info *weight_of(const bound *b, int32_t at)
 {
@@ -73,7 +73,7 @@ int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b)
     int32_t st = 0, again = 1;
     for (int32_t i = 0; st >= 0 && i < b->n_nodes; i++)
         if (!b->nodes[i].is_gone) st = ask(cx, o, b, &b->nodes[i]);
-    for (int32_t tries = 0; st >= 0 && again && tries < MOST_TRIES; tries++) {
+    while (st >= 0 && again) { /* each time round settles at least one weight */
         again = 0;
         for (int32_t i = 0; st >= 0 && i < b->n_nodes; i++) {
             if (b->nodes[i].is_gone) continue;

@@ -228,15 +228,30 @@ static void key_parts(keying *k, const char *path)
     ctx_free(&cx);
 }
 
+/* A file as it looks from outside, for jobs that run every time: whoever needs them sees
+ * when it is another one, and nobody waits for gigabytes to be read. */
+static void key_stamp(keying *k, const char *path)
+{
+    struct stat st;
+    char text[80] = "absent";
+    if (stat(path, &st) == 0)
+        snprintf(text, sizeof text, "%lld bytes, %lld.%09ld", (long long)st.st_size,
+                 (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    key_text(k, text);
+}
+
 /* The files that path parameters read. */
 static void key_inputs(keying *k, const evla_param *params, int32_t n, const void *filled)
 {
     for (int32_t i = 0; i < n; i++) {
         if (params[i].type != EVLA_P_PATH || !(params[i].flags & EVLA_PF_INPUT)) continue;
         const char *path = *(const char *const *)((const char *)filled + params[i].offset);
-        if (!path) continue;
-        key_file(k, path);
-        key_parts(k, path);
+        if (path && k->j->type->is_live)
+            key_stamp(k, path);
+        else if (path) {
+            key_file(k, path);
+            key_parts(k, path);
+        }
     }
 }
 
@@ -288,7 +303,8 @@ static int32_t make_key(job *j)
     const char *given = value_print(&cx->scratch, &j->given, ref_text);
     if (!given) return ctx_fail(cx, EVLA_E_NOMEM, "key of job %s", j->name);
     key_text(&k, given);
-    if (j->type->is_live) { /* never compared: its files are not read for it */
+    if (j->type->is_live) { /* never compared itself */
+        key_inputs(&k, j->type->params, j->type->n_params, j->params);
         sha256_final_hex(&k.sum, j->key);
         arena_reset(&cx->scratch, mark);
         return k.st;

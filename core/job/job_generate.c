@@ -66,7 +66,7 @@ static int32_t generate_check(ctx *cx, job *j)
     const job *from = job_given(j, "model");
     if (!from || job_model_failed(from)) return 0; /* told already */
     if ((st = language_model(cx, j->name, from, &m)) < 0) return st;
-    /* one plan shows whether graph, types and kernels fit */
+    /* binding shows whether graph and types fit; plans are made when it runs */
     graph *g;
     st = model_want_graph(cx, m, p->language.graph, &g);
     if (st < 0) return st;
@@ -105,12 +105,6 @@ static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, char
                   : completer_encode(cx, c, &cx->mem, *text, strlen(*text), flags, ids, n);
 }
 
-static const char *why_text(completion_why w)
-{
-    static const char *const names[] = {"end", "stop", "length", "hearer"};
-    return names[w];
-}
-
 static int32_t add_figures(job *j, const completer *c, const completion_answer *a,
                            int32_t n_prompt)
 {
@@ -126,7 +120,7 @@ static int32_t add_figures(job *j, const completer *c, const completion_answer *
         {"recalled_tokens", value_int(a->n_recalled)},
         {"tokens", value_int(a->n_tokens)},
         {"dropped_tokens", value_int(a->n_dropped)},
-        {"why", value_text(why_text(a->why))},
+        {"why", value_text(completion_why_text(a->why))},
         {"prompt_ms", value_float(1e3 * prompt_s)},
         {"first_ms", value_float(1e-6 * (double)a->first_ns)},
         {"tokens_ms", value_float(1e3 * tokens_s)},

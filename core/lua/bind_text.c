@@ -224,7 +224,6 @@ static int listen(void *to, const char *text, size_t n)
 
 static void push_answer(lua_State *L, const completion_answer *a, int32_t n_prompt)
 {
-    static const char *const why[] = {"end", "stop", "length", "hearer"};
     lua_createtable(L, 0, 12);
     lua_pushlstring(L, a->text, a->n_text);
     lua_setfield(L, -2, "text");
@@ -242,7 +241,7 @@ static void push_answer(lua_State *L, const completion_answer *a, int32_t n_prom
     lua_setfield(L, -4, "chosen_ms");
     lua_setfield(L, -3, "logprobs");
     lua_setfield(L, -2, "tokens");
-    lua_pushstring(L, why[a->why]);
+    lua_pushstring(L, completion_why_text(a->why));
     lua_setfield(L, -2, "why");
     const struct {
         const char *name;

@@ -156,6 +156,12 @@ int32_t completer_chat(ctx *cx, completer *c, arena *a, const evla_message *m, i
 
 /* ---- one request ---- */
 
+const char *completion_why_text(completion_why why)
+{
+    static const char *const texts[] = {"end", "stop", "length", "hearer"};
+    return texts[why];
+}
+
 typedef struct running {
     ctx *cx;
     completer *c;

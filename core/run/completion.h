@@ -64,6 +64,8 @@ typedef enum completion_why {
     COMPLETION_HEARER  /* the hearer had enough */
 } completion_why;
 
+const char *completion_why_text(completion_why why); /* "end", "stop", ... */
+
 typedef struct completion_answer {
     char *text; /* what was heard */
     size_t n_text;
