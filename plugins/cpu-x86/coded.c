@@ -155,26 +155,10 @@ static int32_t run(const evla_host *h, const x86_isa *isa, const evla_args *a,
 /* ---- tables ---- */
 
 #define KERNEL(id)                                                                         \
-    static int32_t accepts_##id(const evla_host *h, const evla_machine *m,                 \
-                                const evla_node *n, evla_offer *offer)                     \
-    {                                                                                      \
-        return accepts(h, &x86_##id, m, n, offer);                                         \
-    }                                                                                      \
-    static int32_t plan_##id(const evla_host *h, const evla_machine *m,                    \
-                             const evla_node *n, evla_work *work)                          \
-    {                                                                                      \
-        return (void)m, plan(h, &x86_##id, n, work);                                       \
-    }                                                                                      \
-    static int32_t run_##id(const evla_host *h, const evla_args *a, int32_t phase,         \
-                            int64_t tile)                                                  \
-    {                                                                                      \
-        return run(h, &x86_##id, a, phase, tile);                                          \
-    }                                                                                      \
-    static const evla_layout *layout_##id(const evla_host *h, const evla_machine *m,       \
-                                          const evla_node *n, int32_t i)                   \
-    {                                                                                      \
-        return layout(h, &x86_##id, m, n, i);                                              \
-    }                                                                                      \
+    NODE_ACCEPTS(accepts, id, &x86_##id)                                                   \
+    NODE_PLAN(plan, id, &x86_##id)                                                         \
+    NODE_RUN(run, id, &x86_##id)                                                           \
+    NODE_LAYOUT(layout, id, &x86_##id)                                                     \
     const evla_kernel coded_linear_##id = {.size = sizeof(evla_kernel),                    \
                                            .max_tail = NODE_TAIL_MAX,                      \
                                            .op = "coded_linear",                           \

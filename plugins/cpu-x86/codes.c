@@ -37,9 +37,10 @@ static tiles tiles_of(const evla_node *n)
     return t;
 }
 
-static int32_t linear_accepts(const x86_isa *isa, const evla_machine *m, const evla_node *n,
-                              evla_offer *offer)
+static int32_t linear_accepts(const evla_host *h, const x86_isa *isa, const evla_machine *m,
+                              const evla_node *n, evla_offer *offer)
 {
+    (void)h;
     if (!node_has(m, isa->feature) || !is_format(n, 0, EVLA_I8) ||
         !is_format(n, 1, EVLA_F32) || !is_format(n, 2, EVLA_I8) ||
         !is_format(n, 3, EVLA_F32) || !node_takes_tails(isa, n))
@@ -50,16 +51,20 @@ static int32_t linear_accepts(const x86_isa *isa, const evla_machine *m, const e
     return EVLA_OK;
 }
 
-static int32_t linear_plan(const evla_node *n, evla_work *work)
+static int32_t linear_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_work *work)
 {
+    (void)h, (void)m;
     tiles t = tiles_of(n);
     work->n_phases = 1;
     work->tiles[0] = t.across * t.down;
     return EVLA_OK;
 }
 
-static int32_t linear_run(const x86_isa *isa, const evla_args *a, int64_t tile)
+static int32_t linear_run(const evla_host *h, const x86_isa *isa, const evla_args *a,
+                          int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_node *n = a->node;
     tiles t = tiles_of(n);
     int64_t r0 = tile / t.across * t.rows, c0 = tile % t.across * t.cols;
@@ -92,9 +97,11 @@ static int64_t tile_rows(const evla_type *x)
     return d >= TILE ? 1 : TILE / (d ? d : 1);
 }
 
-static int32_t quantize_accepts(const x86_isa *isa, const evla_machine *m,
-                                const evla_node *n, evla_offer *offer)
+static int32_t quantize_accepts(const evla_host *h, const x86_isa *isa,
+                                const evla_machine *m, const evla_node *n,
+                                evla_offer *offer)
 {
+    (void)h;
     if (!node_has(m, isa->feature) || n->n_tail || !is_format(n, 0, EVLA_F32))
         return EVLA_E_MISSING;
     offer->score = isa->score;
@@ -103,8 +110,10 @@ static int32_t quantize_accepts(const x86_isa *isa, const evla_machine *m,
     return EVLA_OK;
 }
 
-static int32_t quantize_plan(const evla_node *n, evla_work *work)
+static int32_t quantize_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                             evla_work *work)
 {
+    (void)h, (void)m;
     /* one more tile writes the static scale, which has no rows */
     work->n_phases = 1;
     work->tiles[0] =
@@ -112,8 +121,10 @@ static int32_t quantize_plan(const evla_node *n, evla_work *work)
     return EVLA_OK;
 }
 
-static int32_t quantize_run(const x86_isa *isa, const evla_args *a, int64_t tile)
+static int32_t quantize_run(const evla_host *h, const x86_isa *isa, const evla_args *a,
+                            int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_node *n = a->node;
     int is_static = node_present(n, 1);
     int64_t d = node_last(&n->in[0]), step = tile_rows(&n->in[0]), from = tile * step;
@@ -145,9 +156,10 @@ static int64_t tile_groups(const evla_node *n)
     return group_of(n) >= TILE ? 1 : TILE / group_of(n);
 }
 
-static int32_t blocks_accepts(const x86_isa *isa, const evla_machine *m, const evla_node *n,
-                              evla_offer *offer)
+static int32_t blocks_accepts(const evla_host *h, const x86_isa *isa, const evla_machine *m,
+                              const evla_node *n, evla_offer *offer)
 {
+    (void)h;
     if (!node_has(m, isa->feature) || n->n_tail || !is_format(n, 0, EVLA_F32) ||
         group_of(n) < 1)
         return EVLA_E_MISSING;
@@ -155,15 +167,19 @@ static int32_t blocks_accepts(const x86_isa *isa, const evla_machine *m, const e
     return EVLA_OK;
 }
 
-static int32_t blocks_plan(const evla_node *n, evla_work *work)
+static int32_t blocks_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_work *work)
 {
+    (void)h, (void)m;
     work->n_phases = 1;
     work->tiles[0] = ceil_div(node_count(&n->out[1]), tile_groups(n));
     return EVLA_OK;
 }
 
-static int32_t blocks_run(const x86_isa *isa, const evla_args *a, int64_t tile)
+static int32_t blocks_run(const evla_host *h, const x86_isa *isa, const evla_args *a,
+                          int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     int64_t group = group_of(a->node), step = tile_groups(a->node), from = tile * step;
     int64_t left = node_count(&a->node->out[1]) - from;
     isa->encode_groups((const float *)a->in[0].data[0] + from * group,
@@ -175,27 +191,14 @@ static int32_t blocks_run(const x86_isa *isa, const evla_args *a, int64_t tile)
 /* ---- tables ---- */
 
 #define LINEAR(id)                                                                         \
-    static int32_t linear_accepts_##id(const evla_host *h, const evla_machine *m,          \
-                                       const evla_node *n, evla_offer *offer)              \
-    {                                                                                      \
-        return (void)h, linear_accepts(&x86_##id, m, n, offer);                            \
-    }                                                                                      \
-    static int32_t linear_plan_##id(const evla_host *h, const evla_machine *m,             \
-                                    const evla_node *n, evla_work *work)                   \
-    {                                                                                      \
-        return (void)h, (void)m, linear_plan(n, work);                                     \
-    }                                                                                      \
-    static int32_t linear_run_##id(const evla_host *h, const evla_args *a, int32_t phase,  \
-                                   int64_t tile)                                           \
-    {                                                                                      \
-        return (void)h, (void)phase, linear_run(&x86_##id, a, tile);                       \
-    }                                                                                      \
+    NODE_ACCEPTS(linear_accepts, id, &x86_##id)                                            \
+    NODE_RUN(linear_run, id, &x86_##id)                                                    \
     const evla_kernel quantized_linear_##id = {.size = sizeof(evla_kernel),                \
                                                .max_tail = NODE_TAIL_MAX,                  \
                                                .op = "quantized_linear",                   \
                                                .tail_ops = NODE_TAIL_OPS,                  \
                                                .accepts = linear_accepts_##id,             \
-                                               .plan = linear_plan_##id,                   \
+                                               .plan = linear_plan,                        \
                                                .run = linear_run_##id};
 LINEAR(avx2)
 LINEAR(avx2_vnni)
@@ -203,25 +206,12 @@ LINEAR(avx512)
 LINEAR(vnni)
 
 #define QUANTIZE(name, id, start)                                                          \
-    static int32_t start##_accepts_##id(const evla_host *h, const evla_machine *m,         \
-                                        const evla_node *n, evla_offer *offer)             \
-    {                                                                                      \
-        return (void)h, start##_accepts(&x86_##id, m, n, offer);                           \
-    }                                                                                      \
-    static int32_t start##_plan_##id(const evla_host *h, const evla_machine *m,            \
-                                     const evla_node *n, evla_work *work)                  \
-    {                                                                                      \
-        return (void)h, (void)m, start##_plan(n, work);                                    \
-    }                                                                                      \
-    static int32_t start##_run_##id(const evla_host *h, const evla_args *a, int32_t phase, \
-                                    int64_t tile)                                          \
-    {                                                                                      \
-        return (void)h, (void)phase, start##_run(&x86_##id, a, tile);                      \
-    }                                                                                      \
+    NODE_ACCEPTS(start##_accepts, id, &x86_##id)                                           \
+    NODE_RUN(start##_run, id, &x86_##id)                                                   \
     const evla_kernel name##_##id = {.size = sizeof(evla_kernel),                          \
                                      .op = #name,                                          \
                                      .accepts = start##_accepts_##id,                      \
-                                     .plan = start##_plan_##id,                            \
+                                     .plan = start##_plan,                                 \
                                      .run = start##_run_##id};
 QUANTIZE(quantize, avx2, quantize)
 QUANTIZE(quantize, avx512, quantize)

@@ -52,15 +52,18 @@ static int is_ours(const flat_isa *isa, const evla_machine *m, const evla_node *
 
 /* ---- one operand ---- */
 
-static int32_t unary_accepts(const flat_isa *isa, const evla_machine *m, const evla_node *n,
-                             evla_offer *offer)
+static int32_t unary_accepts(const evla_host *h, const flat_isa *isa, const evla_machine *m,
+                             const evla_node *n, evla_offer *offer)
 {
+    (void)h;
     if (!is_ours(isa, m, n) || n->in[0].dtype != EVLA_F32) return EVLA_E_MISSING;
     return offer_of(isa, 0, offer);
 }
 
-static int32_t unary_run(const flat_isa *isa, const evla_args *a, int64_t tile)
+static int32_t unary_run(const evla_host *h, const flat_isa *isa, const evla_args *a,
+                         int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_node *n = a->node;
     isa->lanes->unary(n->op)(n->params, (const float *)a->in[0].data[0] + tile * TILE,
                              (float *)a->out[0].data[0] + tile * TILE, part(n, tile));
@@ -69,9 +72,10 @@ static int32_t unary_run(const flat_isa *isa, const evla_args *a, int64_t tile)
 
 /* ---- two operands: of equal shape, or one of a single number ---- */
 
-static int32_t binary_accepts(const flat_isa *isa, const evla_machine *m,
-                              const evla_node *n, evla_offer *offer)
+static int32_t binary_accepts(const evla_host *h, const flat_isa *isa,
+                              const evla_machine *m, const evla_node *n, evla_offer *offer)
 {
+    (void)h;
     int32_t alias = -1, whole = 0;
     if (!is_ours(isa, m, n)) return EVLA_E_MISSING;
     for (int32_t i = 1; i >= 0; i--) {
@@ -84,8 +88,10 @@ static int32_t binary_accepts(const flat_isa *isa, const evla_machine *m,
     return whole ? offer_of(isa, alias, offer) : EVLA_E_MISSING;
 }
 
-static int32_t binary_run(const flat_isa *isa, const evla_args *a, int64_t tile)
+static int32_t binary_run(const evla_host *h, const flat_isa *isa, const evla_args *a,
+                          int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_node *n = a->node;
     const float *in[2];
     int64_t step[2];
@@ -100,16 +106,19 @@ static int32_t binary_run(const flat_isa *isa, const evla_args *a, int64_t tile)
 
 /* ---- slopes ---- */
 
-static int32_t slope_accepts(const flat_isa *isa, const evla_machine *m, const evla_node *n,
-                             evla_offer *offer)
+static int32_t slope_accepts(const evla_host *h, const flat_isa *isa, const evla_machine *m,
+                             const evla_node *n, evla_offer *offer)
 {
+    (void)h;
     if (!is_ours(isa, m, n) || n->in[0].dtype != EVLA_F32 || n->in[1].dtype != EVLA_F32)
         return EVLA_E_MISSING;
     return offer_of(isa, 0, offer);
 }
 
-static int32_t slope_run(const flat_isa *isa, const evla_args *a, int64_t tile)
+static int32_t slope_run(const evla_host *h, const flat_isa *isa, const evla_args *a,
+                         int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_node *n = a->node;
     isa->flat->slope(n->op, n->params)((const float *)a->in[0].data[0] + tile * TILE,
                                        (const float *)a->in[1].data[0] + tile * TILE,
@@ -120,9 +129,10 @@ static int32_t slope_run(const flat_isa *isa, const evla_args *a, int64_t tile)
 
 /* ---- adamw ---- */
 
-static int32_t adamw_accepts(const flat_isa *isa, const evla_machine *m, const evla_node *n,
-                             evla_offer *offer)
+static int32_t adamw_accepts(const evla_host *h, const flat_isa *isa, const evla_machine *m,
+                             const evla_node *n, evla_offer *offer)
 {
+    (void)h;
     if (!is_ours(isa, m, n)) return EVLA_E_MISSING;
     return offer_of(isa, 0, offer);
 }
@@ -146,8 +156,9 @@ static int32_t refuse_time(const evla_host *h, const evla_node *n)
 }
 
 static int32_t adamw_run(const evla_host *h, const flat_isa *isa, const evla_args *a,
-                         int64_t tile)
+                         int32_t phase, int64_t tile)
 {
+    (void)phase;
     const evla_node *n = a->node;
     const evla_adamw_params *p = n->params;
     int64_t t = n->in[5].dtype == EVLA_I32 ? *(const int32_t *)a->in[5].data[0]
@@ -182,20 +193,8 @@ static const flat_isa isa_avx2 = {&x86_avx2, &x86_flat_avx2};
 static const flat_isa isa_avx512 = {&x86_avx512, &x86_flat_avx512};
 
 #define KIND(kind, id)                                                                     \
-    static int32_t kind##_accepts_##id(const evla_host *h, const evla_machine *m,          \
-                                       const evla_node *n, evla_offer *offer)              \
-    {                                                                                      \
-        return (void)h, kind##_accepts(&isa_##id, m, n, offer);                            \
-    }                                                                                      \
-    static int32_t kind##_run_##id(const evla_host *h, const evla_args *a, int32_t phase,  \
-                                   int64_t tile)                                           \
-    {                                                                                      \
-        return (void)h, (void)phase, CALL_##kind(&isa_##id, a, tile);                      \
-    }
-#define CALL_unary               unary_run
-#define CALL_binary              binary_run
-#define CALL_slope               slope_run
-#define CALL_adamw(isa, a, tile) adamw_run(h, isa, a, tile)
+    NODE_ACCEPTS(kind##_accepts, id, &isa_##id)                                            \
+    NODE_RUN(kind##_run, id, &isa_##id)
 KIND(unary, avx2)
 KIND(unary, avx512)
 KIND(binary, avx2)

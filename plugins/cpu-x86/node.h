@@ -1,5 +1,6 @@
 /*
- * node.h -- what kernels ask about a node: shapes, features, element-wise tails.
+ * node.h -- what kernels ask about a node: shapes, features, element-wise tails; and how
+ * one function serves several instruction sets.
  */
 #ifndef CPU_X86_NODE_H
 #define CPU_X86_NODE_H
@@ -35,5 +36,33 @@ void node_finish(const x86_isa *isa, const evla_args *a, int32_t bias, int64_t r
 /* Applies them to n elements from column col on of a row of the output. */
 void node_apply_tails(const x86_isa *isa, const evla_args *a, int64_t row, int64_t col,
                       float *y, int64_t n);
+
+/* The functions of evla_kernel for one instruction set: f_id calls f, which serves all
+ * sets, with this one's tables as second argument. Where f has no use for the machine, it
+ * is left out. */
+#define NODE_ACCEPTS(f, id, isa)                                                           \
+    static int32_t f##_##id(const evla_host *h, const evla_machine *m, const evla_node *n, \
+                            evla_offer *offer)                                             \
+    {                                                                                      \
+        return f(h, isa, m, n, offer);                                                     \
+    }
+#define NODE_PLAN(f, id, isa)                                                              \
+    static int32_t f##_##id(const evla_host *h, const evla_machine *m, const evla_node *n, \
+                            evla_work *work)                                               \
+    {                                                                                      \
+        return (void)m, f(h, isa, n, work);                                                \
+    }
+#define NODE_RUN(f, id, isa)                                                               \
+    static int32_t f##_##id(const evla_host *h, const evla_args *a, int32_t phase,         \
+                            int64_t tile)                                                  \
+    {                                                                                      \
+        return f(h, isa, a, phase, tile);                                                  \
+    }
+#define NODE_LAYOUT(f, id, isa)                                                            \
+    static const evla_layout *f##_##id(const evla_host *h, const evla_machine *m,          \
+                                       const evla_node *n, int32_t i)                      \
+    {                                                                                      \
+        return f(h, isa, m, n, i);                                                         \
+    }
 
 #endif

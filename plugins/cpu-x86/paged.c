@@ -425,24 +425,12 @@ static int32_t run(const evla_host *h, const paged_isa *isa, const evla_args *a,
 
 #define KERNEL(id)                                                                         \
     static const paged_isa isa_##id = {&x86_##id, &x86_paged_##id};                        \
-    static int32_t accepts_##id(const evla_host *h, const evla_machine *m,                 \
-                                const evla_node *n, evla_offer *offer)                     \
-    {                                                                                      \
-        return accepts(h, &isa_##id, m, n, offer);                                         \
-    }                                                                                      \
-    static int32_t plan_##id(const evla_host *h, const evla_machine *m,                    \
-                             const evla_node *n, evla_work *work)                          \
-    {                                                                                      \
-        return (void)m, plan(h, &isa_##id, n, work);                                       \
-    }                                                                                      \
+    NODE_ACCEPTS(accepts, id, &isa_##id)                                                   \
+    NODE_PLAN(plan, id, &isa_##id)                                                         \
+    NODE_RUN(run, id, &isa_##id)                                                           \
     static int32_t prepare_##id(const evla_host *h, const evla_node *n, void *blob)        \
     {                                                                                      \
         return *(kept *)blob = kept_of(h, &isa_##id, n), EVLA_OK;                          \
-    }                                                                                      \
-    static int32_t run_##id(const evla_host *h, const evla_args *a, int32_t phase,         \
-                            int64_t tile)                                                  \
-    {                                                                                      \
-        return run(h, &isa_##id, a, phase, tile);                                          \
     }                                                                                      \
     const evla_kernel paged_attention_##id = {.size = sizeof(evla_kernel),                 \
                                               .op = "paged_attention",                     \

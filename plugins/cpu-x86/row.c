@@ -38,6 +38,20 @@ static int32_t plan(const evla_host *h, const evla_machine *m, const evla_node *
     return EVLA_OK;
 }
 
+/* Numerics are those of the portable kernels, whose bits these are. */
+static int32_t rms_norm_accepts(const evla_host *h, const row_isa *isa,
+                                const evla_machine *m, const evla_node *n,
+                                evla_offer *offer)
+{
+    return (void)h, accepts(isa, m, n, "f32.lane8", offer);
+}
+
+static int32_t rope_accepts(const evla_host *h, const row_isa *isa, const evla_machine *m,
+                            const evla_node *n, evla_offer *offer)
+{
+    return (void)h, accepts(isa, m, n, "f32.turn", offer);
+}
+
 /* Rows [*from, *to) of a tile. */
 static void rows_of(const evla_node *n, int64_t tile, int64_t *from, int64_t *to)
 {
@@ -46,8 +60,10 @@ static void rows_of(const evla_node *n, int64_t tile, int64_t *from, int64_t *to
     *to = *from + rows_of_tile(n) < rows ? *from + rows_of_tile(n) : rows;
 }
 
-static int32_t rms_norm_run(const row_isa *isa, const evla_args *a, int64_t tile)
+static int32_t rms_norm_run(const evla_host *h, const row_isa *isa, const evla_args *a,
+                            int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_norm_params *p = a->node->params;
     const float *x = a->in[0].data[0],
                 *w = node_present(a->node, 1) ? a->in[1].data[0] : NULL;
@@ -58,8 +74,10 @@ static int32_t rms_norm_run(const row_isa *isa, const evla_args *a, int64_t tile
     return EVLA_OK;
 }
 
-static int32_t rope_run(const row_isa *isa, const evla_args *a, int64_t tile)
+static int32_t rope_run(const evla_host *h, const row_isa *isa, const evla_args *a,
+                        int32_t phase, int64_t tile)
 {
+    (void)h, (void)phase;
     const evla_node *n = a->node;
     const evla_rope_params *p = n->params;
     int64_t columns = node_last(&n->in[0]), width = columns / p->heads, r, end;
@@ -83,24 +101,15 @@ static int32_t rope_run(const row_isa *isa, const evla_args *a, int64_t tile)
 static const row_isa isa_avx2 = {&x86_avx2, &x86_row_avx2};
 static const row_isa isa_avx512 = {&x86_avx512, &x86_row_avx512};
 
-/* numerics: those of the portable kernel, whose bits these are. */
-#define KERNEL(name, id, numerics)                                                         \
-    static int32_t name##_accepts_##id(const evla_host *h, const evla_machine *m,          \
-                                       const evla_node *n, evla_offer *offer)              \
-    {                                                                                      \
-        return (void)h, accepts(&isa_##id, m, n, numerics, offer);                         \
-    }                                                                                      \
-    static int32_t name##_run_##id(const evla_host *h, const evla_args *a, int32_t phase,  \
-                                   int64_t tile)                                           \
-    {                                                                                      \
-        return (void)h, (void)phase, name##_run(&isa_##id, a, tile);                       \
-    }                                                                                      \
+#define KERNEL(name, id)                                                                   \
+    NODE_ACCEPTS(name##_accepts, id, &isa_##id)                                            \
+    NODE_RUN(name##_run, id, &isa_##id)                                                    \
     const evla_kernel name##_##id = {.size = sizeof(evla_kernel),                          \
                                      .op = #name,                                          \
                                      .accepts = name##_accepts_##id,                       \
                                      .plan = plan,                                         \
                                      .run = name##_run_##id};
-KERNEL(rms_norm, avx2, "f32.lane8")
-KERNEL(rms_norm, avx512, "f32.lane8")
-KERNEL(rope, avx2, "f32.turn")
-KERNEL(rope, avx512, "f32.turn")
+KERNEL(rms_norm, avx2)
+KERNEL(rms_norm, avx512)
+KERNEL(rope, avx2)
+KERNEL(rope, avx512)
