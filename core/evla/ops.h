@@ -19,7 +19,7 @@
 #include "abi.h"
 
 // clang-format off
-enum { EVLA_OPS_VERSION = 3 }; /* counts up when operators or fields are added */
+enum { EVLA_OPS_VERSION = 4 }; /* counts up when operators or fields are added */
 
 /* ---- matrices --------------------------------------------------------------------------------
  *
@@ -302,6 +302,26 @@ typedef struct evla_pool2d_params {
     int32_t count_include_pad; /* avg_pool2d: 1: padding counts in the divisor */
     int32_t reserved;
 } evla_pool2d_params;
+
+/* y T[...,Ho,Wo,C] = resize(x T[...,H,W,C])      T: u8, f32; extents 1 to 65536
+ * Pixel i of n covers [i, i + 1) / n of the picture, its middle is at (i + 1/2) / n (align_corners false).
+ *   nearest         the pixel that the middle lies in: Pillow's NEAREST, torch's nearest-exact
+ *   nearest_floor   pixel floor(i H / Ho): torch's nearest
+ *   bilinear, bicubic   between the nearest 2 or 4 middles of an axis, a = -0.75: torch's, without antialias
+ *   area            mean of all pixels touched: torch's
+ * antialias: where the picture shrinks, windows grow with it: Pillow's BILINEAR, BICUBIC (a = -0.5) and
+ * BOX (area), and torch's with antialias. Rows first, then columns; u8 is rounded, half up, and kept to 0 to
+ * 255 after either, and has Pillow's bits.
+ * Source: Pillow's Image.resize, torch.nn.functional.interpolate; Keys 1981 (bicubic). */
+enum {
+    EVLA_RESIZE_NEAREST = 0, EVLA_RESIZE_NEAREST_FLOOR = 1, EVLA_RESIZE_BILINEAR = 2, EVLA_RESIZE_BICUBIC = 3,
+    EVLA_RESIZE_AREA = 4
+};
+typedef struct evla_resize_params {
+    evla_shape size; /* {height, width} of y; one entry stands for both */
+    int32_t mode;    /* EVLA_RESIZE_* */
+    int32_t antialias;
+} evla_resize_params;
 
 /* ---- eight-bit codes ---------------------------------------------------------------------------
  *

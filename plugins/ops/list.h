@@ -23,7 +23,7 @@
     X(softmax) X(log_softmax) X(rms_norm) X(layer_norm) OPS_REDUCE(X) \
     X(reshape) X(transpose) X(broadcast) X(concat) X(slice) X(pad) X(gather) X(embedding) X(scatter_add) \
     X(one_hot) X(fill) X(assign) X(attention) X(rope_angles) X(rope) X(kv_write) X(paged_attention) X(gru_cell) OPS_LOSS(X) X(cross_entropy) \
-    X(conv2d) X(max_pool2d) X(avg_pool2d) X(quantize) X(dequantize) X(quantized_linear) X(quantize_blocks) X(coded_linear) \
+    X(conv2d) X(max_pool2d) X(avg_pool2d) X(resize) X(quantize) X(dequantize) X(quantized_linear) X(quantize_blocks) X(coded_linear) \
     OPS_BACK(X) OPS_OPTIMISE(X)
 // clang-format on
 

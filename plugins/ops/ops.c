@@ -97,6 +97,10 @@ static const evla_param avg_pool2d_params[] = {
     P(evla_pool2d_params, stride, SHAPE, "{height, width} or {both}; none: kernel_size", .flags = EVLA_PF_OPTIONAL),
     P(evla_pool2d_params, padding, SHAPE, "{both}, {height, width} or {top, left, bottom, right}", .preset = "{0}"),
     P(evla_pool2d_params, count_include_pad, BOOL, "padding counts in the divisor", .preset = "true")};
+static const evla_param resize_params[] = {
+    P(evla_resize_params, size, SHAPE, "{height, width} of the output, or {both}", .flags = 0),
+    P(evla_resize_params, mode, ENUM, "what a new pixel is made of", .preset = "bilinear", .choices = "nearest|nearest_floor|bilinear|bicubic|area"),
+    P(evla_resize_params, antialias, BOOL, "where it shrinks, all pixels that a new one covers count, as in Pillow", .preset = "false")};
 
 static const evla_param quantize_blocks_params[] = {
     P(evla_quantize_blocks_params, group, INT, "neighbours that share a scale", .preset = "32", .min = 1, .max = MOST)};
@@ -179,6 +183,7 @@ static const evla_item items[] = {
     WITH(conv2d, conv2d_params, evla_conv2d_params, "two-dimensional convolution of [N,C,H,W]"),
     WITH(max_pool2d, max_pool2d_params, evla_pool2d_params, "largest value under a window"),
     WITH(avg_pool2d, avg_pool2d_params, evla_pool2d_params, "mean value under a window"),
+    WITH(resize, resize_params, evla_resize_params, "pictures [...,H,W,C] at another height and width"),
     PLAIN(quantize, "eight-bit codes and their scale, per row or given"),
     PLAIN(dequantize, "codes times their scale"),
     PLAIN(quantized_linear, "linear on eight-bit codes, summed exactly"),
