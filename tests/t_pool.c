@@ -3,6 +3,7 @@
  * TSan).
  */
 #include "registry.h"
+#include "run/clock.h"
 #include "run/pool.h"
 #include "tap.h"
 #include <string.h>
@@ -13,7 +14,7 @@ typedef struct sums {
     int64_t of[16]; /* plain memory: only meetings keep it whole */
     int64_t all;
     int32_t calls[16];
-    int32_t alone;
+    int32_t round, alone;
 } sums;
 
 static void add_up(void *to, int32_t w)
@@ -21,6 +22,7 @@ static void add_up(void *to, int32_t w)
     sums *s = to;
     (void)w;
     s->alone++;
+    s->round++;
     s->all = 0;
     for (int i = 0; i < pool_size(s->p); i++)
         s->all += s->of[i];
@@ -30,10 +32,9 @@ static void work(void *to, int32_t w)
 {
     sums *s = to;
     s->calls[w]++;
-    for (int round = 0; round < 3; round++) {
+    do
         s->of[w] = s->all + w;
-        pool_meet(s->p, w, add_up, s);
-    }
+    while (pool_meet(s->p, w, add_up, s) && s->round < 3);
 }
 
 static void test(ctx *cx, int32_t n, int runs)
@@ -45,19 +46,19 @@ static void test(ctx *cx, int32_t n, int runs)
     }
     int64_t expect = 0, good = 1;
     for (int r = 0; r < runs; r++) {
-        s.all = r;
-        expect = r;
+        s.all = expect = r;
         for (int round = 0; round < 3; round++)
             expect = n * expect + n * (n - 1) / 2;
-        pool_run(s.p, work, &s);
+        for (s.round = 0; s.round < 3;) /* on a busy machine all are sent home at times */
+            pool_run(s.p, n, work, &s);
         if (s.all != expect) good = 0;
         if (r % 50 == 0) usleep(300); /* let them fall asleep */
     }
     ok(good, "%d workers: what was written before a meeting is seen after it", n);
     int each = s.alone == 3 * runs;
     for (int32_t w = 0; w < n; w++)
-        each &= s.calls[w] == runs;
-    ok(each, "%d workers: each runs each task once, and one is alone per meeting", n);
+        each &= s.calls[w] == s.calls[0] && s.calls[w] >= runs;
+    ok(each, "%d workers: each runs each task, and one is alone per meeting", n);
     pool_free(s.p);
 }
 
@@ -65,52 +66,75 @@ static void test(ctx *cx, int32_t n, int runs)
 
 typedef struct slow {
     pool *p;
-    int us;    /* worker 1 comes so much too late */
-    int calls; /* of worker 0 */
+    int us;        /* worker 1 comes so much too late, once */
+    int is_asleep; /* or busy: it has its processor and no reason to be left behind */
+    int meetings;  /* done, of 100 */
+    int calls[2];  /* of the task, by worker */
 } slow;
+
+static void count(void *to, int32_t w)
+{
+    slow *s = to;
+    (void)w;
+    s->meetings++;
+}
 
 static void dawdle(void *to, int32_t w)
 {
     slow *s = to;
-    if (w == 0) s->calls++;
-    if (w == 1 && s->us) usleep((useconds_t)s->us);
-    pool_meet(s->p, w, NULL, NULL);
+    s->calls[w]++;
+    do {
+        if (w == 1 && s->meetings == 50 && s->is_asleep) usleep((useconds_t)s->us);
+        if (w == 1 && s->meetings == 50)
+            for (int64_t end = clock_ns() + s->us * INT64_C(1000); clock_ns() < end;) {
+            }
+    } while (pool_meet(s->p, w, count, s) && s->meetings < 100);
 }
 
-/* How many runs are made alone after one with that delay. */
-static int rest_after(slow *s, int us)
+static void do_all(slow *s, int us, int is_asleep)
 {
-    s->us = us;
-    pool_next(s->p);
-    pool_run(s->p, dawdle, s);
-    s->us = 0;
-    for (int n = 0; n < 1000; n++) {
-        int32_t workers = pool_next(s->p);
-        if (workers > 1) return n; /* asked for again by the next run */
-        pool_run(s->p, dawdle, s);
-    }
-    return -1;
+    slow begun = {.p = s->p, .us = us, .is_asleep = is_asleep};
+    *s = begun;
+    for (int32_t n = pool_next(s->p); s->meetings < 100; n = pool_next(s->p))
+        pool_run(s->p, n, dawdle, s);
+}
+
+/* ms until all may work again */
+static double rest_ms(const pool *p)
+{
+    int64_t began = clock_ns();
+    while (!pool_is_rested(p))
+        usleep(200);
+    return (double)(clock_ns() - began) * 1e-6;
 }
 
 static void test_rest(ctx *cx)
 {
-    slow s = {0};
+    slow s;
     if (pool_new(cx, 2, &s.p) < 0) {
         ok(0, "%s", cx->why);
         return;
     }
-    int first = rest_after(&s, 20000), second = rest_after(&s, 20000),
-        third = rest_after(&s, 20000);
-    ok(first == 4 && second == 8 && third == 16,
-       "a worker that keeps the other waiting: 4, 8, 16 runs are made without it (%d, %d, "
-       "%d)",
-       first, second, third);
-    for (int i = 0; i < 8; i++)
-        rest_after(&s, 20000);
-    ok(rest_after(&s, 20000) == 256, "and never more than 256 at a time");
-    int calls = s.calls;
-    pool_run(s.p, dawdle, &s);
-    ok(s.calls == calls + 1, "worker 0 does every run");
+    do_all(&s, 20000, 1);
+    ok(s.meetings == 100 && s.calls[0] == 2 && s.calls[1] == 1,
+       "a worker that lost its processor is left behind in the middle of a task (%d, %d)",
+       s.calls[0], s.calls[1]);
+    ok(pool_next(s.p) == 1, "the next run is made without it");
+    double first = rest_ms(s.p);
+    ok(pool_next(s.p) == 2, "and later ones with it again");
+    do_all(&s, 20000, 1);
+    double second = rest_ms(s.p);
+    ok(first > 0 && first < 33 && second > 33,
+       "for 32 ms, then twice as long (%.0f, %.0f ms)", first, second);
+    usleep(300000);
+    do_all(&s, 20000, 1);
+    double third = rest_ms(s.p);
+    ok(third < 33, "and 32 ms again when all went well meanwhile (%.0f ms)",
+       third);
+    do_all(&s, 20000, 1);
+    usleep(150000);
+    do_all(&s, 0, 1);
+    ok(s.calls[1] == 1, "a run without waiting has all from start to end");
     pool_free(s.p);
 }
 

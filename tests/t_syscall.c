@@ -1,6 +1,7 @@
 /*
- * A step makes no system call with one worker, and only futex with more: a child process
- * gives up the right to all others (seccomp) and is killed if it tries.
+ * A step makes no system call with one worker; with more only futex, and getrusage after
+ * one kept the others waiting for a millisecond. A child process gives up the right to all
+ * others (seccomp) and is killed if it tries.
  */
 #include "graph_kit.h"
 #include "run/session.h"
@@ -16,13 +17,14 @@
 
 static kit k;
 
-/* All threads of the process may from now on leave, and do one more thing. */
-static int lock_down(int allowed)
+/* All threads of the process may from now on leave, and do two more things. */
+static int lock_down(const int allowed[2])
 {
     struct sock_filter rules[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[0], 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[1], 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -52,7 +54,7 @@ static session *open_net(int32_t workers)
 }
 
 /* How a child ends that does `steps` steps and then, maybe, something forbidden. */
-static int child(int32_t workers, int allowed, int steps, int sins)
+static int child(int32_t workers, const int allowed[2], int steps, int sins)
 {
     pid_t pid = fork();
     if (pid == 0) {
@@ -74,19 +76,22 @@ int main(void)
 #ifdef EVLA_LIBC_MALLOC
     return skip_all("sanitizers make system calls of their own");
 #endif
+    static const int nothing[2] = {SYS_exit_group, SYS_exit_group};
+    static const int waiting[2] = {SYS_futex, SYS_getrusage};
     kit_open(&k);
-    int status = child(1, SYS_exit_group, 0, 0);
+    int status = child(1, nothing, 0, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 8)
         return skip_all("this kernel does not let a process give up system calls");
-    status = child(1, SYS_exit_group, 10000, 0);
+    status = child(1, nothing, 10000, 0);
     ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
        "10,000 steps with one worker make no system call");
     if (!WIFEXITED(status)) note("killed by signal %d", WTERMSIG(status));
-    status = child(1, SYS_exit_group, 10, 1);
+    status = child(1, nothing, 10, 1);
     ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "one that does is caught");
-    status = child(3, SYS_futex, 2000, 0);
+    status = child(3, waiting, 2000, 0);
     ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-       "2,000 steps with three workers make no system call but futex");
+       "2,000 steps with three workers make no system call but futex, and getrusage after "
+       "a millisecond of waiting");
     if (!WIFEXITED(status)) note("killed by signal %d", WTERMSIG(status));
     kit_close(&k);
     return tap_done();

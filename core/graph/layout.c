@@ -227,7 +227,7 @@ int32_t layout_pack(ctx *cx, model *m, pool *workers)
     for (int32_t w = 0; p.own && w < n; w++)
         ctx_init_child(&p.own[w], cx);
     if (st >= 0) st = align_plain(cx, m);
-    if (st >= 0 && p.n_chunks) pool_run(workers, pack_some, &p);
+    if (st >= 0 && p.n_chunks) pool_run(workers, n, pack_some, &p);
     for (int32_t w = 0; p.own && w < n; w++) {
         if (st >= 0 && p.own[w].code) st = ctx_fail(cx, p.own[w].code, "%s", p.own[w].why);
         ctx_free(&p.own[w]);

@@ -67,12 +67,14 @@ static int next_phase(exec *x)
     }
 }
 
+static int is_over(const exec *x) { return x->code || x->step == x->of->n_steps; }
+
 /* Moves on to the next phase worth sharing, or to the end. */
 static void advance(void *to, int32_t w)
 {
     exec *x = to;
     while (!found_failure(x) && next_phase(x)) {
-        if (x->tiles > 1 && x->n_workers > 1) break;
+        if (x->tiles > 1 && (x->n_workers > 1 || pool_is_rested(x->workers_pool))) break;
         for (int64_t tile = 0; tile < x->tiles; tile++)
             run_tile(x, w, tile);
     }
@@ -82,14 +84,13 @@ static void advance(void *to, int32_t w)
 static void work(void *to, int32_t w)
 {
     exec *x = to;
-    while (!x->code && x->step < x->of->n_steps) {
+    do {
         for (;;) {
             int64_t tile = atomic_fetch_add_explicit(&x->next, 1, memory_order_relaxed);
             if (tile >= x->tiles) break;
             run_tile(x, w, tile);
         }
-        pool_meet(x->workers_pool, w, advance, x);
-    }
+    } while (pool_meet(x->workers_pool, w, advance, x) && !is_over(x));
 }
 
 static int32_t tell(ctx *cx, const exec *x)
@@ -122,7 +123,10 @@ int32_t exec_run(ctx *cx, exec *x, int32_t *failed_step)
         step_begins(x);
         advance(x, 0);
     }
-    if (!x->code && x->step < x->of->n_steps) pool_run(x->workers_pool, work, x);
+    while (!is_over(x)) {
+        pool_run(x->workers_pool, x->n_workers, work, x);
+        x->n_workers = pool_next(x->workers_pool);
+    }
     if (x->code) {
         *failed_step = x->step;
         return tell(cx, x);

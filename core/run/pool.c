@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,10 +18,11 @@
  * one. */
 enum { SPIN = 30000 };
 
-/* Waiting of a run that counts as having been kept waiting by others: more than a moment,
- * and more than this part of it. How many runs are then made alone, at first and at most.
- */
-enum { STALL_NS = 1000000, STALL_PART = 4, REST_LEAST = 4, REST_MOST = 256 };
+/* Waiting that counts as being held up: more than a moment, which schedulers' slices are,
+ * and more than this part of the time. How long one worker then goes on alone, at first
+ * and at most: trying again costs a slice. */
+enum { STALL_NS = 1000000, STALL_PART = 16 };
+static const int64_t rest_least_ns = 32000000, rest_most_ns = 2048000000;
 
 /* A word that waiters watch, on a cache line of its own. */
 typedef struct signpost {
@@ -32,7 +34,10 @@ typedef struct worker {
     pool *of;
     pthread_t thread;
     int32_t index;
-    int64_t came_ns; /* to the last meeting */
+    int64_t came_ns;   /* to the last meeting */
+    int64_t switches;  /* of its thread to others, when it was last late */
+    uint64_t meetings; /* that it took part in */
+    int has_left;      /* the task, before it was done */
 } worker;
 
 struct pool {
@@ -40,10 +45,12 @@ struct pool {
     signpost phase; /* counts meetings */
     _Alignas(64) atomic_int arrived;
     int32_t n;
-    int32_t n_started;      /* threads that exist */
-    int32_t n_now;          /* workers of this run */
-    int32_t rest, patience; /* runs still to be made alone; how many next time */
-    int64_t stalled_ns;     /* of this run: waiting for workers that had not come */
+    int32_t n_started;              /* threads that exist */
+    int32_t n_now;                  /* workers of this run */
+    uint64_t parted;                /* the last meeting after which all left the task */
+    int64_t began_ns, stalled_ns;   /* of this run: its start, waiting for one to come */
+    int64_t together_ns;            /* since when all have worked */
+    int64_t rested_ns, patience_ns; /* alone until then; how long it would be next time */
     uint32_t spin;
     int is_ending;
     pool_task *task;
@@ -74,71 +81,103 @@ static void await(signpost *s, uint32_t seen, uint32_t spin)
     atomic_fetch_sub(&s->sleepers, 1);
 }
 
-void pool_meet(pool *p, int32_t index, pool_task *alone, void *to)
+/* 1 when this thread, which is late, has given way to others since it was last asked. */
+static int lost_processor(worker *w)
+{
+    struct rusage used;
+    getrusage(RUSAGE_THREAD, &used);
+    int64_t seen = w->switches;
+    w->switches = used.ru_nvcsw + used.ru_nivcsw;
+    return w->switches != seen;
+}
+
+/* [last to come] Was the run held up by workers that had no processor? Then all but worker
+ * 0 had better leave it. */
+static int is_held_up(pool *p, worker *last)
+{
+    int64_t now = last->came_ns;
+    int64_t waited = 0;
+    for (int32_t i = 0; i < p->n; i++)
+        waited += now - p->workers[i].came_ns;
+    p->stalled_ns += waited / (p->n - 1);
+    if (p->stalled_ns < STALL_NS || p->stalled_ns < (now - p->began_ns) / STALL_PART)
+        return 0;
+    p->stalled_ns = 0;
+    return lost_processor(last);
+}
+
+int pool_meet(pool *p, int32_t index, pool_task *alone, void *to)
 {
     if (p->n_now == 1) {
         if (alone) alone(to, index);
-        return;
+        return !pool_is_rested(p);
     }
+    worker *w = &p->workers[index];
     uint32_t seen = atomic_load_explicit(&p->phase.word, memory_order_relaxed);
-    int64_t now = p->workers[index].came_ns = clock_ns();
+    w->came_ns = clock_ns();
+    w->meetings++;
     if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) < p->n - 1) {
         await(&p->phase, seen, p->spin);
-        return;
+    } else {
+        if (is_held_up(p, w)) {
+            p->parted = w->meetings;
+            p->rested_ns = w->came_ns + p->patience_ns;
+            p->patience_ns =
+                2 * p->patience_ns < rest_most_ns ? 2 * p->patience_ns : rest_most_ns;
+        }
+        if (alone) alone(to, index);
+        atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
+        post(&p->phase);
     }
-    for (int32_t i = 0; i < p->n; i++)
-        p->stalled_ns += now - p->workers[i].came_ns;
-    if (alone) alone(to, index);
-    atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
-    post(&p->phase);
+    /* who is late here must not touch the task any more: worker 0 may be done with it */
+    w->has_left = p->parted == w->meetings;
+    return !w->has_left;
+}
+
+static void take_part(pool *p, worker *w)
+{
+    w->has_left = 0;
+    p->task(p->to, w->index);
+    if (!w->has_left) pool_meet(p, w->index, NULL, NULL);
 }
 
 static void *work(void *self)
 {
     worker *w = self;
-    pool *p = w->of;
     for (uint32_t seen = 0;; seen++) {
-        await(&p->start, seen, p->spin);
-        if (p->is_ending) return NULL;
-        p->task(p->to, w->index);
-        pool_meet(p, w->index, NULL, NULL);
+        await(&w->of->start, seen, w->of->spin);
+        if (w->of->is_ending) return NULL;
+        take_part(w->of, w);
     }
 }
+
+int pool_is_rested(const pool *p) { return p->n > 1 && clock_ns() >= p->rested_ns; }
 
 int32_t pool_next(pool *p)
 {
-    p->n_now = p->rest > 0 ? 1 : p->n;
-    if (p->rest > 0) p->rest--;
-    return p->n_now;
-}
-
-/* After a run of all: was it held up by workers that had no processor? */
-static void judge(pool *p, int64_t took_ns)
-{
-    int64_t share = p->stalled_ns / (p->n - 1);
-    if (share < STALL_NS || share < took_ns / STALL_PART) {
-        p->patience = REST_LEAST;
-        return;
+    if (p->n == 1) return 1;
+    int64_t now = clock_ns();
+    if (now < p->rested_ns) {
+        p->together_ns = p->rested_ns;
+        return 1;
     }
-    p->rest = p->patience;
-    p->patience = 2 * p->patience < REST_MOST ? 2 * p->patience : REST_MOST;
+    if (now - p->together_ns > p->patience_ns) p->patience_ns = rest_least_ns;
+    return p->n;
 }
 
-void pool_run(pool *p, pool_task *task, void *to)
+void pool_run(pool *p, int32_t n_workers, pool_task *task, void *to)
 {
-    if (p->n_now == 1) {
+    p->n_now = n_workers;
+    if (n_workers == 1) {
         task(to, 0);
-        p->n_now = p->n;
         return;
     }
-    int64_t began = clock_ns();
     p->task = task;
     p->to = to;
+    p->began_ns = clock_ns();
     p->stalled_ns = 0;
     post(&p->start);
-    task(to, 0);
-    pool_meet(p, 0, NULL, NULL);
-    judge(p, clock_ns() - began);
+    take_part(p, &p->workers[0]);
 }
 
 int32_t pool_size(const pool *p) { return p->n; }
@@ -157,8 +196,10 @@ int32_t pool_new(ctx *cx, int32_t n_workers, pool **out)
     }
     memset(p, 0, sizeof *p);
     p->n = p->n_now = n_workers;
-    p->patience = REST_LEAST;
+    p->patience_ns = rest_least_ns;
     p->workers = workers;
+    for (int32_t i = 0; i < n_workers; i++)
+        workers[i] = (worker){.of = p, .index = i};
     /* who has to share a processor with the one it waits for had better sleep */
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     p->spin = processors >= n_workers ? SPIN : 0;
@@ -167,7 +208,6 @@ int32_t pool_new(ctx *cx, int32_t n_workers, pool **out)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = 0;
     for (int32_t i = 1; !failed && i < n_workers; i++) {
-        p->workers[i] = (worker){.of = p, .index = i};
         failed = pthread_create(&p->workers[i].thread, NULL, work, &p->workers[i]);
         if (!failed) p->n_started++;
     }

@@ -1,12 +1,14 @@
 /*
  * pool.h -- a set of workers that do one task together, with a barrier inside.
  *
- * The caller of pool_run is worker 0. Waiting spins for a moment, then sleeps on a futex; a
- * pool of one makes no system call at all.
+ * The caller of pool_run is worker 0. Waiting spins for a moment, then sleeps on a futex; after
+ * a millisecond of it the one that was late asks for its getrusage. A pool of one makes no
+ * system call at all.
  *
  * When other processes take the processor away from one worker, all wait for it, a slice of
  * the scheduler's at a time; then one worker alone is faster and steadier. A pool that
- * notices works alone for a while (pool_next) and tries again, less and less often.
+ * notices sends all home in the middle of their task, and its caller runs the rest of it:
+ * alone for a while, then with all again, which it tries less and less often.
  */
 #ifndef EVLA_RUN_POOL_H
 #define EVLA_RUN_POOL_H
@@ -20,12 +22,17 @@ typedef void pool_task(void *to, int32_t worker);
 int32_t pool_new(ctx *cx, int32_t n_workers, pool **out);
 void pool_free(pool *p); /* not while pool_run is going on */
 int32_t pool_size(const pool *p);
-/* How many workers the next pool_run gets: all, or one. Without asking it is all. */
+/* How many workers a run had better get now: all, or one. */
 int32_t pool_next(pool *p);
-/* Every worker of this run calls task once; returns when all have returned. */
-void pool_run(pool *p, pool_task *task, void *to);
+/* Every worker of this run, all or one, calls task once; returns when it is done, or when
+ * all were sent home (pool_meet). */
+void pool_run(pool *p, int32_t n_workers, pool_task *task, void *to);
 /* Inside a task: waits until every worker of this run is here. The last to come calls
- * `alone` before any of them goes on, and what it wrote is seen by all. */
-void pool_meet(pool *p, int32_t worker, pool_task *alone, void *to);
+ * `alone` before any of them goes on, and what it wrote is seen by all. 0: all have to
+ * return at once, without touching what the task works on; who called pool_run asks
+ * pool_next and runs the rest. */
+int pool_meet(pool *p, int32_t worker, pool_task *alone, void *to);
+/* In a run of one worker: 1 when the others could join again, so its task should return. */
+int pool_is_rested(const pool *p);
 
 #endif

@@ -2,8 +2,8 @@
  * session.h -- runs plans: owns the arena, the states and a set of workers.
  *
  * A session belongs to one thread. After session_open a run allocates nothing, takes no
- * lock and, with one worker, makes no system call; with more, only futex. Outputs are the
- * same bits for any number of workers.
+ * lock and, with one worker, makes no system call; with more, only those of pool.h. Outputs
+ * are the same bits for any number of workers.
  */
 #ifndef EVLA_RUN_SESSION_H
 #define EVLA_RUN_SESSION_H
