@@ -47,7 +47,7 @@ floor() {
     core/mem.* | core/mix.* | core/malloc.c) echo 1 ;;
     core/arena.*) echo 2 ;;
     core/ctx.*) echo 3 ;;
-    core/value.* | core/words.* | core/tensor.* | core/param.* | core/registry.* | core/near.* | core/plugin.*) echo 4 ;;
+    core/file.* | core/value.* | core/words.* | core/tensor.* | core/param.* | core/registry.* | core/near.* | core/plugin.*) echo 4 ;;
     core/data/* | core/host.* | core/machine.*) echo 5 ;;
     core/graph/* | core/scene/* | core/run/*) echo 6 ;;
     core/job/*) echo 7 ;;

@@ -223,6 +223,37 @@ static inline const evla_host *host_init(stage_host *s)
     return &s->h;
 }
 
+/* A file in memory that is full after `room` bytes. */
+typedef struct host_file {
+    evla_sink to; /* first: to is &file.to */
+    uint64_t n, room;
+    int is_over; /* something was put after a failure */
+    uint8_t bytes[1 << 16];
+} host_file;
+
+static inline int32_t host_put(const evla_host *h, evla_sink *to, const void *bytes,
+                               uint64_t n)
+{
+    host_file *f = to->self;
+    f->is_over |= f->n > f->room;
+    if (n > sizeof f->bytes - f->n || n > f->room - f->n) {
+        f->n = f->room + 1;
+        return host_fail(h, EVLA_E_IO, "the file is full");
+    }
+    if (n) memcpy(f->bytes + f->n, bytes, n);
+    f->n += n;
+    return EVLA_OK;
+}
+
+static inline evla_sink *host_file_init(host_file *f, uint64_t room)
+{
+    f->to = (evla_sink){.size = sizeof f->to, .self = f, .put = host_put};
+    f->n = 0;
+    f->room = room;
+    f->is_over = 0;
+    return &f->to;
+}
+
 static inline void host_clear(stage_host *s)
 {
     s->code = 0;

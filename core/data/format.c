@@ -2,6 +2,7 @@
  * format.c -- model files that are not the engine's own. See format.h.
  */
 #include "format.h"
+#include "../file.h"
 #include "../registry.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -169,17 +170,29 @@ int32_t format_writer(ctx *cx, const char *path, const evla_item **out)
     return EVLA_E_ARG;
 }
 
+static int32_t sink_put(const evla_host *h, evla_sink *s, const void *bytes, uint64_t n)
+{
+    (void)h;
+    return file_put(s->self, bytes, n);
+}
+
 int32_t format_write(ctx *cx, const evla_item *item, const char *path,
                      const evla_archive *in)
 {
     host h;
+    file_new f;
+    evla_sink to = {.size = sizeof to, .self = &f, .put = sink_put};
+    int32_t st = file_begin(cx, path, &f);
+    if (st < 0) return st;
     host_init(&h, cx, NULL);
     arena_place mark = arena_mark(&cx->scratch);
-    int32_t st = table_of(item)->write(&h.table, path, in);
+    st = table_of(item)->write(&h.table, in, &to);
     host_done(&h, mark);
     if (st < 0 && !cx->code)
         ctx_fail(cx, st, "%s: cannot be written: %s", path, ctx_code_text(st));
-    return st;
+    else if (st < 0 && !f.is_bad)
+        ctx_prefix(cx, "%s", path);
+    return file_end(&f, st);
 }
 
 /* ---- numbers ---- */

@@ -843,6 +843,16 @@ typedef struct evla_archive {
     int64_t n_files;
 } evla_archive;
 
+/* Where the bytes of a file go, one after the other. */
+typedef struct evla_sink evla_sink;
+struct evla_sink {
+    uint32_t size;
+    uint32_t reserved;
+    void *self; /* the core's */
+    /* Appends n bytes. After a failure, of which host->fail was told, there is nothing more to put. */
+    int32_t (*put)(const evla_host *h, evla_sink *s, const void *bytes, uint64_t n);
+};
+
 /* Reads or writes files of named tensors. Nothing in a file is trusted: whatever does not hold what
  * it claims is refused with a sentence that starts with its path. */
 typedef struct evla_format {
@@ -858,9 +868,9 @@ typedef struct evla_format {
     int32_t (*open)(const evla_host *h, const char *path, void **self, evla_archive *out);
     /* Always called after open, also after failures. Frees everything. */
     void (*close)(const evla_host *h, void *self);
-    /* The same bytes for the same archive in any order. The file is there whole or not at all. NULL:
-     * only reads. */
-    int32_t (*write)(const evla_host *h, const char *path, const evla_archive *in);
+    /* The same bytes for the same archive in any order. The core makes the file, which is there whole
+     * or not at all, and puts its path in front of sentences. NULL: only reads. */
+    int32_t (*write)(const evla_host *h, const evla_archive *in, evla_sink *to);
 } evla_format;
 
 /* ---- services: evla.service --------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  * bundle.c -- one file that holds a header and named tensors. See bundle.h.
  */
 #include "bundle.h"
+#include "../file.h"
 #include "../registry.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -37,25 +38,6 @@ static uint64_t get_number(const unsigned char *from, int bytes)
 }
 
 /* ---- writing ---- */
-
-static int write_all(int fd, const void *data, size_t n)
-{
-    const char *p = data;
-    while (n) {
-        ssize_t k = write(fd, p, n < 1 << 30 ? n : 1 << 30);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return 0;
-        p += k;
-        n -= (size_t)k;
-    }
-    return 1;
-}
-
-static int write_zeros(int fd, uint64_t n)
-{
-    static const char zeros[ALIGN];
-    return write_all(fd, zeros, (size_t)n);
-}
 
 /* The header's JSON and where everything goes. */
 static int32_t make_header(ctx *cx, const char *path, const char *kind, const value *head,
@@ -93,37 +75,29 @@ static int32_t make_header(ctx *cx, const char *path, const char *kind, const va
     return 0;
 }
 
-static int write_file(ctx *cx, int fd, const char *text, uint64_t total,
-                      const bundle_part *parts, int32_t n)
+static int32_t put_padded(file_new *f, const void *data, uint64_t n)
 {
-    unsigned char head[HEAD_BYTES] = {0};
-    size_t text_n = strlen(text);
+    static const char zeros[ALIGN];
+    int32_t st = file_put(f, data, n);
+    return st < 0 ? st : file_put(f, zeros, round_up(n) - n);
+}
+
+static int32_t put_parts(ctx *cx, file_new *f, const char *text, uint64_t total,
+                         const bundle_part *parts, int32_t n)
+{
+    arena *a = &cx->scratch;
+    uint64_t text_n = strlen(text), whole = round_up(HEAD_BYTES + text_n);
+    unsigned char *head = arena_push(a, whole, 1);
+    if (!head) return ctx_fail(cx, EVLA_E_NOMEM, "%s: header", f->path);
     memcpy(head, magic, sizeof magic);
     put_number(head + 8, VERSION, 4);
     put_number(head + 16, text_n, 8);
     put_number(head + 24, total, 8);
-    if (!write_all(fd, head, sizeof head) || !write_all(fd, text, text_n)) return 0;
-    if (!write_zeros(fd, round_up(HEAD_BYTES + text_n) - HEAD_BYTES - text_n)) return 0;
-    for (int32_t i = 0; i < n; i++) {
-        uint64_t bytes = (uint64_t)type_bytes(cx->reg, &parts[i].type);
-        if (!write_all(fd, parts[i].data, bytes) ||
-            !write_zeros(fd, round_up(bytes) - bytes))
-            return 0;
-    }
-    return fsync(fd) == 0;
-}
-
-static int sync_folder(const char *path)
-{
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) : 1;
-    if (n >= sizeof folder) return 0;
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)n : 1, slash ? path : ".");
-    int fd = open(*folder ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) close(fd);
-    return good;
+    memcpy(head + HEAD_BYTES, text, text_n);
+    int32_t st = file_put(f, head, whole);
+    for (int32_t i = 0; st >= 0 && i < n; i++)
+        st = put_padded(f, parts[i].data, (uint64_t)type_bytes(cx->reg, &parts[i].type));
+    return st;
 }
 
 int32_t bundle_write(ctx *cx, const char *path, const char *kind, const value *head,
@@ -131,29 +105,20 @@ int32_t bundle_write(ctx *cx, const char *path, const char *kind, const value *h
 {
     arena *a = &cx->scratch;
     arena_place mark = arena_mark(a);
-    const char *text = NULL, *temp = arena_text(a, "%s.tmp.%ld", path, (long)getpid());
+    file_new f;
+    const char *text = NULL;
     bundle_part *sorted = arena_push(a, (size_t)n + 1, sizeof *sorted);
     uint64_t *offsets = arena_push(a, (size_t)n + 1, sizeof *offsets), total = 0;
     int32_t st = 0;
-    if (!temp || !sorted || !offsets)
+    if (!sorted || !offsets)
         st = ctx_fail(cx, EVLA_E_NOMEM, "%s: %d parts", path, n);
     else {
         if (n) memcpy(sorted, parts, (size_t)n * sizeof *sorted);
         qsort(sorted, (size_t)n, sizeof *sorted, by_name);
         st = make_header(cx, path, kind, head, sorted, offsets, n, &text, &total);
     }
-    if (st >= 0) {
-        int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        int good = fd >= 0 && write_file(cx, fd, text, total, sorted, n);
-        int why = errno;
-        if (fd >= 0 && close(fd) < 0 && good) good = 0, why = errno;
-        if (good && (rename(temp, path) < 0 || !sync_folder(path))) good = 0, why = errno;
-        if (!good) {
-            if (fd >= 0) unlink(temp);
-            st = ctx_fail(cx, EVLA_E_IO, "%s: cannot be written: %s%s", path, strerror(why),
-                          why == ENOSPC ? "; free some space and run again" : "");
-        }
-    }
+    if (st >= 0) st = file_begin(cx, path, &f);
+    if (st >= 0) st = file_end(&f, put_parts(cx, &f, text, total, sorted, n));
     arena_reset(a, mark);
     return st;
 }

@@ -9,6 +9,7 @@
  */
 #ifndef EVLA_JOB_H
 #define EVLA_JOB_H
+#include "../file.h"
 #include "../param.h"
 #include <stdio.h>
 
@@ -107,17 +108,6 @@ int32_t job_workers(const job *j, int64_t given, int32_t most);
 void job_report_progress(job *j, int64_t done, int64_t total, const char *text);
 /* Adds a figure; the name is copied. */
 int32_t job_figure(job *j, const char *name, value v);
-/* Writes a file under a temporary name, syncs and renames it. */
-int32_t file_replace(ctx *cx, const char *path, const void *data, size_t n);
-/* Writes text to an open file, all of it. name: for messages. */
-int32_t file_append(ctx *cx, int fd, const char *name, const char *text);
-/* Reads a whole file into the arena; refuses more than `most` bytes. */
-int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data, size_t *n);
-/* 1 when a result of that name would not stay below its job's folder. */
-int path_leaves(const char *path);
-/* mkdir -p; rm -r of something below an out folder. */
-int32_t folder_make(ctx *cx, const char *path);
-int32_t folder_remove(ctx *cx, const char *path);
 
 /* The stages that belong to the core (rollout). */
 extern const evla_plugin job_builtin;

@@ -1,18 +1,15 @@
 /*
- * write.c -- writes a GGUF file: head, data, fsync, rename. See write.h.
+ * write.c -- writes a GGUF file: head, then data. See write.h.
  */
 #include "write.h"
 #include "head.h"
 #include "types.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { ALIGNMENT = 32, VERSION = 3, NAME_MOST = 63, KEY_MOST = 65535 };
 
@@ -26,7 +23,6 @@ typedef struct item {
 
 typedef struct writer {
     const evla_host *h;
-    const char *path;
     item *items; /* by name */
     int64_t n;
     uint8_t *head;
@@ -37,12 +33,11 @@ typedef struct writer {
 __attribute__((format(printf, 3, 4))) static int32_t fail(const writer *w, int32_t code,
                                                           const char *format, ...)
 {
-    char what[400], line[800];
+    char line[400];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(what, sizeof what, format, ap);
+    vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
-    snprintf(line, sizeof line, "%.300s: %s", w->path, what);
     return w->h->fail(w->h, code, line);
 }
 
@@ -316,71 +311,27 @@ static int32_t make_head(writer *w, const evla_archive *in)
 
 /* ---- the file ---- */
 
-static int write_all(int fd, const void *data, uint64_t n)
-{
-    const char *p = data;
-    while (n) {
-        ssize_t k = write(fd, p, n < 1 << 30 ? (size_t)n : 1 << 30);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return 0;
-        p += k;
-        n -= (uint64_t)k;
-    }
-    return 1;
-}
-
-static int write_items(const writer *w, int fd)
+static int32_t put_items(const writer *w, evla_sink *to)
 {
     static const uint8_t zeros[ALIGNMENT];
-    int good = write_all(fd, w->head, w->used);
-    for (int64_t i = 0; good && i < w->n; i++)
-        good = write_all(fd, w->items[i].t->data[0], w->items[i].bytes) &&
-               write_all(fd, zeros, padding(w->items[i].bytes));
-    return good && fsync(fd) == 0;
+    int32_t st = to->put(w->h, to, w->head, w->used);
+    for (int64_t i = 0; st >= 0 && i < w->n; i++) {
+        st = to->put(w->h, to, w->items[i].t->data[0], w->items[i].bytes);
+        if (st >= 0) st = to->put(w->h, to, zeros, padding(w->items[i].bytes));
+    }
+    return st;
 }
 
-static int sync_folder(const char *path)
+int32_t write_archive(const evla_host *h, const evla_archive *in, evla_sink *to)
 {
-    const char *slash = strrchr(path, '/');
-    size_t n = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    char *folder = malloc(n + 1);
-    if (!folder) return 0;
-    memcpy(folder, slash ? path : ".", n);
-    folder[n] = 0;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
-    int good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) close(fd);
-    return good;
-}
-
-static int32_t write_file(const writer *w)
-{
-    size_t n = strlen(w->path) + 32;
-    char *temp = malloc(n);
-    if (!temp) return fail(w, EVLA_E_NOMEM, "no memory to write it");
-    snprintf(temp, n, "%s.tmp.%ld", w->path, (long)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int good = fd >= 0 && write_items(w, fd), why = errno;
-    if (fd >= 0 && close(fd) < 0 && good) good = 0, why = errno;
-    if (good && (rename(temp, w->path) < 0 || !sync_folder(w->path))) good = 0, why = errno;
-    if (!good && fd >= 0) unlink(temp);
-    free(temp);
-    return good ? EVLA_OK
-                : fail(w, EVLA_E_IO, "cannot be written: %s%s", strerror(why),
-                       why == ENOSPC ? "; free some space and run again" : "");
-}
-
-int32_t write_archive(const evla_host *h, const char *path, const evla_archive *in)
-{
-    writer w = {.h = h, .path = path, .n = in->n_tensors};
+    writer w = {.h = h, .n = in->n_tensors};
     int32_t st = EVLA_OK;
     w.items = malloc(((size_t)w.n + 1) * sizeof *w.items);
     if (!w.items) st = fail(&w, EVLA_E_NOMEM, "no memory for %" PRId64 " tensors", w.n);
     for (int64_t i = 0; st >= 0 && i < w.n; i++)
         st = set_item(&w, &in->tensors[i], &w.items[i]);
     if (st >= 0) st = make_head(&w, in);
-    if (st >= 0) st = write_file(&w);
+    if (st >= 0) st = put_items(&w, to);
     free(w.items);
     free(w.head);
     return st;

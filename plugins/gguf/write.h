@@ -12,7 +12,7 @@
  * format that has no type there, EVLA_E_SHAPE for more than 4 extents, EVLA_E_LIMIT for a
  * tensor's name of more than 63 bytes, which no reader holds, EVLA_E_RANGE for a number
  * that its element cannot hold, EVLA_E_FORMAT for a name or text that is no UTF-8 or a name
- * with control characters, EVLA_E_IO when the system cannot write. */
-int32_t write_archive(const evla_host *h, const char *path, const evla_archive *in);
+ * with control characters, or what the sink says. */
+int32_t write_archive(const evla_host *h, const evla_archive *in, evla_sink *to);
 
 #endif

@@ -1,17 +1,14 @@
 /*
- * write.c -- writes a safetensors file: header, data, fsync, rename. See write.h.
+ * write.c -- writes a safetensors file: header, then data. See write.h.
  */
 #include "write.h"
 #include "header.h"
 #include "json.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A tensor on its way into the file. */
 typedef struct part {
@@ -23,7 +20,6 @@ typedef struct part {
 
 typedef struct writer {
     const evla_host *h;
-    const char *path;
     part *parts; /* in the order of the data */
     int64_t n;
     char *text; /* the header's JSON */
@@ -34,12 +30,11 @@ typedef struct writer {
 __attribute__((format(printf, 3, 4))) static int32_t fail(const writer *w, int32_t code,
                                                           const char *format, ...)
 {
-    char what[400], line[800];
+    char line[400];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(what, sizeof what, format, ap);
+    vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
-    snprintf(line, sizeof line, "%.300s: %s", w->path, what);
     return w->h->fail(w->h, code, line);
 }
 
@@ -217,72 +212,28 @@ static int32_t make_header(writer *w, const evla_archive *in)
 
 /* ---- the file ---- */
 
-static int write_all(int fd, const void *data, uint64_t n)
-{
-    const char *p = data;
-    while (n) {
-        ssize_t k = write(fd, p, n < 1 << 30 ? (size_t)n : 1 << 30);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return 0;
-        p += k;
-        n -= (uint64_t)k;
-    }
-    return 1;
-}
-
-static int write_parts(const writer *w, int fd)
+static int32_t put_parts(const writer *w, evla_sink *to)
 {
     unsigned char head[8];
     for (int i = 0; i < 8; i++)
         head[i] = (unsigned char)((uint64_t)w->used >> 8 * i);
-    int good = write_all(fd, head, sizeof head) && write_all(fd, w->text, w->used);
-    for (int64_t i = 0; good && i < w->n; i++)
-        good = write_all(fd, w->parts[i].t->data[0], w->parts[i].bytes);
-    return good && fsync(fd) == 0;
+    int32_t st = to->put(w->h, to, head, sizeof head);
+    if (st >= 0) st = to->put(w->h, to, w->text, w->used);
+    for (int64_t i = 0; st >= 0 && i < w->n; i++)
+        st = to->put(w->h, to, w->parts[i].t->data[0], w->parts[i].bytes);
+    return st;
 }
 
-static int sync_folder(const char *path)
+int32_t write_archive(const evla_host *h, const evla_archive *in, evla_sink *to)
 {
-    const char *slash = strrchr(path, '/');
-    size_t n = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    char *folder = malloc(n + 1);
-    if (!folder) return 0;
-    memcpy(folder, slash ? path : ".", n);
-    folder[n] = 0;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
-    int good = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) close(fd);
-    return good;
-}
-
-static int32_t write_file(const writer *w)
-{
-    size_t n = strlen(w->path) + 32;
-    char *temp = malloc(n);
-    if (!temp) return fail(w, EVLA_E_NOMEM, "no memory to write it");
-    snprintf(temp, n, "%s.tmp.%ld", w->path, (long)getpid());
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int good = fd >= 0 && write_parts(w, fd), why = errno;
-    if (fd >= 0 && close(fd) < 0 && good) good = 0, why = errno;
-    if (good && (rename(temp, w->path) < 0 || !sync_folder(w->path))) good = 0, why = errno;
-    if (!good && fd >= 0) unlink(temp);
-    free(temp);
-    return good ? EVLA_OK
-                : fail(w, EVLA_E_IO, "cannot be written: %s%s", strerror(why),
-                       why == ENOSPC ? "; free some space and run again" : "");
-}
-
-int32_t write_archive(const evla_host *h, const char *path, const evla_archive *in)
-{
-    writer w = {.h = h, .path = path, .n = in->n_tensors};
+    writer w = {.h = h, .n = in->n_tensors};
     int32_t st = EVLA_OK;
     w.parts = malloc(((size_t)w.n + 1) * sizeof *w.parts);
     if (!w.parts) st = fail(&w, EVLA_E_NOMEM, "no memory for %" PRId64 " tensors", w.n);
     for (int64_t i = 0; st >= 0 && i < w.n; i++)
         st = set_part(&w, &in->tensors[i], &w.parts[i]);
     if (st >= 0) st = make_header(&w, in);
-    if (st >= 0) st = write_file(&w);
+    if (st >= 0) st = put_parts(&w, to);
     free(w.parts);
     free(w.text);
     return st;

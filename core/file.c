@@ -1,72 +1,102 @@
 /*
- * files.c -- files and folders of jobs: whole reads, atomic writes, trees. See job.h.
+ * file.c -- files and folders: whole reads, files that are there whole or not at all,
+ * trees. See file.h.
  */
-#include "job.h"
+#include "file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int32_t io_fail(ctx *cx, const char *path, const char *verb)
+static int32_t io_fail(ctx *cx, const char *path, const char *what)
 {
     const char *remedy = errno == ENOSPC   ? "; free some space and run again"
-                         : errno == EACCES ? "; choose another folder with --out"
+                         : errno == EACCES ? "; choose another folder"
                                            : "";
-    return ctx_fail(cx, EVLA_E_IO, "%s: cannot %s: %s%s", path, verb, strerror(errno),
+    return ctx_fail(cx, EVLA_E_IO, "%s: cannot %s: %s%s", path, what, strerror(errno),
                     remedy);
 }
 
-static void sync_folder_of(const char *path)
+/* ---- writing ---- */
+
+static int write_all(int fd, const void *data, uint64_t n)
+{
+    enum { MOST = 1 << 30 }; /* what one call takes everywhere */
+    const char *p = data;
+    while (n) {
+        ssize_t k = write(fd, p, n < MOST ? (size_t)n : MOST);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return 0;
+        p += k;
+        n -= (uint64_t)k;
+    }
+    return 1;
+}
+
+static int sync_folder_of(const char *path)
 {
     char folder[4096];
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash && slash > path ? (int)(slash - path) : 1,
              slash ? path : ".");
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
+    if (fd < 0) return 0;
+    int good = fsync(fd) == 0 || errno == EINVAL,
+        why = errno; /* some cannot sync folders */
     close(fd);
+    errno = why;
+    return good;
+}
+
+static int32_t put_fail(file_new *f)
+{
+    f->is_bad = 1;
+    return io_fail(f->cx, f->path, "be written");
+}
+
+int32_t file_begin(ctx *cx, const char *path, file_new *f)
+{
+    f->cx = cx;
+    f->path = path;
+    f->is_bad = 0;
+    size_t most = sizeof f->temp;
+    if (snprintf(f->temp, most, "%s.tmp.%ld", path, (long)getpid()) >= (int)most)
+        return ctx_fail(cx, EVLA_E_ARG, "%.200s...: the path is too long", path);
+    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return f->fd < 0 ? put_fail(f) : 0;
+}
+
+int32_t file_put(file_new *f, const void *data, uint64_t n)
+{
+    return write_all(f->fd, data, n) ? 0 : put_fail(f);
+}
+
+int32_t file_end(file_new *f, int32_t st)
+{
+    if (f->is_bad && st >= 0) st = EVLA_E_IO; /* whoever put did not look */
+    if (st >= 0 && fsync(f->fd) < 0) st = put_fail(f);
+    if (close(f->fd) < 0 && st >= 0) st = put_fail(f);
+    if (st >= 0 && rename(f->temp, f->path) < 0) st = put_fail(f);
+    if (st < 0) return unlink(f->temp), st;
+    return sync_folder_of(f->path) ? 0 : put_fail(f);
 }
 
 int32_t file_replace(ctx *cx, const char *path, const void *data, size_t n)
 {
-    char temp[4096];
-    if (snprintf(temp, sizeof temp, "%s.tmp", path) >= (int)sizeof temp)
-        return ctx_fail(cx, EVLA_E_ARG, "%.200s...: the path is too long", path);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return io_fail(cx, temp, "create it");
-    const char *p = data;
-    while (n) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) break;
-        p += k;
-        n -= (size_t)k;
-    }
-    int32_t st = 0;
-    if (n || fsync(fd) < 0) st = io_fail(cx, temp, "write it");
-    if (close(fd) < 0 && st == 0) st = io_fail(cx, temp, "write it");
-    if (st == 0 && rename(temp, path) < 0) st = io_fail(cx, path, "rename to it");
-    if (st < 0)
-        unlink(temp);
-    else
-        sync_folder_of(path);
-    return st;
+    file_new f;
+    int32_t st = file_begin(cx, path, &f);
+    return st < 0 ? st : file_end(&f, file_put(&f, data, n));
 }
 
 int32_t file_append(ctx *cx, int fd, const char *name, const char *text)
 {
-    for (size_t n = strlen(text); n;) {
-        ssize_t k = write(fd, text, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return io_fail(cx, name, "write it");
-        text += k;
-        n -= (size_t)k;
-    }
-    return 0;
+    return write_all(fd, text, strlen(text)) ? 0 : io_fail(cx, name, "be written");
 }
+
+/* ---- reading ---- */
 
 int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data, size_t *n)
 {
@@ -75,10 +105,10 @@ int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data,
     if (fd < 0)
         return errno == ENOENT
                    ? ctx_fail(cx, EVLA_E_MISSING, "%s: there is no such file", path)
-                   : io_fail(cx, path, "open it");
+                   : io_fail(cx, path, "be opened");
     int32_t code = 0;
     if (fstat(fd, &st) < 0)
-        code = io_fail(cx, path, "look at it");
+        code = io_fail(cx, path, "be looked at");
     else if (!S_ISREG(st.st_mode))
         code = ctx_fail(cx, EVLA_E_FORMAT, "%s: want a file, found a %s", path,
                         S_ISDIR(st.st_mode) ? "folder" : "device");
@@ -95,7 +125,7 @@ int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data,
                 k = 0;
                 continue;
             }
-            if (k < 0) code = io_fail(cx, path, "read it");
+            if (k < 0) code = io_fail(cx, path, "be read");
             if (k <= 0) break;
         }
         (*data)[at] = 0;
@@ -104,6 +134,8 @@ int32_t file_read(ctx *cx, arena *a, const char *path, size_t most, char **data,
     close(fd);
     return code;
 }
+
+/* ---- folders ---- */
 
 int path_leaves(const char *path)
 {
@@ -122,8 +154,7 @@ int32_t folder_make(ctx *cx, const char *path)
         if (path[i] != '/' && path[i] != 0) continue;
         memcpy(part, path, i);
         part[i] = 0;
-        if (mkdir(part, 0777) < 0 && errno != EEXIST)
-            return io_fail(cx, part, "make the folder");
+        if (mkdir(part, 0777) < 0 && errno != EEXIST) return io_fail(cx, part, "be made");
     }
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -151,5 +182,5 @@ static int remove_at(int at, const char *name, int depth)
 
 int32_t folder_remove(ctx *cx, const char *path)
 {
-    return remove_at(AT_FDCWD, path, 0) < 0 ? io_fail(cx, path, "remove it") : 0;
+    return remove_at(AT_FDCWD, path, 0) < 0 ? io_fail(cx, path, "be removed") : 0;
 }
