@@ -10,8 +10,11 @@ local function list(tensor)
   return out
 end
 
+-- Rows of embeddings, from a file.
+local function rows(q) return q.rows and evla.tensors(q.rows)["rows"] end
+
 local ask = {}
-function ask.logits(m, q) return list(m:text():logits(q.ids)) end
+function ask.logits(m, q) return list(m:text():logits(q.ids, { rows = rows(q), both = q.both })) end
 function ask.encode(m, q) return m:text():encode(q.text, { whole = true }) end
 function ask.decode(m, q) return m:text():decode(q.ids) end
 function ask.info(m) return m:text():info() end
@@ -25,7 +28,7 @@ function ask.chat(m, q)
 end
 function ask.complete(m, q)
   local heard = {}
-  local call = { ids = q.ids, prompt = q.prompt, tokens = q.tokens, stop = q.stop, special = q.special, ignore_end = q.ignore_end, quiet = true }
+  local call = { rows = rows(q), both = q.both, ids = q.ids, prompt = q.prompt, tokens = q.tokens, stop = q.stop, special = q.special, ignore_end = q.ignore_end, quiet = true }
   call.loop = evla.loop[q.loop or "generate"](q.sampling or {})
   if q.enough then
     call.on_text = function(piece) heard[#heard + 1] = piece return #heard >= q.enough end

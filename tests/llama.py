@@ -28,8 +28,9 @@ def turn(x, heads, base, interleaved):
     return np.concatenate([y.real, y.imag], -1).reshape(t, width)
 
 
-def logits(attrs, w, ids, layers=None, seen=None):
-    """of what follows each of the ids, [T, V], by a model in GGUF's names; seen [T, T]: which tokens each one looks at, else all up to itself"""
+def logits(attrs, w, ids, layers=None, seen=None, rows=None):
+    """of what follows each of the ids, [T, V], by a model in GGUF's names; seen [T, T]: which tokens each one looks at, else all up to itself;
+    rows: embeddings that stand, in order, where ids are -1"""
     arch = attrs["general.architecture"]
     get = lambda key: attrs[arch + "." + key]
     heads, kv, eps = get("attention.head_count"), get("attention.head_count_kv"), get("attention.layer_norm_rms_epsilon")
@@ -37,6 +38,8 @@ def logits(attrs, w, ids, layers=None, seen=None):
     w = {k: v.astype(np.float64) for k, v in w.items()}
     norm = lambda x, name: x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w[name]
     x = w["token_embd.weight"][ids]
+    if rows is not None:
+        x[np.array(ids) < 0] = rows
     t = len(ids)
     for i in range(get("block_count") if layers is None else layers):
         linear = lambda y, name: y @ w[f"blk.{i}.{name}.weight"].T + w.get(f"blk.{i}.{name}.bias", 0)

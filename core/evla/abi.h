@@ -737,7 +737,7 @@ struct evla_reader {
     uint32_t size;
     int32_t vocabulary;
     void *self;            /* the core's */
-    const int32_t *tokens; /* what was read so far */
+    const int32_t *tokens; /* what was read so far; -1: a row of embeddings, no token */
     int32_t n_tokens;
     int32_t room;          /* how many more it can read and then forget as if they had never been read */
     /* Reads n tokens behind the others. *logits: f32[vocabulary] for what follows the last one, the

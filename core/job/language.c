@@ -2,6 +2,7 @@
  * language.c -- from declared parameters to a completer. See language.h.
  */
 #include "language.h"
+#include <string.h>
 
 int32_t language_check(ctx *cx, const char *what, const language_params *p)
 {
@@ -23,14 +24,42 @@ int32_t language_model(ctx *cx, const char *what, const job *from, model **out)
     return *out = m, 0;
 }
 
+/* The symbols that a graph has, of those given for all. */
+static int32_t bind_others(ctx *cx, model *m, const language_params *p, decoder_graph *out)
+{
+    for (int64_t i = 0; i < p->others.n; i++) {
+        graph *g;
+        out[i] = (decoder_graph){.name = ((const char *const *)p->others.items)[i]};
+        int32_t st = model_want_graph(cx, m, out[i].name, &g);
+        if (st < 0) return st;
+        symbols *s = &out[i].symbols;
+        for (int64_t k = 0; k < p->symbols.n; k++) {
+            const job_symbol *given = (const job_symbol *)p->symbols.items + k;
+            for (int32_t w = 0; w < g->n_symbols && s->n < TENSOR_MAX_SYMBOLS; w++)
+                if (!strcmp(g->symbols[w].name, given->name)) {
+                    s->name[s->n] = given->name;
+                    s->extent[s->n++] = given->extent;
+                }
+        }
+    }
+    return 0;
+}
+
 int32_t language_open(ctx *cx, const job *from, const language_params *p, int32_t workers,
                       completer **out)
 {
     model *m;
+    decoder_graph others[LANGUAGE_OTHERS];
     int32_t st = language_model(cx, from ? from->name : "text", from, &m);
+    if (st >= 0 && p->others.n > LANGUAGE_OTHERS)
+        st = ctx_fail(cx, EVLA_E_LIMIT, "text: others: want at most %d graphs",
+                      LANGUAGE_OTHERS);
+    if (st >= 0) st = bind_others(cx, m, p, others);
     if (st < 0) return st;
     m->packs = 1;
     completer_options o = {.decode = {.graph = p->graph,
+                                      .others = others,
+                                      .n_others = (int32_t)p->others.n,
                                       .all = p->all,
                                       .context = (int32_t)p->context,
                                       .cache = p->cache,

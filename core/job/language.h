@@ -7,9 +7,13 @@
 #include "../run/completion.h"
 #include "types.h"
 
+enum { LANGUAGE_OTHERS = 8 };
+
 typedef struct language_params {
     const evla_value *model;
     const char *graph;
+    evla_list others;  /* const char * */
+    evla_list symbols; /* job_symbol */
     int64_t context, blocks, memory, workers;
     evla_choice cache;
     int32_t all, reserved;
@@ -22,6 +26,13 @@ typedef struct language_params {
      .choices = "model", .offset = offsetof(language_params, model)},                         \
     {.name = "graph", .doc = "the one that reads tokens", .type = EVLA_P_STRING,              \
      .preset = "tokens", .offset = offsetof(language_params, graph)},                         \
+    {.name = "others", .doc = "further graphs of the model to plan into the same memory, "    \
+     "those that turn pictures into rows of embeddings", .type = EVLA_P_LIST, .element = EVLA_P_STRING,              \
+     .flags = EVLA_PF_OPTIONAL, .offset = offsetof(language_params, others)},                 \
+    {.name = "symbols", .doc = "extents of their symbols, { H = 480, W = 640 }",              \
+     .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = job_symbol_fields,          \
+     .n_fields = 2, .fields_size = sizeof(job_symbol),                                        \
+     .offset = offsetof(language_params, symbols)},                                           \
     {.name = "all", .doc = "plan for the logits of every token, too, as loss() needs",        \
      .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(language_params, all)},       \
     {.name = "context", .doc = "most tokens of a text, its beginning included, unless the "   \

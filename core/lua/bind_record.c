@@ -53,6 +53,12 @@ void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t)
     v->t = *t;
 }
 
+const evla_tensor *bind_tensor_at(lua_State *L, int at)
+{
+    const view *v = luaL_testudata(L, at, "evla.tensor");
+    return v ? &v->t : NULL;
+}
+
 /* One row of numbers as f64, whatever the format. n values from p. */
 static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, double *out)
 {
@@ -454,10 +460,10 @@ static lua_Integer int_field(lua_State *L, int at, const char *name, lua_Integer
 static const evla_tensor *tensor_field(lua_State *L, script *s, int at, const char *name)
 {
     lua_getfield(L, at, name);
-    view *v = luaL_testudata(L, -1, "evla.tensor");
-    if (!v)
+    const evla_tensor *t = bind_tensor_at(L, -1);
+    if (!t)
         script_error(L, s, "image: %s: want a tensor, got %s", name, luaL_typename(L, -1));
-    return &v->t;
+    return t;
 }
 
 /* strip { frames, path, picks, captions, title, scale, columns }; picks count from 1. */

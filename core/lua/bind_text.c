@@ -6,15 +6,21 @@
  *   t:complete { ids | prompt, tokens, loop, stop, special, begins, ignore_end,
  *                on_text } -> table
  *   t:template(messages) -> text                   t:loss(text) -> mean, tokens
- *   t:logits(ids) -> tensor f32[V] of what follows them
+ *   t:logits(ids, { rows, both }) -> tensor f32[V] of what follows them
+ *   t:run(graph, { NAME = tensor or numbers }) -> { NAME = tensor }, milliseconds
  *   t:save(path, ids)                              t:load(path) -> tokens
  *   t:info() -> table                              t:close()
+ *
+ * Where ids are -1, rows f32[n,W] of embeddings stand, one after the other; the first
+ * `both` tokens of the text see each other both ways. t:complete takes them too. run takes
+ * one of the graphs that `others` names: those that make such rows.
  *
  * on_text(piece) hears the text as it comes; true from it ends the text. scripts/evla's
  * language.lua puts comfort on top.
  */
 #include "../graph/model.h"
 #include "../job/language.h"
+#include "../run/clock.h"
 #include "../run/pool.h"
 #include "script.h"
 #include <string.h>
@@ -182,6 +188,129 @@ static int l_decode(lua_State *L)
     return 1;
 }
 
+/* ---- rows of embeddings ---- */
+
+static int is_dense(const script *s, const evla_tensor *t, const evla_type *type)
+{
+    const evla_tensor dense = tensor_view(s->cx->reg, type, t->data[0]);
+    return !memcmp(dense.stride, t->stride, (size_t)t->rank * sizeof *t->stride);
+}
+
+static evla_type type_of(const evla_tensor *t)
+{
+    evla_type type = {.dtype = t->dtype, .rank = t->rank};
+    memcpy(type.shape, t->shape, sizeof type.shape);
+    return type;
+}
+
+/* rows and both of the table at an index; the tensor stays on the stack. */
+static sequence_rows rows_at(lua_State *L, script *s, int at)
+{
+    sequence_rows out = {0};
+    if (!lua_istable(L, at)) return out;
+    lua_getfield(L, at, "both");
+    out.both = (int32_t)luaL_optinteger(L, -1, 0);
+    lua_pop(L, 1);
+    if (lua_getfield(L, at, "rows") == LUA_TNIL) return out;
+    const evla_tensor *t = bind_tensor_at(L, -1);
+    evla_type type = t ? type_of(t) : (evla_type){0};
+    if (!t || t->dtype != EVLA_F32 || t->rank != 2 || !is_dense(s, t, &type) ||
+        t->shape[0] > INT32_MAX || t->shape[1] > INT32_MAX)
+        script_error(L, s, "text: rows: want a tensor f32[rows,width], got %s",
+                     luaL_tolstring(L, -1, NULL));
+    out.rows = t->data[0];
+    out.n = (int32_t)t->shape[0];
+    out.width = (int32_t)t->shape[1];
+    return out;
+}
+
+/* Numbers in a list as an input of that type. */
+static void read_numbers(lua_State *L, script *s, const char *name, const evla_type *type,
+                         void *to)
+{
+    int list = lua_gettop(L);
+    int64_t n = type_count(type);
+    int is_f32 = type->dtype == EVLA_F32;
+    if (!lua_istable(L, list) || (int64_t)lua_rawlen(L, list) != n ||
+        (!is_f32 && type->dtype != EVLA_I32))
+        script_error(L, s, "text: %s: want %s, as a tensor or, in f32 and i32, a list",
+                     name, type_text(s->cx->reg, &s->cx->mem, type));
+    for (int64_t i = 0; i < n; i++, lua_pop(L, 1)) {
+        lua_rawgeti(L, list, i + 1);
+        if (is_f32)
+            ((float *)to)[i] = (float)luaL_checknumber(L, -1);
+        else
+            ((int32_t *)to)[i] = (int32_t)luaL_checkinteger(L, -1);
+    }
+}
+
+static void set_input(lua_State *L, script *s, session *of, int32_t plan_at, int32_t slot,
+                      const char *name, const evla_type *type)
+{
+    evla_tensor *in = session_input(of, plan_at, slot);
+    const evla_tensor *t = bind_tensor_at(L, -1);
+    if (!in) return; /* nobody reads it */
+    if (!t) {
+        read_numbers(L, s, name, type, in->data[0]);
+        return;
+    }
+    evla_type is = type_of(t);
+    if (!type_equal(&is, type) || !is_dense(s, t, type))
+        script_error(L, s, "text: %s: want %s, got %s", name,
+                     type_text(s->cx->reg, &s->cx->mem, type), luaL_tolstring(L, -1, NULL));
+    memcpy(in->data[0], t->data[0], (size_t)type_bytes(s->cx->reg, type));
+}
+
+static const plan *find_other(lua_State *L, script *s, const decoder *d, const char *name,
+                              int32_t *at)
+{
+    const plan *p;
+    for (int32_t i = 0; (p = decoder_other(d, i, at)); i++)
+        if (!strcmp(p->graph->from->name, name)) return p;
+    script_error(L, s,
+                 "text: the graph %s was not planned; want it among the others = { ... } "
+                 "that the text was opened with",
+                 name);
+}
+
+static int l_run(lua_State *L)
+{
+    script *s = script_of(L);
+    text_box *b = box_at(L, s);
+    const char *name = luaL_checkstring(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    decoder *d = completer_decoder(b->c);
+    int32_t at;
+    const plan *p = find_other(L, s, d, name, &at);
+    session *of = decoder_session(d);
+    const graph *g = p->graph->from;
+    for (int32_t i = 0; i < g->n_inputs; i++) {
+        const char *input = g->wires[g->inputs[i]].name;
+        lua_getfield(L, 3, input);
+        set_input(L, s, of, at, i, input, plan_input_type(p, i));
+        lua_pop(L, 1);
+    }
+    script_pause(s);
+    int64_t began = clock_ns();
+    int32_t st = session_run(&b->cx, of, at);
+    int64_t took = clock_ns() - began;
+    script_go_on(s);
+    if (st < 0) throw(L, s, b);
+    lua_newtable(L);
+    for (int32_t i = 0; i < p->graph->n_outputs; i++) {
+        const evla_type *type = plan_output_type(p, i);
+        size_t bytes = (size_t)type_bytes(s->cx->reg, type);
+        void *copy = lua_newuserdatauv(L, bytes, 0);
+        memcpy(copy, session_output(of, at, i)->data[0], bytes);
+        const evla_tensor view = tensor_view(s->cx->reg, type, copy);
+        bind_push_tensor(L, lua_gettop(L), &view);
+        lua_setfield(L, -3, p->graph->outputs[i].name);
+        lua_pop(L, 1);
+    }
+    lua_pushnumber(L, 1e-6 * (double)took);
+    return 2;
+}
+
 /* ---- completing ---- */
 
 typedef struct listener {
@@ -279,6 +408,7 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
             throw(L, s, b);
         r->ids = ids;
     }
+    r->shown = rows_at(L, s, 2);
     lua_getfield(L, 2, "tokens");
     lua_Integer most = luaL_optinteger(L, -1, 128);
     if (most < 0 || most > MOST_TOKENS)
@@ -390,10 +520,11 @@ static int l_logits(lua_State *L)
     luaL_checktype(L, 2, LUA_TTABLE);
     int32_t n;
     const int32_t *ids = ids_at(L, s, b, 2, &n);
+    const sequence_rows shown = rows_at(L, s, 3);
     int64_t vocabulary = decoder_vocabulary(completer_decoder(b->c));
     float *out = lua_newuserdatauv(L, (size_t)vocabulary * sizeof *out, 0);
     script_pause(s);
-    int32_t st = completer_logits(&b->cx, b->c, ids, n, out);
+    int32_t st = completer_logits(&b->cx, b->c, ids, n, &shown, out);
     script_go_on(s);
     if (st < 0) throw(L, s, b);
     const evla_type t = {.dtype = EVLA_F32, .rank = 1, .shape = {vocabulary}};
@@ -449,7 +580,8 @@ static int l_info(lua_State *L)
                 {"pool_bytes", (int64_t)bytes.pools},
                 {"arena_bytes", (int64_t)bytes.arenas},
                 {"bos", t->bos},
-                {"eos", t->eos}};
+                {"eos", t->eos},
+                {"width", decoder_width(d)}};
     lua_createtable(L, 0, 12);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         lua_pushinteger(L, rows[i].v);
@@ -468,7 +600,7 @@ void bind_text_open(lua_State *L, script *s)
         {"encode", l_encode},     {"decode", l_decode}, {"complete", l_complete},
         {"template", l_template}, {"loss", l_loss},     {"info", l_info},
         {"logits", l_logits},     {"save", l_save},     {"load", l_load},
-        {"close", l_close},       {NULL, NULL}};
+        {"run", l_run},           {"close", l_close},   {NULL, NULL}};
     static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
     (void)s;
     luaL_newmetatable(L, "evla.text");

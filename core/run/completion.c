@@ -334,28 +334,31 @@ static int32_t most_of(const completer *c, const completion_request *r)
     return r->most > 0 && r->most < most ? r->most : most;
 }
 
-static int32_t check_ids(ctx *cx, const completer *c, const int32_t *ids, int32_t n)
+/* has_rows: -1 stands for a row of embeddings. */
+static int32_t check_ids(ctx *cx, const completer *c, const int32_t *ids, int32_t n,
+                         int has_rows)
 {
     for (int32_t i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= decoder_vocabulary(c->d))
+        if (ids[i] < -has_rows || ids[i] >= decoder_vocabulary(c->d))
             return ctx_fail(cx, EVLA_E_RANGE, "token %d is %d; want 0 to %d", i, ids[i],
                             decoder_vocabulary(c->d) - 1);
     return 0;
 }
 
-static int32_t check_text(ctx *cx, const completer *c, const int32_t *ids, int32_t n)
+static int32_t check_text(ctx *cx, const completer *c, const int32_t *ids, int32_t n,
+                          int has_rows)
 {
     if (n < 1) return ctx_fail(cx, EVLA_E_ARG, "the text to continue has no token");
     if (n > decoder_context(c->d) && !decoder_drops(c->d))
         return ctx_fail(cx, EVLA_E_LIMIT,
                         "the text to continue has %d tokens, the context only %d", n,
                         decoder_context(c->d));
-    return check_ids(cx, c, ids, n);
+    return check_ids(cx, c, ids, n, has_rows);
 }
 
 static int32_t check_request(ctx *cx, const completer *c, const completion_request *r)
 {
-    int32_t st = check_text(cx, c, r->ids, r->n_ids);
+    int32_t st = check_text(cx, c, r->ids, r->n_ids, r->shown.n > 0);
     if (st < 0) return st;
     if (most_of(c, r) > INT32_MAX - r->n_ids)
         return ctx_fail(cx, EVLA_E_LIMIT, "%d tokens behind %d are too many", r->most,
@@ -378,6 +381,19 @@ static int32_t open_text(ctx *cx, completer *c, int32_t longest, sequence **out)
                         longest > context ? longest : context, out);
 }
 
+/* And one that knows what the pool still has of a text. *known: how many tokens. */
+static int32_t open_known(ctx *cx, completer *c, const int32_t *ids, int32_t n,
+                          const sequence_rows *shown, int32_t longest, sequence **out,
+                          int32_t *known)
+{
+    int32_t st = open_text(cx, c, longest, out);
+    if (st >= 0 && shown && (shown->n || shown->both) &&
+        (st = sequence_show(cx, *out, ids, n, shown)) < 0)
+        sequence_free(*out);
+    if (st >= 0) *known = sequence_recall(*out, ids, n);
+    return st;
+}
+
 int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request *r,
                       completion_answer *out)
 {
@@ -391,8 +407,9 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
     out->chosen_ns = arena_push(a, (size_t)most + 1, sizeof *out->chosen_ns);
     if (grow(&x) < 0 || !out->tokens || !out->chosen_ns)
         return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", most);
-    if ((st = open_text(cx, c, r->n_ids + most, &x.s)) < 0) return st;
-    out->n_recalled = sequence_recall(x.s, r->ids, r->n_ids);
+    st = open_known(cx, c, r->ids, r->n_ids, &r->shown, r->n_ids + most, &x.s,
+                    &out->n_recalled);
+    if (st < 0) return st;
     x.reader = (evla_reader){.size = sizeof x.reader,
                              .vocabulary = decoder_vocabulary(c->d),
                              .self = &x,
@@ -419,22 +436,22 @@ int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request 
 
 /* A sequence that has read these tokens, and the logits of what follows them. */
 static int32_t read_all(ctx *cx, completer *c, const int32_t *ids, int32_t n,
-                        sequence **out, float **logits)
+                        const sequence_rows *shown, sequence **out, float **logits)
 {
-    int32_t st = check_text(cx, c, ids, n);
+    int32_t known = 0, st = check_text(cx, c, ids, n, shown && shown->n > 0);
+    if (st >= 0) st = open_known(cx, c, ids, n, shown, n, out, &known);
     if (st < 0) return st;
-    if ((st = open_text(cx, c, n, out)) < 0) return st;
-    int32_t known = sequence_recall(*out, ids, n);
     st = decoder_feed(cx, c->d, *out, ids + known, n - known, logits);
     if (st < 0) sequence_free(*out);
     return st;
 }
 
-int32_t completer_logits(ctx *cx, completer *c, const int32_t *ids, int32_t n, float *out)
+int32_t completer_logits(ctx *cx, completer *c, const int32_t *ids, int32_t n,
+                         const sequence_rows *shown, float *out)
 {
     sequence *s;
     float *logits;
-    int32_t st = read_all(cx, c, ids, n, &s, &logits);
+    int32_t st = read_all(cx, c, ids, n, shown, &s, &logits);
     if (st < 0) return st;
     memcpy(out, logits, (size_t)decoder_vocabulary(c->d) * sizeof *out);
     sequence_free(s);
@@ -446,7 +463,7 @@ int32_t completer_save(ctx *cx, completer *c, const int32_t *ids, int32_t n,
 {
     sequence *s;
     float *logits;
-    int32_t st = read_all(cx, c, ids, n, &s, &logits);
+    int32_t st = read_all(cx, c, ids, n, NULL, &s, &logits);
     if (st < 0) return st;
     st = decoder_save(cx, c->d, s, path);
     sequence_free(s);
@@ -493,7 +510,7 @@ static void score(void *to, int32_t first, int32_t n, const float *logits)
 int32_t completer_loss(ctx *cx, completer *c, const int32_t *ids, int32_t n, double *mean,
                        int32_t *n_scored)
 {
-    int32_t context = decoder_context(c->d), st = check_ids(cx, c, ids, n);
+    int32_t context = decoder_context(c->d), st = check_ids(cx, c, ids, n, 0);
     scoring s = {.vocabulary = decoder_vocabulary(c->d)};
     if (st >= 0 && context < 2)
         st =

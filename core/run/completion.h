@@ -42,8 +42,9 @@ int32_t completer_chat(ctx *cx, completer *c, arena *a, const evla_message *m, i
 typedef int completion_hear(void *to, const char *text, size_t n);
 
 typedef struct completion_request {
-    const int32_t *ids; /* the text so far; at least one token */
+    const int32_t *ids; /* the text so far; at least one token. -1: a row of `shown` */
     int32_t n_ids;
+    sequence_rows shown;      /* rows of embeddings in the text; zeros: none */
     int32_t most;             /* tokens to add; 0: until the context is full, or, where
                                  rows are dropped, as many as it holds */
     const evla_item *loop;    /* of kind EVLA_LOOP */
@@ -83,8 +84,10 @@ typedef struct completion_answer {
 /* The answer lives in the arena. A failure leaves the completer as good as before. */
 int32_t completer_run(ctx *cx, completer *c, arena *a, const completion_request *r,
                       completion_answer *out);
-/* Logits of what follows the tokens, f32[V], as a completion would have them there. */
-int32_t completer_logits(ctx *cx, completer *c, const int32_t *ids, int32_t n, float *out);
+/* Logits of what follows the text, f32[V], as a completion would have them there. `shown`
+ * may be NULL: the text is of tokens alone. */
+int32_t completer_logits(ctx *cx, completer *c, const int32_t *ids, int32_t n,
+                         const sequence_rows *shown, float *out);
 /* The tokens' keys and values, no more than the context, to a file and from it; later texts
  * that begin so find them. *n: how many tokens were there. */
 int32_t completer_save(ctx *cx, completer *c, const int32_t *ids, int32_t n,

@@ -6,7 +6,7 @@
 #include "../mem.h"
 #include <string.h>
 
-enum { IDS, POSITION, SLOT, LAST, TABLE, ROW, N_INPUTS, MOST_PLANS = 32 };
+enum { IDS, POSITION, SLOT, LAST, TABLE, ROW, N_INPUTS, MOST_PLANS = 32, MOST_OTHERS = 8 };
 static const char *const input_names[N_INPUTS] = {"ids",  "position", "slot",
                                                   "last", "table",    "row"};
 
@@ -19,6 +19,7 @@ typedef struct stride {
     int32_t plan; /* of the session */
     int is_all;   /* logits of every token */
     int32_t *in[N_INPUTS];
+    float *rows; /* NULL: it reads tokens only */
     float *logits;
 } stride;
 
@@ -28,7 +29,9 @@ struct decoder {
     cache policy;
     stride last[MOST_PLANS], all[MOST_PLANS]; /* ascending in tokens */
     int32_t n_last, n_all;
-    int32_t context, vocabulary;
+    const plan *others[MOST_OTHERS]; /* behind those in the session */
+    int32_t n_others;
+    int32_t context, vocabulary, width;
     int32_t *slots; /* of the longest run */
     evla_tensor *pools[256];
     const char *pool_names[256];
@@ -48,14 +51,19 @@ static const symbol_info *runs_of(const graph *g)
 
 static int32_t table_of(int32_t context) { return (context + BLOCK_ROWS - 1) / BLOCK_ROWS; }
 
+static plan_options how_to_plan(const decoder_options *o)
+{
+    return (plan_options){.n_workers = o->n_workers,
+                          .kernels = o->kernels,
+                          .without = o->without,
+                          .inputs_consumed = 1};
+}
+
 static int32_t make_plans(ctx *cx, const graph *g, const decoder_options *o, int is_all,
                           plan **plans, int32_t *n)
 {
     const symbol_info *t = runs_of(g);
-    const plan_options how = {.n_workers = o->n_workers,
-                              .kernels = o->kernels,
-                              .without = o->without,
-                              .inputs_consumed = 1};
+    const plan_options how = how_to_plan(o);
     if (!t)
         return ctx_fail(cx, EVLA_E_ARG,
                         "graph %s: has no symbol T with buckets, so how many tokens it "
@@ -85,6 +93,24 @@ static int32_t want(ctx *cx, const plan *p, const char *name, int is_good, const
     return ctx_fail(cx, EVLA_E_SHAPE,
                     "graph %s: want %s to be %s; see what a decoder feeds",
                     p->graph->from->name, name, type);
+}
+
+/* Where a text's rows of embeddings go. */
+static int32_t bind_rows(ctx *cx, decoder *d, const plan *p, stride *s)
+{
+    int32_t slot = plan_input(p, "rows");
+    const evla_type *t = slot < 0 ? NULL : plan_input_type(p, slot);
+    if (!t) return 0;
+    evla_tensor *view = session_input(d->of, s->plan, slot);
+    int32_t st =
+        want(cx, p, "rows",
+             view && t->dtype == EVLA_F32 && t->rank == 2 && t->shape[0] == s->tokens &&
+                 (!d->width || t->shape[1] == d->width),
+             "f32[T,W]");
+    if (st < 0) return st;
+    d->width = (int32_t)t->shape[1];
+    s->rows = view->data[0];
+    return 0;
 }
 
 static int32_t bind_stride(ctx *cx, decoder *d, const plan *p, int32_t at, int is_all)
@@ -121,7 +147,7 @@ static int32_t bind_stride(ctx *cx, decoder *d, const plan *p, int32_t at, int i
     if (st < 0) return st;
     d->vocabulary = (int32_t)t->shape[1];
     s->logits = session_output(d->of, at, slot)->data[0];
-    return 0;
+    return bind_rows(cx, d, p, s);
 }
 
 static int32_t find_pools(ctx *cx, decoder *d, const model *m, int32_t n_blocks)
@@ -145,7 +171,7 @@ static int32_t find_pools(ctx *cx, decoder *d, const model *m, int32_t n_blocks)
 }
 
 static int32_t open_with(ctx *cx, decoder *d, model *m, const decoder_options *o,
-                         plan **plans, int32_t n_last, int32_t n)
+                         plan **plans, int32_t n_last, int32_t n_own, int32_t n)
 {
     int32_t n_blocks = o->n_blocks ? o->n_blocks : table_of(o->context);
     const session_options how = {.n_workers = o->n_workers,
@@ -153,8 +179,10 @@ static int32_t open_with(ctx *cx, decoder *d, model *m, const decoder_options *o
                                  .budget = o->budget,
                                  .one_at_a_time = 1};
     int32_t st = session_open(cx, plans, n, &how, &d->of);
-    for (int32_t i = 0; st >= 0 && i < n; i++)
+    for (int32_t i = 0; st >= 0 && i < n_own; i++)
         st = bind_stride(cx, d, plans[i], i, i >= n_last);
+    for (int32_t i = n_own; i < n; i++)
+        d->others[d->n_others++] = plans[i]; /* the session keeps them */
     if (st >= 0) st = find_pools(cx, d, m, n_blocks);
     if (st >= 0) st = blocks_new(cx, n_blocks, &d->pool);
     d->weight_bytes = plans[0]->weight_bytes;
@@ -167,11 +195,28 @@ static int32_t open_with(ctx *cx, decoder *d, model *m, const decoder_options *o
     return st >= 0 && !d->slots ? ctx_fail(cx, EVLA_E_NOMEM, "decoder") : st;
 }
 
+static int32_t plan_others(ctx *cx, const model *m, const decoder_options *o, plan **plans,
+                           int32_t *n)
+{
+    const plan_options how = how_to_plan(o);
+    if (o->n_others > MOST_OTHERS)
+        return ctx_fail(cx, EVLA_E_LIMIT, "decoder: more than %d further graphs",
+                        MOST_OTHERS);
+    for (int32_t i = 0; i < o->n_others; i++) {
+        graph *g;
+        int32_t st = model_want_graph(cx, m, o->others[i].name, &g);
+        if (st >= 0) st = plan_make(cx, g, &o->others[i].symbols, &how, &plans[*n]);
+        if (st < 0) return st;
+        ++*n;
+    }
+    return 0;
+}
+
 int32_t decoder_open(ctx *cx, model *m, const decoder_options *o, decoder **out)
 {
-    plan *plans[2 * MOST_PLANS] = {0};
+    plan *plans[2 * MOST_PLANS + MOST_OTHERS] = {0};
     graph *g;
-    int32_t n = 0, n_last = 0;
+    int32_t n = 0, n_last = 0, n_own = 0;
     int32_t st = model_want_graph(cx, m, o->graph, &g);
     if (st < 0) return st;
     if (o->context < 1 || o->n_blocks < 0)
@@ -183,7 +228,9 @@ int32_t decoder_open(ctx *cx, model *m, const decoder_options *o, decoder **out)
     if (st >= 0) st = make_plans(cx, g, o, 0, plans, &n);
     n_last = n;
     if (st >= 0 && o->all) st = make_plans(cx, g, o, 1, plans, &n);
-    if (st >= 0) st = open_with(cx, d, m, o, plans, n_last, n);
+    n_own = n;
+    if (st >= 0) st = plan_others(cx, m, o, plans, &n);
+    if (st >= 0) st = open_with(cx, d, m, o, plans, n_last, n_own, n);
     for (int32_t i = 0; i < n; i++)
         plan_drop(plans[i]);
     if (st < 0)
@@ -206,7 +253,13 @@ void decoder_close(decoder *d)
 blocks *decoder_blocks(decoder *d) { return d->pool; }
 int32_t decoder_context(const decoder *d) { return d->context; }
 int32_t decoder_vocabulary(const decoder *d) { return d->vocabulary; }
+int32_t decoder_width(const decoder *d) { return d->width; }
 session *decoder_session(decoder *d) { return d->of; }
+const plan *decoder_other(const decoder *d, int32_t i, int32_t *at)
+{
+    *at = d->n_last + d->n_all + i;
+    return i < 0 || i >= d->n_others ? NULL : d->others[i];
+}
 int decoder_drops(const decoder *d) { return cache_drops(&d->policy, d->context); }
 
 int32_t decoder_room(const decoder *d, const sequence *s)
@@ -266,6 +319,14 @@ static int32_t run(ctx *cx, decoder *d, const stride *t, sequence *s, const int3
         if (t->in[SLOT]) t->in[SLOT][i] = is_real ? d->slots[i] : -1;
         if (t->in[LAST]) t->in[LAST][i] = is_real ? row + i : -1;
     }
+    /* nothing is dropped before these are read, so their rows are the first ones */
+    for (int32_t i = 0; t->in[LAST] && i < s->shown.both - first && i < n; i++)
+        t->in[LAST][i] = s->shown.both - 1;
+    for (int32_t i = 0; s->shown.n && i < n; i++)
+        if (ids[i] < 0)
+            memcpy(t->rows + (int64_t)i * d->width,
+                   s->shown.rows + (int64_t)s->row_of[first + i] * d->width,
+                   (size_t)d->width * sizeof *t->rows);
     int32_t table = table_of(d->context);
     for (int32_t i = 0; t->in[TABLE] && i < table; i++)
         t->in[TABLE][i] = i < s->n_table ? s->table[i] : 0;
@@ -284,6 +345,35 @@ static int32_t make_room(ctx *cx, decoder *d, sequence *s)
     return cache_make_room(cx, &d->policy, s, copy_rows, d);
 }
 
+/* Rows of embeddings stand where the sequence shows them, and nowhere else. */
+static int32_t check_rows(ctx *cx, const decoder *d, const sequence *s, const int32_t *ids,
+                          int32_t n)
+{
+    if (s->shown.n && s->shown.width != d->width)
+        return ctx_fail(cx, EVLA_E_SHAPE,
+                        "the text shows rows of %d embeddings, the model reads %s%.0d",
+                        s->shown.width, d->width ? "" : "tokens only", d->width);
+    for (int32_t i = 0; i < n; i++) {
+        int is_row = s->shown.n && s->row_of[s->n_tokens + i] >= 0;
+        if ((ids[i] < 0) != is_row)
+            return ctx_fail(cx, EVLA_E_ARG,
+                            "token %d is %d, where %s row of embeddings stands",
+                            s->n_tokens + i, ids[i], is_row ? "a" : "no");
+    }
+    return 0;
+}
+
+/* Tokens that see each other both ways run together. */
+static int32_t check_both(ctx *cx, const sequence *s, int32_t n, int32_t longest)
+{
+    int32_t whole = s->shown.both - s->n_tokens;
+    if (whole <= 0 || (whole <= n && whole <= longest)) return 0;
+    return ctx_fail(cx, EVLA_E_LIMIT,
+                    "%d tokens see each other both ways, so they are read at once; here "
+                    "come %d, and the model takes %d at a time",
+                    whole, n, longest);
+}
+
 static int32_t feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
                     const stride *all, int32_t n_all, decoder_rows *rows, void *to,
                     float **logits)
@@ -296,12 +386,17 @@ static int32_t feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_
     /* what cannot fit is told before anything runs */
     if (n > s->longest - from || (!decoder_drops(d) && n > s->capacity - s->n))
         return sequence_extend(cx, s, ids, n, d->slots, copy_rows, d);
+    st = check_rows(cx, d, s, ids, n);
+    if (st >= 0) st = check_both(cx, s, n, longest);
+    if (st < 0) return st;
     for (int32_t at = 0, k; st >= 0 && at < n; at += k) {
         const stride *t;
         k = n - at < longest ? n - at : longest;
         if (s->n == s->capacity && (st = make_room(cx, d, s)) < 0) break;
         if (k > s->capacity - s->n) k = s->capacity - s->n;
         choose(all, n_all, k, &t);
+        while (t->tokens < s->shown.both - s->n_tokens)
+            t++;
         if (k > t->tokens) k = t->tokens;
         st = run(cx, d, t, s, ids + at, k);
         if (st >= 0 && rows) rows(to, at, k, t->logits);
@@ -338,6 +433,9 @@ int32_t decoder_save(ctx *cx, const decoder *d, const sequence *s, const char *p
         return ctx_fail(cx, EVLA_E_STATE,
                         "%s: %d tokens of which only %d rows are left cannot be saved",
                         path, s->n_tokens, s->n);
+    if (s->shown.n)
+        return ctx_fail(cx, EVLA_E_STATE,
+                        "%s: a text that shows rows of embeddings cannot be saved", path);
     arena *a = &cx->scratch;
     arena_place mark = arena_mark(a);
     bundle_part *parts = arena_push(a, (size_t)d->n_pools + 1, sizeof *parts);

@@ -11,7 +11,10 @@
  *   last i32[T]      the last row that each may attend to, see paged_attention; -1: padding
  *   table i32[TABLE] blocks of the sequence
  *   row i32[ROWS]    the tokens of this run whose logits are wanted: the last, or all
+ *   rows f32[T,W]    optional: embeddings that stand in place of tokens where ids are -1
  * and its output logits f32[ROWS,V]. Every state of it is a pool, [BLOCKS,BLOCK_ROWS,...].
+ * Further graphs of the model, those that make such rows of pictures, are planned into the
+ * same arena and run by their number.
  *
  * A cache policy may drop rows of a sequence. It is asked between runs, whenever all rows
  * of the context are used and another token comes, so what it drops depends on the text
@@ -25,8 +28,16 @@
 
 typedef struct decoder decoder;
 
+/* Another graph of the model, for whoever drives it through decoder_session. */
+typedef struct decoder_graph {
+    const char *name;
+    symbols symbols;
+} decoder_graph;
+
 typedef struct decoder_options {
     const char *graph;
+    const decoder_graph *others;
+    int32_t n_others;
     int all;             /* 1: every token's logits are wanted, too */
     int32_t context;     /* most rows of a sequence */
     evla_choice cache;   /* of kind EVLA_CACHE; item NULL: all rows stay */
@@ -48,16 +59,21 @@ int decoder_drops(const decoder *d);
  * are dropped, or after, when that comes first. */
 int32_t decoder_room(const decoder *d, const sequence *s);
 int32_t decoder_vocabulary(const decoder *d);
+int32_t decoder_width(const decoder *d); /* of a row of embeddings; 0: it reads none */
 session *decoder_session(decoder *d);
+/* The plan of others[i], and its number in the session; NULL: there is none. Its inputs and
+ * outputs are rubbish once another plan has run. */
+const plan *decoder_other(const decoder *d, int32_t i, int32_t *at);
 /* What it holds, in bytes: weights as they lie in memory or in their file. */
 typedef struct decoder_bytes {
     uint64_t weights, pools, arenas;
 } decoder_bytes;
 decoder_bytes decoder_sizes(const decoder *d);
 
-/* Appends tokens to a sequence of this decoder's blocks and context. *logits: V floats of
- * the last one, valid until the next call; they may be written. After a failure the
- * sequence has the tokens that it had; rows that were dropped to make room stay dropped. */
+/* Appends tokens to a sequence of this decoder's blocks and context; -1 stands for the row
+ * that the sequence shows there (sequence_show). *logits: V floats of the last one, valid
+ * until the next call; they may be written. After a failure the sequence has the tokens
+ * that it had; rows that were dropped to make room stay dropped. */
 int32_t decoder_feed(ctx *cx, decoder *d, sequence *s, const int32_t *ids, int32_t n,
                      float **logits);
 /* The same, and `rows` sees the logits [n,V] of each run's tokens, from token `first` on.
@@ -67,7 +83,7 @@ int32_t decoder_feed_all(ctx *cx, decoder *d, sequence *s, const int32_t *ids, i
                          decoder_rows *rows, void *to);
 
 /* The tokens of a sequence with their keys and values, to and from a file; the model must
- * have the same states. EVLA_E_STATE when rows were dropped. */
+ * have the same states. EVLA_E_STATE when rows were dropped or the text shows some. */
 int32_t decoder_save(ctx *cx, const decoder *d, const sequence *s, const char *path);
 int32_t decoder_load(ctx *cx, decoder *d, const char *path, sequence **out);
 

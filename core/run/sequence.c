@@ -3,6 +3,7 @@
  */
 #include "sequence.h"
 #include "../mem.h"
+#include "../mix.h"
 #include <string.h>
 
 static int32_t blocks_for(int32_t rows) { return (rows + BLOCK_ROWS - 1) / BLOCK_ROWS; }
@@ -37,8 +38,76 @@ void sequence_free(sequence *s)
     mem_free(s->place);
     mem_free(s->table);
     mem_free(s->spare);
+    mem_free(s->row_of);
+    mem_free(s->marks);
     mem_free(s);
 }
+
+/* ---- rows of embeddings ---- */
+
+/* Never 0. Each word goes through a mixing that loses nothing, so rows that differ in one
+ * word never meet, others as seldom as any 64 bits do. */
+static uint64_t mark_of(const float *row, int32_t width)
+{
+    uint64_t h = MIX_STEP;
+    for (int32_t i = 0; i < width; i += 2) {
+        uint64_t bits = 0;
+        memcpy(&bits, row + i, (width - i < 2 ? 1 : 2) * sizeof *row);
+        h = mix(h ^ bits);
+    }
+    return h ? h : 1;
+}
+
+static int32_t take_marks(ctx *cx, sequence *s)
+{
+    if (!s->row_of) s->row_of = mem_alloc((size_t)s->longest * sizeof *s->row_of);
+    if (!s->marks) s->marks = mem_alloc((size_t)s->longest * sizeof *s->marks);
+    if (!s->row_of || !s->marks)
+        return ctx_fail(cx, EVLA_E_NOMEM, "a sequence of %d tokens", s->longest);
+    return 0;
+}
+
+int32_t sequence_show(ctx *cx, sequence *s, const int32_t *tokens, int32_t n,
+                      const sequence_rows *shown)
+{
+    int32_t places = 0;
+    for (int32_t i = 0; i < n; i++)
+        places += tokens[i] < 0;
+    if (places != shown->n)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "the text has %d places for rows of embeddings, but %d rows come "
+                        "with it",
+                        places, shown->n);
+    if (n > s->longest || shown->both < 0 || shown->both > n)
+        return ctx_fail(cx, EVLA_E_RANGE,
+                        "%d of %d tokens that see each other, in a text of %d at most",
+                        shown->both, n, s->longest);
+    if (take_marks(cx, s) < 0) return EVLA_E_NOMEM;
+    s->shown = *shown;
+    uint64_t all = MIX_STEP;
+    const float *row = shown->rows;
+    for (int32_t i = 0, k = 0; i < s->longest; i++) {
+        int is_row = i < n && tokens[i] < 0;
+        s->row_of[i] = is_row ? k++ : -1;
+        s->marks[i] = is_row ? mark_of(row, shown->width) : 0;
+        if (is_row) row += shown->width;
+        if (i < shown->both) all = mix(mix(all ^ (uint32_t)tokens[i]) ^ s->marks[i]);
+    }
+    /* keys and values of a token hold something of all that it sees */
+    for (int32_t i = 0; i < shown->both; i++)
+        s->marks[i] = all ? all : 1;
+    return 0;
+}
+
+/* What block i of a text holds besides its tokens, together with what it follows. */
+static uint64_t follows(const sequence *s, int32_t i, uint64_t parent)
+{
+    for (int32_t k = i * BLOCK_ROWS; s->marks && k < (i + 1) * BLOCK_ROWS; k++)
+        if (s->marks[k]) parent = mix(parent ^ s->marks[k]);
+    return parent;
+}
+
+/* ---- life ---- */
 
 int32_t sequence_fork(ctx *cx, const sequence *s, sequence **out)
 {
@@ -54,6 +123,15 @@ int32_t sequence_fork(ctx *cx, const sequence *s, sequence **out)
     f->n_sealed = s->n_sealed;
     for (int32_t i = 0; i < f->n_table; i++)
         blocks_keep(f->of, f->table[i]);
+    if (!s->marks) return 0;
+    if ((st = take_marks(cx, f)) < 0) {
+        sequence_free(f);
+        *out = NULL;
+        return st;
+    }
+    f->shown = s->shown;
+    memcpy(f->row_of, s->row_of, (size_t)s->longest * sizeof *f->row_of);
+    memcpy(f->marks, s->marks, (size_t)s->longest * sizeof *f->marks);
     return 0;
 }
 
@@ -69,7 +147,8 @@ int32_t sequence_recall(sequence *s, const int32_t *tokens, int32_t n)
 {
     uint64_t parent = 0;
     while (s->n + BLOCK_ROWS < n && s->n + BLOCK_ROWS <= s->capacity) {
-        int32_t block = blocks_find(s->of, parent, tokens + s->n);
+        uint64_t behind = follows(s, s->n / BLOCK_ROWS, parent);
+        int32_t block = blocks_find(s->of, behind, tokens + s->n);
         if (block < 0) break;
         append(s, tokens + s->n, BLOCK_ROWS);
         s->table[s->n_table++] = block;
@@ -135,7 +214,7 @@ void sequence_commit(sequence *s)
     while (is_unbroken(s, (s->n_sealed + 1) * BLOCK_ROWS)) {
         int32_t i = s->n_sealed++;
         uint64_t parent = i ? blocks_serial(s->of, s->table[i - 1]) : 0;
-        blocks_seal(s->of, s->table[i], parent, s->tokens + i * BLOCK_ROWS);
+        blocks_seal(s->of, s->table[i], follows(s, i, parent), s->tokens + i * BLOCK_ROWS);
     }
 }
 

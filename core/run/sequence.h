@@ -8,11 +8,22 @@
  * sequence takes over the longest chain of full blocks that its text starts with and some
  * sequence has left in the pool.
  *
- * Nothing is allocated after sequence_new.
+ * A text may hold rows of embeddings, what a picture became, in place of tokens: there its
+ * token is -1. Such a row is known again by a hash of its bits.
+ *
+ * Nothing is allocated after sequence_new and sequence_show.
  */
 #ifndef EVLA_RUN_SEQUENCE_H
 #define EVLA_RUN_SEQUENCE_H
 #include "blocks.h"
+
+/* What a text shows besides tokens. */
+typedef struct sequence_rows {
+    const float *rows; /* [n,width], borrowed; in the order of the tokens -1 */
+    int32_t n, width;
+    int32_t both; /* the first so many tokens of the text see each other both ways; 0: every
+                     token sees what stands before it */
+} sequence_rows;
 
 typedef struct sequence {
     blocks *of;
@@ -24,6 +35,10 @@ typedef struct sequence {
     int32_t capacity; /* rows */
     int32_t longest;  /* tokens; not below capacity */
     int32_t *spare;   /* where sequence_keep makes the next table */
+    sequence_rows shown;
+    int32_t *row_of; /* [longest]: the row of `shown` that stands there; -1: none. NULL: the
+                        text is of tokens alone */
+    uint64_t *marks; /* [longest]: of what stands there besides the token; 0: nothing */
 } sequence;
 
 /* Copies n rows of a block into another place, in every layer. Both may lie in the same
@@ -35,6 +50,10 @@ int32_t sequence_new(ctx *cx, blocks *of, int32_t capacity, int32_t longest,
                      sequence **out);
 void sequence_free(sequence *s);
 int32_t sequence_fork(ctx *cx, const sequence *s, sequence **out);
+/* Before an empty sequence reads this text: where its tokens are -1, rows stand. EVLA_E_ARG
+ * when there are more or fewer of them. */
+int32_t sequence_show(ctx *cx, sequence *s, const int32_t *tokens, int32_t n,
+                      const sequence_rows *shown);
 /* An empty sequence takes over what the pool has of these tokens, whole blocks, but never
  * all of them: the last one has to be run for its logits. Returns how many rows it has now.
  */

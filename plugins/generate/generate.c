@@ -3,10 +3,11 @@
  * lot.
  *
  * The rules apply in this order, as in Hugging Face's transformers: repetition penalty
- * (Keskar et al. 2019, section 4.1), temperature, top_k (Fan et al. 2018), top_p (Holtzman
- * et al. 2020), min_p (Nguyen et al. 2024). What they leave is drawn from with a number
- * that depends on the seed and the token's place in the text alone. The same logits give
- * the same token on every machine up to the last bit of exp.
+ * (Keskar et al. 2019, section 4.1), which tokens may be chosen at all, temperature, top_k
+ * (Fan et al. 2018), top_p (Holtzman et al. 2020), min_p (Nguyen et al. 2024). What they
+ * leave is drawn from with a number that depends on the seed and the token's place in the
+ * text alone. The same logits give the same token on every machine up to the last bit of
+ * exp.
  */
 #include "evla/abi.h"
 #include <math.h>
@@ -19,6 +20,7 @@ typedef struct generate_params {
     double top_p, min_p;
     double repetition_penalty;
     int64_t repetition_window;
+    int64_t lowest, highest;
     int64_t seed;
 } generate_params;
 
@@ -35,7 +37,7 @@ typedef struct generator {
     float *logits;   /* the reader's */
     candidate *heap;
     uint8_t *seen; /* by token: penalised already */
-    float *told;   /* logits before a penalty */
+    float *told;   /* logits before the rules that change them */
 } generator;
 
 /* ---- chance: SplitMix64 (Steele, Lea and Flood 2014) of seed and place ---- */
@@ -81,12 +83,24 @@ static void penalise(generator *g, const evla_reader *r)
     int32_t from = window && window < r->n_tokens ? r->n_tokens - (int32_t)window : 0;
     for (int32_t i = from; i < r->n_tokens; i++) {
         int32_t id = r->tokens[i];
-        if (g->seen[id]) continue;
+        if (id < 0 || g->seen[id]) continue;
         g->seen[id] = 1;
         g->logits[id] = g->logits[id] > 0 ? g->logits[id] / by : g->logits[id] * by;
     }
     for (int32_t i = from; i < r->n_tokens; i++)
-        g->seen[r->tokens[i]] = 0;
+        if (r->tokens[i] >= 0) g->seen[r->tokens[i]] = 0;
+}
+
+/* What may not be chosen is as unlikely as can be. */
+static void leave_out(generator *g)
+{
+    for (int32_t i = 0; i < g->vocabulary; i++)
+        if (i < g->p.lowest || i > g->p.highest) g->logits[i] = -INFINITY;
+}
+
+static int is_limited(const generator *g)
+{
+    return g->p.lowest > 0 || g->p.highest < g->vocabulary - 1;
 }
 
 static int32_t likeliest(const float *x, int32_t n)
@@ -131,7 +145,7 @@ static int32_t draw(generator *g, int32_t best, int32_t place)
             g->heap[n - 1 - kept] = x;
         }
         double w = (double)g->heap[n - 1 - kept].weight;
-        if (kept && (mass >= p->top_p * all || w < p->min_p)) break;
+        if (kept && (mass >= p->top_p * all || w < p->min_p || w <= 0)) break;
         mass += w;
     }
     double left = chance(p->seed, place) * mass;
@@ -201,11 +215,12 @@ static int32_t generate_step(const evla_host *h, void *self, evla_reader *r,
         return h->fail(h, EVLA_E_RANGE,
                        "generate: the model's logits are not all numbers; its weights or "
                        "its file may be damaged");
-    /* chosen with a penalty, told without */
+    /* chosen by the rules, told without */
     const float *told = g->logits;
     if (g->told) {
         told = memcpy(g->told, g->logits, (size_t)g->vocabulary * sizeof *g->told);
         penalise(g, r);
+        leave_out(g);
         best = likeliest(g->logits, g->vocabulary);
     }
     int32_t id = g->p.temperature > 0 ? draw(g, best, r->n_tokens) : best;
@@ -247,9 +262,13 @@ static int32_t generate_open(const evla_host *h, const void *params, int32_t voc
     g->pending = -1;
     g->heap = calloc((size_t)vocabulary, sizeof *g->heap);
     g->seen = calloc((size_t)vocabulary, 1);
-    int penalises = g->p.repetition_penalty != 1;
-    if (penalises) g->told = calloc((size_t)vocabulary, sizeof *g->told);
-    return g->heap && g->seen && (g->told || !penalises)
+    if (g->p.lowest > g->p.highest || g->p.lowest >= vocabulary)
+        return h->fail(
+            h, EVLA_E_ARG,
+            "generate: lowest to highest leave no token of the model's to choose");
+    int changes = g->p.repetition_penalty != 1 || is_limited(g);
+    if (changes) g->told = calloc((size_t)vocabulary, sizeof *g->told);
+    return g->heap && g->seen && (g->told || !changes)
                ? EVLA_OK
                : h->fail(h, EVLA_E_NOMEM, "generate: out of memory");
 }
@@ -280,6 +299,10 @@ static const evla_param params[] = {
      .type = EVLA_P_FLOAT, .preset = "1", .min = 0.01, .max = 100, AT(repetition_penalty)},
     {.name = "repetition_window", .doc = "how many of the last tokens count for that; 0: all",
      .type = EVLA_P_INT, .preset = "0", .max = 1e9, AT(repetition_window)},
+    {.name = "lowest", .doc = "the first token that may be chosen",
+     .type = EVLA_P_INT, .preset = "0", .max = 1e9, AT(lowest)},
+    {.name = "highest", .doc = "the last one", .type = EVLA_P_INT, .preset = "1000000000",
+     .max = 1e9, AT(highest)},
     {.name = "seed", .doc = "of the lot", .type = EVLA_P_INT, .preset = "1", AT(seed)},
 };
 static const evla_item items[] = {

@@ -51,10 +51,15 @@ return {
     bias = { type = "bool", default = false, doc = "q, k and v have biases" },
     tied = { type = "bool", default = false, doc = "the head is the table of embeddings" },
     names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
+    prefix = { type = "string", default = "", doc = "what stands before their names" },
+    rows = { type = "bool", default = false, doc = "texts may hold rows of embeddings" },
     kv = { type = "string", default = "bf16", doc = "number format of keys and values" },
   },
   graphs = function(p)
-    local n = NAMES[p.names]
+    local n = {}
+    for key, name in pairs(NAMES[p.names]) do
+      n[key] = (key == "embed" or key == "norm" or key == "head" or key == "factors" or key == "layer") and p.prefix .. name or name
+    end
     return { tokens = function(g)
       g:symbol("T", "bucket{1,8,32,128,512}")
       local ids, position = g:input("ids", "i32[T]"), g:input("position", "i32[T]")
@@ -64,7 +69,11 @@ return {
       if p.rope_weights then factors = g:weight(n.factors, ("f32[%d]"):format(p.rope_dims // 2))
       elseif p.rope_factor > 0 then factors = g:const(("f32[%d]"):format(p.rope_dims // 2), stretched(p)) end
       local cos, sin = g.rope_angles { position, factors = factors, dims = p.rope_dims, base = p.rope_base, scale = p.rope_scale }
-      local x = g.embedding { n.embed, ids, num_embeddings = p.vocabulary, embedding_dim = p.width }
+      local x = g.embedding { n.embed, p.rows and g.maximum { ids, g:const("i32", 0) } or ids, num_embeddings = p.vocabulary, embedding_dim = p.width }
+      if p.rows then -- where the token is -1
+        local is_row = g.less { g.reshape { ids, shape = { -1, 1 } }, g:const("i32", 0) }
+        x = g.where { is_row, g:input("rows", ("f32[T,%d]"):format(p.width)), x }
+      end
       for i = 0, p.layers - 1 do
         local function named(part, what) return n.layer:format(i, part) .. what end
         local function linear(y, part, out, bias)
