@@ -53,6 +53,8 @@ static const slot required[] = {
     SLOT(EVLA_LOOP, evla_loop, open), SLOT(EVLA_LOOP, evla_loop, close),
     SLOT(EVLA_LOOP, evla_loop, start), SLOT(EVLA_LOOP, evla_loop, step),
     SLOT(EVLA_CACHE, evla_cache, plan),
+    SLOT(EVLA_CODEC, evla_codec, probe), SLOT(EVLA_CODEC, evla_codec, measure),
+    SLOT(EVLA_CODEC, evla_codec, decode),
     {EVLA_SERVICE, "size", 0, sizeof(uint32_t)},
     SLOT(EVLA_MACHINE, evla_machine_kind, detect),
 };
@@ -64,7 +66,7 @@ static const struct { const char *kind; size_t size; } table_size[] = {
     {EVLA_QUANT, sizeof(evla_quant)}, {EVLA_FORMAT, sizeof(evla_format)},
     {EVLA_SERVICE, sizeof(uint32_t)},
     {EVLA_MACHINE, sizeof(evla_machine_kind)}, {EVLA_LOOP, sizeof(evla_loop)},
-    {EVLA_CACHE, sizeof(evla_cache)},
+    {EVLA_CACHE, sizeof(evla_cache)}, {EVLA_CODEC, sizeof(evla_codec)},
 };
 // clang-format on
 

@@ -2,7 +2,7 @@
 # deps.sh run|test -- makes sure that the Debian packages which evla needs are there.
 # Installs what is missing when it may (root or sudo), else prints the one line to run.
 run="gcc libc6-dev pkg-config libmujoco-dev liblua5.4-dev libhdf5-dev libmimalloc-dev libedit-dev
-libspng-dev zlib1g-dev libdeflate-dev libcjson-dev"
+libspng-dev libjpeg-dev zlib1g-dev libdeflate-dev libcjson-dev"
 test="luajit libosmesa6-dev python3-h5py python3-numpy python3-pil hdf5-tools librsvg2-bin perl
 binutils lua5.4 python3-regex python3-jinja2"
 case "$1" in

@@ -211,6 +211,7 @@ struct evla_host {
 #define EVLA_MACHINE "evla.machine/0"
 #define EVLA_LOOP "evla.loop/0"
 #define EVLA_CACHE "evla.cache/0"
+#define EVLA_CODEC "evla.codec/0"
 
 /* One thing a plugin offers. Names are lower_case and unique within a kind. */
 typedef struct evla_item {
@@ -872,6 +873,33 @@ typedef struct evla_format {
      * or not at all, and puts its path in front of sentences. NULL: only reads. */
     int32_t (*write)(const evla_host *h, const evla_archive *in, evla_sink *to);
 } evla_format;
+
+/* ---- picture files: evla.codec ------------------------------------------------------------ */
+
+/* A picture file in memory. */
+typedef struct evla_picture_file {
+    const char *name; /* for sentences: its path */
+    const void *bytes;
+    uint64_t n_bytes;
+} evla_picture_file;
+
+/* Reads picture files of one format. Nothing in them is trusted: one that lies about its size, is cut
+ * short or damaged is refused with a sentence that starts with its name. Pictures come as people see
+ * them: turned as the file says, and as u8[height,width,3] in RGB whatever the file holds. */
+typedef struct evla_codec {
+    uint32_t size;
+    uint32_t reserved;
+    const char *source; /* where the format is defined */
+    /* 1: a file that begins with these bytes is ours. */
+    int32_t (*probe)(const evla_host *h, const void *head, uint64_t n);
+    /* size[0] height and size[1] width, from the header: pixels are not touched, memory of their
+     * number not asked for. Whoever calls may refuse a size before it decodes. */
+    int32_t (*measure)(const evla_host *h, const evla_picture_file *f, int64_t size[2]);
+    /* All pixels into rgb, dense, as many as measure said. What is transparent is mixed with the
+     * colour `behind`. */
+    int32_t (*decode)(const evla_host *h, const evla_picture_file *f, const uint8_t behind[3],
+                      uint8_t *rgb);
+} evla_codec;
 
 /* ---- services: evla.service --------------------------------------------------------------- */
 

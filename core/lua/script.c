@@ -208,6 +208,7 @@ static int open_all(lua_State *L)
     bind_seed_open(L, s);
     bind_format_open(L, s);
     bind_picture_open(L, s);
+    bind_pixels_open(L, s);
     bind_engine_open(L, s);
     /* the same numbers in every run */
     lua_getglobal(L, "math");

@@ -123,6 +123,7 @@ void bind_attr_open(lua_State *L);
 void bind_engine_open(lua_State *L, script *s);
 void bind_format_open(lua_State *L, script *s);
 void bind_picture_open(lua_State *L, script *s);
+void bind_pixels_open(lua_State *L, script *s);
 void bind_drive_open(lua_State *L, script *s);
 void bind_text_open(lua_State *L, script *s);
 void bind_seed_open(lua_State *L, script *s);

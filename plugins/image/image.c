@@ -1,8 +1,11 @@
 /*
- * image.c -- the plugin evla.image: the service "image", pictures for people.
+ * image.c -- the plugin evla.image: picture files for models, and the service "image",
+ * pictures for people.
  *
- * Not here: PNG (png.c), film strips (strip.c), colours (colour.c).
+ * Not here: reading JPEG (jpeg.c) and PNG (png_read.c); writing PNG (png.c), film strips
+ * (strip.c), colours (colour.c).
  */
+#include "codec.h"
 #include "colour.h"
 #include "png.h"
 #include "strip.h"
@@ -15,6 +18,10 @@ static const evla_image_service image = {
     .label_colours = colour_labels,
 };
 static const evla_item items[] = {
+    {EVLA_CODEC, "jpeg", &jpeg_codec, "JPEG files: grey, colour, CMYK, turned as they say",
+     0, 0, 0},
+    {EVLA_CODEC, "png", &png_codec, "PNG files: 1 to 16 bits, palettes, transparency", 0, 0,
+     0},
     {EVLA_SERVICE, "image", &image, "PNG files, film strips, depth and labels in colour", 0,
      0, 0},
 };

@@ -15,7 +15,7 @@ local known = {
   half = { what = "16-bit floats" },
   hdf5 = { what = "datasets in HDF5", packages = "libhdf5-dev libdeflate-dev",
     libraries = { "libhdf5_serial.so.103", "libhdf5.so.103", "libhdf5_serial.so", "libhdf5.so" } },
-  image = { what = "PNG files and film strips", packages = "libspng-dev zlib1g-dev" },
+  image = { what = "JPEG and PNG files, film strips", packages = "libspng-dev libjpeg-dev zlib1g-dev" },
   mujoco = { what = "the simulated arm", packages = "libmujoco-dev" },
   ops = { what = "the standard operators" },
   replay = { what = "keeps what happens again bit for bit" },
