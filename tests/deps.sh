@@ -4,7 +4,8 @@
 run="gcc libc6-dev pkg-config libmujoco-dev liblua5.4-dev libhdf5-dev libmimalloc-dev libedit-dev
 libspng-dev libjpeg-dev zlib1g-dev libdeflate-dev libcjson-dev"
 test="luajit libosmesa6-dev python3-h5py python3-numpy python3-pil hdf5-tools librsvg2-bin perl
-binutils lua5.4 python3-regex python3-jinja2"
+binutils lua5.4 python3-regex python3-jinja2 python3-torch
+python3-torchvision"
 case "$1" in
 run) want=$run ;;
 test) want="$run $test" ;;

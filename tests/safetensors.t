@@ -158,7 +158,7 @@ return evla.program { evla.export "out" { model = m, path = "p.safetensors", met
     refused("a tensor too many", {**full, "blk.2.w": full["blk.1.w"]}, 'it holds blk.2.w, which no weight is called (1 of 5); others = "leave" leaves them out')
     refused("many too many", {**full, **{f"more.{i}": full["head.b"] for i in range(9)}}, "it holds more.0, more.1, more.2 and 6 more, which no weight is called (9 of 13)")
     refused("another shape", {**full, "head.b": ("F32", np.zeros(8, np.float32))}, "bad.safetensors: weight head.b: want f32[7], found f32[8]")
-    refused("another rank", {**full, "head.b": ("F32", np.zeros((1, 7), np.float32))}, "want f32[7], found f32[1,7]")
+    refused("rows that are cut", {**full, "head.w": ("F32", np.zeros((7, 16), np.float32).reshape(28, 4))}, "want f32[7,16], found f32[28,4]")
     refused("integers for f32", {**full, "head.b": ("I32", np.zeros(7, np.int32))}, "want f32[7], found i32[7]")
     refused("f64 for f32", {**full, "head.b": ("F64", np.zeros(7))}, "want f32[7], found f64[7]")
     refused("a number format nobody has", {**full, "head.b": ("F99", np.zeros(7, np.uint8))}, 'tensor head.b: dtype "F99" is unknown')

@@ -261,6 +261,8 @@ int32_t graph_weight(ctx *cx, graph *g, const char *name, const char *type,
     if ((st = check_name(cx, g, "weight", name, where)) < 0) return st;
     const wire *w = taken(g, name);
     if (w && w->kind != WIRE_WEIGHT) return refuse_taken(cx, g, w, where);
+    int is_open = type && *type == '[';
+    if (is_open) type = arena_text(&m->mem, "f32%s", type);
     if (type && (st = check_type(cx, g, "weight", name, type, where, 0)) < 0) return st;
     int32_t slot = model_weight(m, name);
     if (slot < 0) {
@@ -280,7 +282,10 @@ int32_t graph_weight(ctx *cx, graph *g, const char *name, const char *type,
             have->type_text ? have->type_text : "untyped", have->init ? ", init " : "",
             have->init ? have->init : "", have->where ? ", at " : "",
             have->where ? have->where : "");
-    if (type && !have->type_text) have->type_text = keep(m, type, &good);
+    if (type && !have->type_text) {
+        have->type_text = keep(m, type, &good);
+        have->is_open = is_open;
+    }
     if (init && !have->init) have->init = keep(m, init, &good);
     if (!good) return no_room(cx, g);
     if (w) {

@@ -67,7 +67,8 @@ typedef struct symbol_info {
 typedef struct weight_info {
     const char *name;
     const char *type_text; /* as declared, or NULL */
-    const char *init;      /* see model_fill */
+    int is_open;      /* declared "[16,16]": f32, or the format that a file has it in */
+    const char *init; /* see model_fill */
     const char *where;
     evla_type type;       /* rank -1 until a binding or a file tells */
     const char *typed_by; /* who told, for messages */

@@ -140,12 +140,28 @@ static int32_t check_names(ctx *cx, const model *m, const source *s, int leave_o
 
 /* ---- taking ---- */
 
+/* The tensor's elements in their order have the wanted extents: equal ones, or products of
+ * neighbours, as [1024,3,14,14] holds [1024,588]. */
+static int has_extents(const evla_type *t, const evla_type *want)
+{
+    int32_t i = 0;
+    if (t->rank == want->rank &&
+        !memcmp(t->shape, want->shape, (size_t)t->rank * sizeof *t->shape))
+        return 1;
+    for (int32_t k = 0; k < want->rank; k++) {
+        int64_t have = 1;
+        while (i < t->rank && (have < want->shape[k] || t->shape[i] == 1))
+            have *= t->shape[i++];
+        if (have != want->shape[k]) return 0;
+    }
+    return i == t->rank;
+}
+
 static int32_t check_type(ctx *cx, const source *s, const weight_info *w,
                           const evla_tensor *t)
 {
-    evla_type found = format_type(t), same = found;
-    same.dtype = w->type.dtype;
-    if (type_equal(&same, &w->type) &&
+    evla_type found = format_type(t);
+    if (has_extents(&found, &w->type) &&
         (found.dtype == w->type.dtype ||
          (w->type.dtype == EVLA_F32 && format_is_real(cx->reg, found.dtype))))
         return 0;
@@ -179,7 +195,7 @@ static int32_t take_one(ctx *cx, model *m, int32_t slot, const source *s, int on
         return ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", s->path, w->name);
     int32_t st = check_type(cx, s, w, &t);
     if (st < 0 || only_check) return st;
-    evla_type type = format_type(&t);
+    evla_type type = w->type;
     return t.dtype == w->type.dtype ? model_set_weight(cx, m, slot, &type, t.data[0], 1)
                                     : take_decoded(cx, m, slot, &t);
 }
@@ -221,7 +237,10 @@ static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s)
     if (w->type_text) {
         w->type = want;
         if ((st = check_type(cx, s, w, &t)) < 0) return st;
-        if (want.dtype != found.dtype) return take_decoded(cx, m, slot, &t);
+        if (!w->is_open && want.dtype != found.dtype) return take_decoded(cx, m, slot, &t);
+        want.dtype = found.dtype;
+        if (w->is_open) w->type_text = NULL;
+        found = want;
     }
     w->type.rank = -1; /* what the file says is what it is */
     st = model_set_weight(cx, m, slot, &found, t.data[0], 0);

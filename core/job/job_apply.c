@@ -277,18 +277,21 @@ static int32_t run_session(ctx *cx, job *j, session *s, const plan *p)
 static int32_t apply_run(ctx *cx, job *j)
 {
     const apply_params *given = j->params;
-    model *m = NULL;
+    const job *from = job_given(j, "model");
+    model *read = NULL;
     plan *p = NULL;
     session *s = NULL;
     session_options how = {
         .n_workers = count_workers(j), .profile = 1, .budget = (uint64_t)given->memory};
-    int32_t st = save_open(cx, given->model->path, &m);
-    if (st >= 0) st = make_plan(cx, j, m, &p);
+    /* a checkpoint's graphs are at hand and in no file */
+    const model *m = from && from->type->is_live ? job_model_graphs(from) : NULL;
+    int32_t st = m ? 0 : save_open(cx, given->model->path, &read);
+    if (st >= 0) st = make_plan(cx, j, m ? m : read, &p);
     if (st >= 0) st = session_open(cx, &p, 1, &how, &s);
     if (st >= 0) st = run_session(cx, j, s, p);
     if (s) session_close(s);
     plan_drop(p);
-    model_drop(m);
+    model_drop(read);
     return st;
 }
 

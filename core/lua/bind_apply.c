@@ -25,9 +25,17 @@ int bind_apply_takes(const char *name)
 
 /* models/NAME.lua beside the script, the engine's, NAME.lua beside the script unless that
  * is the script itself. */
-static const char *find_model(lua_State *L, script *s, const char *name, const char *where,
-                              const char **shown)
+const char *bind_apply_find(lua_State *L, script *s, const char *name, const char *where,
+                            const char **shown)
 {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    if (!*name || name[strspn(name, letters)])
+        script_error(
+            L, s,
+            "model: want the name of a model file, of letters, digits, - and _, got "
+            "\"%.60s\"",
+            name);
     const struct {
         const char *folder, *below, *display;
     } at[] = {{s->folder, "models/", s->display},
@@ -105,23 +113,15 @@ static void adopt(lua_State *L, script *s, const job *j, model *m)
 
 static int declare_model(lua_State *L, const job_type *t, const char *name, int at)
 {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
     script *s = script_of(L);
     const char *where = script_where(L, s), *shown;
     value all, given = {.kind = VALUE_TABLE}, rest = {.kind = VALUE_TABLE};
-    if (!*name || name[strspn(name, letters)])
-        script_error(
-            L, s,
-            "model: want the name of a model file, of letters, digits, - and _, got "
-            "\"%.60s\"",
-            name);
+    const char *path = bind_apply_find(L, s, name, where, &shown);
     if (!lua_istable(L, at))
         script_error(L, s, "model \"%s\": want a table of options, got %s", name,
                      luaL_typename(L, at));
     tree_read(L, s, at, arena_text(&s->cx->mem, "model \"%s\"", name), &all);
     const char *job_name = split(L, s, name, &all, &given, &rest);
-    const char *path = find_model(L, s, name, where, &shown);
     const char *text = value_print(&s->cx->mem, &rest, NULL);
     if (!text) script_error(L, s, "out of memory");
     tree_push(L, s, &rest);

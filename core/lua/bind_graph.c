@@ -10,6 +10,9 @@
  *   g:weight(name, type, init)  g:const(type, numbers)
  *   g.linear { x, w = "head.w", b = "head.b", out = 7 }   g.relu(x)
  *
+ * require "vit" gives a model file what another one returns, so that models are made of
+ * models.
+ *
  * In a call the values by position are inputs; a name is an input where the operator has
  * one of that name, else a parameter. Where an input stands, a text is a weight's name and
  * a number a constant in f32. An operator with several outputs returns several values.
@@ -337,9 +340,42 @@ static int l_absent(lua_State *L)
     const char *name = luaL_tolstring(L, 2, NULL);
     script_error(
         L, script_of(L),
-        "a model file has no \"%.60s\": it declares graphs, and reaches neither files "
-        "nor modules",
+        "a model file has no \"%.60s\": it declares graphs, and reaches no files but "
+        "other model files",
         name);
+}
+
+static void push_env(lua_State *L, int loaded);
+
+/* Runs a model file's text in an environment of its own; its result is on the stack. */
+static void run_file(lua_State *L, script *s, const char *path, const char *shown,
+                     int loaded)
+{
+    script_load_text(L, s, path, shown);
+    push_env(L, loaded);
+    if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1); /* a file without a global */
+    lua_call(L, 0, 1);
+}
+
+/* require "vit": what models/vit.lua returns. Its upvalue holds what was loaded, by name;
+ * false: is being loaded. */
+static int l_require(lua_State *L)
+{
+    script *s = script_of(L);
+    const char *name = luaL_checkstring(L, 1), *shown;
+    int loaded = lua_upvalueindex(1);
+    lua_settop(L, 1);
+    if (lua_getfield(L, loaded, name) == LUA_TBOOLEAN)
+        script_error(L, s, "require: the model file \"%.60s\" needs itself", name);
+    if (!lua_isnil(L, -1)) return 1;
+    const char *path = bind_apply_find(L, s, name, script_where(L, s), &shown);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, loaded, name);
+    run_file(L, s, path, shown, loaded);
+    if (lua_isnil(L, -1)) script_error(L, s, "require: %s returns nothing", shown);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, loaded, name);
+    return 1;
 }
 
 /* A copy of a library, so that model files cannot change it for others. */
@@ -361,7 +397,8 @@ static void copy_library(lua_State *L, int env, const char *name, const char *wi
     lua_setfield(L, env, name);
 }
 
-static void push_env(lua_State *L)
+/* loaded: the stack index of the table of what was required. */
+static void push_env(lua_State *L, int loaded)
 {
     static const char *const plain[] = {
         "_VERSION", "assert",   "error",  "getmetatable", "ipairs",
@@ -378,6 +415,9 @@ static void push_env(lua_State *L)
     copy_library(L, env, "string", "dump");
     copy_library(L, env, "table", "-");
     copy_library(L, env, "utf8", "-");
+    lua_pushvalue(L, loaded);
+    lua_pushcclosure(L, l_require, 1);
+    lua_setfield(L, env, "require");
     lua_newtable(L);
     lua_pushcfunction(L, l_absent);
     lua_setfield(L, -2, "__index");
@@ -525,10 +565,8 @@ model *bind_graph_build(lua_State *L, script *s, const char *path, const char *s
     model **m = bind_graph_own(L);
     int self = lua_gettop(L), declared = 0;
     if (model_new(fresh(s), name, m) < 0) script_throw(L, s);
-    script_load_text(L, s, path, shown);
-    push_env(L);
-    if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1); /* a file without a global */
-    lua_call(L, 0, 1);
+    lua_newtable(L);
+    run_file(L, s, path, shown, self + 1);
     int result = lua_gettop(L);
     const char *found = luaL_typename(L, result);
     if (lua_istable(L, result)) {

@@ -17,6 +17,10 @@ model **bind_graph_own(lua_State *L);
 /* bind_apply.c: evla.model and evla.apply; 1 for a word that evla.model keeps for itself.
  */
 int bind_apply_takes(const char *name);
+/* The path of a model file by its name, and how messages show it; throws when there is
+ * none. where: who asks. */
+const char *bind_apply_find(lua_State *L, script *s, const char *name, const char *where,
+                            const char **shown);
 void bind_apply_open(lua_State *L);
 
 #endif

@@ -1,0 +1,2 @@
+local me = require "needs_itself"
+return me
