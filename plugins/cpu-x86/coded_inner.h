@@ -253,7 +253,9 @@ typedef struct coded_part {
     const float *side;  /* [blocks][2][rows] */
     const float *scale; /* [blocks][1 or 2][PACKED_ROWS] */
     const uint8_t *w;
-    float *sum;          /* [rows][PACKED_ROWS] */
+    const float *sum; /* [rows][PACKED_ROWS], of smaller K */
+    float *to;        /* with it: sum's memory, or y itself */
+    int64_t to_row;
     const uint8_t *next; /* what will be read after this; its lines that a block asks for */
     int64_t lines;
     int64_t q_row, records;
@@ -332,7 +334,7 @@ SIZED void coded_micro(const int F, const int R, const coded_part *p)
         for (int r = 0; r < R; r++) {
             UNROLL(2)
             for (int v = 0; v < CODED_VECTORS; v++)
-                v_store(p->sum + r * PACKED_ROWS + l + v * LANES, y[r][v]);
+                v_store(p->to + r * p->to_row + l + v * LANES, y[r][v]);
         }
     }
 }
@@ -378,9 +380,10 @@ static const struct {
 #define READER(F) [F] = {scales_##F, widen_##F},
     CODED_FORMATS(READER)};
 
-/* Some K of one panel and all groups. */
+/* Some K of one panel and all groups. y: where its last K goes, or NULL. */
 static void coded_panel(const x86_coded *p, const float *side, x86_coded_scratch *to,
-                        const uint8_t *w, int64_t k, int64_t depth, int64_t g0, int64_t g1)
+                        const uint8_t *w, int64_t k, int64_t depth, int64_t g0, int64_t g1,
+                        float *y)
 {
     enum { WORTH = 3 /* groups */ };
     int f = p->format, kind = g1 - g0 >= WORTH ? f_wide(f) : f, terms = f_terms(f);
@@ -393,6 +396,7 @@ static void coded_panel(const x86_coded *p, const float *side, x86_coded_scratch
                        .scale = to->scale,
                        .q_row = p->k,
                        .records = blocks / f_blocks(kind),
+                       .to_row = y ? p->n : PACKED_ROWS,
                        .is_first = k == 0,
                        .next = w + CODED_AHEAD,
                        .lines = lines};
@@ -404,7 +408,9 @@ static void coded_panel(const x86_coded *p, const float *side, x86_coded_scratch
         int64_t r = p->m * g / p->groups, rows = p->m * (g + 1) / p->groups - r;
         part.q = p->q + r * p->k + k;
         part.side = side + 2 * (r * (p->k / terms) + k / terms * rows);
-        part.sum = to->sum + (r - first) * PACKED_ROWS;
+        float *sum = to->sum + (r - first) * PACKED_ROWS;
+        part.sum = sum;
+        part.to = y ? y + r * p->n : sum;
         coded_micros[kind][rows](&part);
         part.next += blocks * part.lines * 64;
     }
@@ -420,11 +426,12 @@ static void coded(const x86_coded *p, const float *side, x86_coded_scratch *to, 
     int64_t depth = g1 - g0 > 1 ? X86_CODED_DEPTH : X86_CODED_DEPTH / 2; /* memory's pace */
     for (int64_t c = c0; c < c1; c += PACKED_ROWS) {
         const uint8_t *w = p->w + c / PACKED_ROWS * step;
+        float *y = c1 - c >= PACKED_ROWS ? p->y + c : NULL;
         for (int64_t k = 0; k < p->k; k += depth)
             coded_panel(p, side, to, w + k / per * f_record(p->format), k,
-                        least(p->k - k, depth), g0, g1);
-        for (int64_t r = r0; r < r1; r++)
+                        least(p->k - k, depth), g0, g1, p->k - k <= depth ? y : NULL);
+        for (int64_t r = r0; !y && r < r1; r++)
             memcpy(p->y + r * p->n + c, to->sum + (r - r0) * PACKED_ROWS,
-                   (size_t)least(c1 - c, PACKED_ROWS) * sizeof *to->sum);
+                   (size_t)(c1 - c) * sizeof *to->sum);
     }
 }
