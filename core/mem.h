@@ -36,4 +36,8 @@ static inline void *mem_alloc_aligned(size_t size, size_t align)
     return mem_made++, mi_malloc_aligned(size ? size : align, align);
 }
 #endif
+
+/* For blocks that are read again and again: from 2 MiB on they start at such a page and ask
+ * for pages of that size, so that fewer addresses have to be looked up. Not zeroed. */
+void *mem_alloc_pages(size_t size, size_t align);
 #endif

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20, CHUNK_BYTES = 4 << 20 };
+enum { ALIGN = 64, CHUNK_BYTES = 4 << 20 };
 
 static weight_info *weight_of(const bound *b, int32_t at)
 {
@@ -188,10 +188,9 @@ static int32_t divide(ctx *cx, packer *p)
             int64_t many = CHUNK_BYTES / (bytes / panels + 1) + 1;
             if (!pass) most += panels / many + 1;
             if (!pass) continue;
-            if (!(p->to[i] = mem_alloc_aligned((size_t)bytes + 1, HUGE_PAGE)))
+            if (!(p->to[i] = mem_alloc_pages((size_t)bytes + 1, ALIGN)))
                 return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %lld bytes as %s", w->name,
                                 (long long)bytes, l->name);
-            madvise(p->to[i], (size_t)bytes, MADV_HUGEPAGE);
             for (int64_t k = 0; k < panels; k += many)
                 p->chunks[p->n_chunks++] =
                     (chunk){i, k, panels - k < many ? panels - k : many};

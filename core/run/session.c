@@ -236,7 +236,7 @@ static int32_t start_workers(ctx *cx, session *s)
 
 static int32_t place_all(ctx *cx, session *s)
 {
-    s->block = mem_alloc_aligned((size_t)s->bytes, PLAN_ALIGN);
+    s->block = mem_alloc_pages((size_t)s->bytes, PLAN_ALIGN);
     if (!s->block) return no_room(cx, s);
     memset(s->block, 0, (size_t)s->bytes); /* also touches every page */
     uint64_t at = 0;
