@@ -1,8 +1,8 @@
 /*
  * cpu-x86.c -- the plugin "cpu-x86": machines and kernels for x86-64, table of items.
  *
- * Machines: detect.c. Kernels: matrix.c, codes.c, coded.c, flat.c, paged.c, row.c; what
- * they do with an instruction set is in with_avx2.c and with_avx512.c.
+ * Machines: detect.c. Kernels: matrix.c, codes.c, coded.c, flat.c, paged.c, row.c,
+ * resize.c; what they do with an instruction set is in with_avx2.c and with_avx512.c.
  */
 #include "list.h"
 
@@ -33,6 +33,7 @@ static const evla_item items[] = {
     KERNELS(paged_attention),
     KERNELS(rms_norm),
     KERNELS(rope),
+    KERNELS(resize),
 };
 // clang-format on
 

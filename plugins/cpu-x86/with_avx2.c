@@ -44,3 +44,6 @@ const x86_isa x86_avx2 = {.feature = "avx2",
 
 #define ROW_TABLE x86_row_avx2
 #include "row_inner.h"
+
+#define RESIZE_TABLE x86_resize_avx2
+#include "resize_inner.h"

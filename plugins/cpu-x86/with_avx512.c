@@ -44,3 +44,6 @@ const x86_isa x86_avx512 = {.feature = "avx512",
 
 #define ROW_TABLE x86_row_avx512
 #include "row_inner.h"
+
+#define RESIZE_TABLE x86_resize_avx512
+#include "resize_inner.h"
