@@ -52,6 +52,8 @@ echo
 [ -f "$build/plugins/cpu-x86.so" ] && EVLA_BUILD=$build sh tests/bench/x86.sh "$build"
 # packed weights beside peak and bandwidth
 [ -f "$build/plugins/cpu-x86.so" ] && { EVLA_BUILD=$build "$build/bench/bench_panels" "${BENCH_PANELS_SECONDS:-0.3}" || exit 1; }
+# pictures beside Pillow
+[ -f "$build/plugins/cpu-x86.so" ] && [ -f "$build/plugins/image.so" ] && { /usr/bin/python3 tests/bench/images.py "$build" || exit 1; }
 # weights in codes beside f32
 [ -f "$build/plugins/int8.so" ] && { sh tests/bench/int8.sh "$build" || exit 1; }
 # vocabularies opened, and a megabyte of text through them and back
