@@ -3,14 +3,18 @@
  * that took.
  */
 #include "../graph/infer.h"
+#include "../run/clock.h"
 #include "../run/pool.h"
-#include "language.h"
+#include "sight.h"
 #include <string.h>
+
+/* Where the picture stands in a prompt. */
+static const char mark[] = "<image>";
 
 typedef struct generate_params {
     language_params language;
     evla_choice loop;
-    const char *prompt;
+    const char *prompt, *picture;
     evla_list messages; /* evla_message */
     evla_list stop;     /* const char * */
     int64_t tokens;
@@ -34,6 +38,9 @@ static const evla_param params[] = {
      "form that the model was trained on", .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL,
      .fields = message_fields, .n_fields = 2, .fields_size = sizeof(evla_message),
      .offset = offsetof(generate_params, messages)},
+    {.name = "picture", .doc = "a picture file; it stands where the prompt has <image>",
+     .type = EVLA_P_PATH, .flags = EVLA_PF_OPTIONAL | EVLA_PF_INPUT,
+     .offset = offsetof(generate_params, picture)},
     {.name = "stop", .doc = "texts that end it", .type = EVLA_P_LIST, .element = EVLA_P_STRING,
      .flags = EVLA_PF_OPTIONAL, .offset = offsetof(generate_params, stop)},
     {.name = "tokens", .doc = "how many to add at most; 0: until the context is full, or "
@@ -66,6 +73,9 @@ static int32_t generate_check(ctx *cx, job *j)
     const job *from = job_given(j, "model");
     if (!from || job_model_failed(from)) return 0; /* told already */
     if ((st = language_model(cx, j->name, from, &m)) < 0) return st;
+    sight sees;
+    if (p->picture && (st = sight_open(cx, m, p->picture, &p->language, &sees)) < 0)
+        return st;
     /* binding shows whether graph and types fit; plans are made when it runs */
     graph *g;
     st = model_want_graph(cx, m, p->language.graph, &g);
@@ -88,8 +98,35 @@ static int hear(void *to, const char *text, size_t n)
     return 0;
 }
 
-static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, char **text,
-                           int32_t **ids, int32_t *n)
+/* Tokens of a text with the mark of the picture in it: -1 for each of its rows there. */
+static int32_t encode_around(ctx *cx, completer *c, const char *text, uint32_t flags,
+                             int32_t n_rows, int32_t **ids, int32_t *n)
+{
+    const char *at = strstr(text, mark);
+    int32_t *before, *after, n_before, n_after;
+    if (!at || strstr(at + 1, mark))
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "generate: want %s once in the prompt, where the picture stands",
+                        mark);
+    const char *rest = at + sizeof mark - 1;
+    int32_t st = completer_encode(cx, c, &cx->mem, text, (size_t)(at - text), flags,
+                                  &before, &n_before);
+    if (st >= 0)
+        st = completer_encode(cx, c, &cx->mem, rest, strlen(rest),
+                              flags & ~(uint32_t)EVLA_TOKENS_WHOLE, &after, &n_after);
+    if (st < 0) return st;
+    *n = n_before + n_rows + n_after;
+    *ids = arena_push(&cx->mem, (size_t)*n + 1, sizeof **ids);
+    if (!*ids) return ctx_fail(cx, EVLA_E_NOMEM, "a text of %d tokens", *n);
+    memcpy(*ids, before, (size_t)n_before * sizeof **ids);
+    for (int32_t i = 0; i < n_rows; i++)
+        (*ids)[n_before + i] = -1;
+    memcpy(*ids + n_before + n_rows, after, (size_t)n_after * sizeof **ids);
+    return 0;
+}
+
+static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, int32_t n_rows,
+                           char **text, int32_t **ids, int32_t *n)
 {
     int is_chat = p->messages.n > 0;
     int32_t st = 0;
@@ -101,8 +138,10 @@ static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, char
     uint32_t flags = is_chat      ? EVLA_TOKENS_SPECIAL
                      : p->special ? EVLA_TOKENS_WHOLE | EVLA_TOKENS_SPECIAL
                                   : EVLA_TOKENS_WHOLE;
-    return st < 0 ? st
-                  : completer_encode(cx, c, &cx->mem, *text, strlen(*text), flags, ids, n);
+    if (st < 0) return st;
+    return p->picture
+               ? encode_around(cx, c, *text, flags, n_rows, ids, n)
+               : completer_encode(cx, c, &cx->mem, *text, strlen(*text), flags, ids, n);
 }
 
 static int32_t add_figures(job *j, const completer *c, const completion_answer *a,
@@ -137,17 +176,53 @@ static int32_t add_figures(job *j, const completer *c, const completion_answer *
     return st;
 }
 
-static int32_t complete(ctx *cx, job *j, completer *c)
+/* The phases of a text with a picture, which follow one another, and what seeing holds. */
+static int32_t add_sight(job *j, const sight *s, const completion_answer *a,
+                         int64_t total_ns)
+{
+    const struct {
+        const char *name;
+        value v;
+    } rows[] = {{"image_ms", value_float(1e-6 * (double)s->image_ns)},
+                {"vit_encode_ms", value_float(1e-6 * (double)s->vision_ns)},
+                {"prefill_ms", value_float(1e-6 * (double)a->prompt_ns)},
+                {"decode_ms", value_float(1e-6 * (double)a->tokens_ns)},
+                {"total_ms", value_float(1e-6 * (double)total_ns)},
+                {"vision_bytes", value_int((int64_t)s->vision_bytes)}};
+    int32_t st = 0;
+    for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
+        st = job_figure(j, rows[i].name, rows[i].v);
+    return st;
+}
+
+static int32_t add_action(ctx *cx, job *j, const sight *s, completer *c,
+                          const completion_answer *a)
+{
+    const float *action;
+    int32_t n, st = sight_action(cx, s, c, &cx->mem, a->tokens, a->n_tokens, &action, &n);
+    if (st < 0) return st;
+    value list = value_list(&cx->mem, n);
+    if (n && !list.as.items) return ctx_fail(cx, EVLA_E_NOMEM, "an action");
+    for (int32_t i = 0; i < n; i++)
+        list.as.items[list.n_items++] = value_float((double)action[i]);
+    return job_figure(j, "action", list);
+}
+
+static int32_t complete(ctx *cx, job *j, completer *c, sight *s)
 {
     const generate_params *p = j->params;
+    sequence_rows shown = {0};
     int32_t *ids, n;
     char *text;
     completion_answer a;
-    int32_t st = find_prompt(cx, p, c, &text, &ids, &n);
+    int64_t began = clock_ns();
+    int32_t st = p->picture ? sight_see(cx, s, c, &cx->mem, &shown) : 0;
+    if (st >= 0) st = find_prompt(cx, p, c, shown.n, &text, &ids, &n);
     if (st < 0) return st;
     if (p->echo && !p->messages.n) hear(j, text, strlen(text));
     completion_request r = {.ids = ids,
                             .n_ids = n,
+                            .shown = shown,
                             .most = (int32_t)p->tokens,
                             .loop = p->loop.item,
                             .loop_params = p->loop.params,
@@ -158,9 +233,13 @@ static int32_t complete(ctx *cx, job *j, completer *c)
                             .hear = hear,
                             .to = j};
     st = completer_run(cx, c, &cx->mem, &r, &a);
+    int64_t total_ns = clock_ns() - began;
     hear(j, "\n", 1);
     if (st >= 0) st = file_replace(cx, j->result.path, a.text, a.n_text);
-    return st < 0 ? st : add_figures(j, c, &a, n);
+    if (st >= 0) st = add_figures(j, c, &a, n);
+    if (st >= 0 && p->picture) st = add_sight(j, s, &a, total_ns);
+    if (st >= 0 && p->picture && s->has_action) st = add_action(cx, j, s, c, &a);
+    return st;
 }
 
 static int32_t generate_run(ctx *cx, job *j)
@@ -168,9 +247,14 @@ static int32_t generate_run(ctx *cx, job *j)
     const generate_params *p = j->params;
     completer *c;
     int32_t workers = job_workers(j, p->language.workers, POOL_MOST);
-    int32_t st = language_open(cx, job_given(j, "model"), &p->language, workers, &c);
+    const job *from = job_given(j, "model");
+    sight s = {.language = p->language};
+    int32_t st = p->picture
+                     ? sight_open(cx, job_model_graphs(from), p->picture, &p->language, &s)
+                     : 0;
+    if (st >= 0) st = language_open(cx, from, &s.language, workers, &c);
     if (st < 0) return st;
-    st = complete(cx, j, c);
+    st = complete(cx, j, c, &s);
     completer_close(c);
     return st;
 }

@@ -29,7 +29,7 @@ typedef struct language_params {
     {.name = "others", .doc = "further graphs of the model to plan into the same memory, "    \
      "those that turn pictures into rows of embeddings", .type = EVLA_P_LIST, .element = EVLA_P_STRING,              \
      .flags = EVLA_PF_OPTIONAL, .offset = offsetof(language_params, others)},                 \
-    {.name = "symbols", .doc = "extents of their symbols, { H = 480, W = 640 }",              \
+    {.name = "symbols", .doc = "extents of their symbols, { { \"H\", 480 } }",              \
      .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = job_symbol_fields,          \
      .n_fields = 2, .fields_size = sizeof(job_symbol),                                        \
      .offset = offsetof(language_params, symbols)},                                           \

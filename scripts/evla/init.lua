@@ -29,4 +29,7 @@ end
 -- evla.load "FILE": a model that reads and writes text, see language.lua.
 evla.load = require "evla.language".load
 
+-- evla.see "FOLDER": one that reads texts with a picture in them, see seeing.lua.
+evla.see = require "evla.seeing".load
+
 return evla

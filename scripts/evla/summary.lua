@@ -130,6 +130,16 @@ function summary.details(s)
       add("%s: %d tokens behind %d%s, until %s%s", j.name, f.tokens, f.prompt_tokens,
         f.recalled_tokens > 0 and (" (%d known)"):format(f.recalled_tokens) or "", WHY[f.why],
         f.dropped_tokens > 0 and ("; %d dropped from the cache"):format(f.dropped_tokens) or "")
+      if f.total_ms then
+        add("  phases  image %.1f ms, vit_encode %.1f ms, prefill %.1f ms, decode %.1f ms; together %.1f ms, %.2f Hz", f.image_ms, f.vit_encode_ms,
+          f.prefill_ms, f.decode_ms, f.total_ms, 1e3 / f.total_ms)
+        add("  sees    %.1f MB weights", f.vision_bytes / 1e6)
+      end
+      if f.action then
+        local numbers = {}
+        for i, x in ipairs(f.action) do numbers[i] = ("%.6g"):format(x) end
+        add("  action  %s", table.concat(numbers, ", "))
+      end
       add("  prompt  %.1f ms, %.1f tokens/s; first token after %.1f ms", f.prompt_ms, f.prompt_per_second, f.first_ms)
       add("  tokens  %.1f ms, %.1f tokens/s, %d allocations", f.tokens_ms, f.tokens_per_second, f.mallocs)
       add("  memory  %.1f MB weights, %.1f MB keys and values, %.1f MB arena", f.weight_bytes / 1e6, f.pool_bytes / 1e6, f.arena_bytes / 1e6)

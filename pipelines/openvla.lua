@@ -1,0 +1,18 @@
+-- openvla.lua: what a robot should do next, from a picture and an instruction: OpenVLA's seven tokens and the action they are.
+--   evla run pipelines/openvla.lua --model openvla-7b --picture table.png --instruction "pick up the red cup" --unnorm_key bridge_orig
+local evla = require "evla"
+local opt = evla.options {
+  model = { type = "path", doc = "a folder with config.json, tokenizer.json and safetensors" },
+  picture = { type = "path", doc = "what the camera sees, JPEG or PNG" },
+  instruction = { type = "string", doc = "what to do, \"pick up the red cup\"" },
+  unnorm_key = { type = "string", optional = true, doc = "the data set whose statistics give actions their units; may be left out when there is one" },
+  vicuna = { type = "bool", default = false, doc = "ask as version 0.1 was trained to be asked" },
+  kv = { type = "enum", default = "bf16", choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values" },
+  budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
+}
+local m = evla.see(opt.model, { unnorm_key = opt.unnorm_key, vicuna = opt.vicuna, kv = opt.kv })
+local action = evla.generate "action" {
+  model = m.model, picture = opt.picture, prompt = m:prompt(opt.instruction), tokens = m.tokens, context = m.context, memory = opt.budget,
+  loop = evla.loop.generate(m.loop), ignore_end = true, echo = false,
+}
+return evla.program { action }

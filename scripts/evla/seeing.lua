@@ -1,0 +1,131 @@
+-- seeing.lua: models that read texts with a picture in them, from the files that their authors published.
+--   m = evla.see "openvla-7b"    m.model for evla.generate { picture = ... }, m:prompt(text) for what it was trained to read
+-- A folder with config.json, tokenizer.json and safetensors. How wide and deep things are is asked of the tensors themselves;
+-- config.json says the rest.
+local evla = require "evla.core"
+local json = require "evla.json"
+
+local seeing = {}
+
+local function read_json(path)
+  local file, why = io.open(path)
+  if not file then error(why, 0) end
+  local text = file:read "a"
+  file:close()
+  local ok, value = pcall(json.decode, text)
+  if not ok or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
+  return value
+end
+
+local function exists(path)
+  local ok, file = pcall(io.open, path)
+  if ok and file then file:close() end
+  return ok and file ~= nil
+end
+
+-- What the tensors of a file say: extents, and how many blocks there are.
+local function asked(path, file)
+  local function shape(name, rank)
+    local t = file[name]
+    if not t then error(("%s: has no tensor %s; is it another architecture's?"):format(path, name), 0) end
+    if rank and #t.shape ~= rank then error(("%s: %s has %d extents; want %d"):format(path, name, #t.shape, rank), 0) end
+    return t.shape
+  end
+  local function count(name)
+    local n = 0
+    while file[name:format(n)] do n = n + 1 end
+    return n
+  end
+  return shape, count
+end
+
+-- ---- OpenVLA ---------------------------------------------------------------------------------------------------------
+
+local PROMPT = "<image>In: What action should the robot take to %s?\nOut: " -- its end is the token that its authors append
+local VICUNA = "<image>A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and " ..
+  "polite answers to the user's questions. USER: What action should the robot take to %s? ASSISTANT: "
+
+-- The statistics of the actions that one data set held: they turn numbers between -1 and 1 into the robot's own.
+local function statistics(path, config, key)
+  local all = config.norm_stats
+  if type(all) ~= "table" or not next(all) then error(("%s: has no norm_stats, so its actions have no units"):format(path), 0) end
+  local names = {}
+  for name in pairs(all) do names[#names + 1] = name end
+  table.sort(names)
+  if not key and #names > 1 then error(("%s: holds statistics of %d data sets; want unnorm_key, one of %s"):format(path, #names, table.concat(names, ", ")), 0) end
+  local own = all[key or names[1]]
+  if not own then error(("%s: has no statistics \"%s\"; want one of %s"):format(path, key, table.concat(names, ", ")), 0) end
+  local a = own.action
+  for _, what in ipairs { "q01", "q99" } do
+    if type(a) ~= "table" or type(a[what]) ~= "table" then error(("%s: norm_stats.%s.action.%s is missing"):format(path, key or names[1], what), 0) end
+  end
+  local scaled = {}
+  for i = 1, #a.q01 do scaled[i] = (not a.mask or a.mask[i]) and 1 or 0 end
+  if #a.q01 ~= #a.q99 or a.mask and #a.mask ~= #a.q01 then error(("%s: norm_stats.%s: q01, q99 and mask differ in length"):format(path, key or names[1]), 0) end
+  return a.q01, a.q99, scaled
+end
+
+local function openvla(folder, path, config, options)
+  local weights = folder .. "/model.safetensors"
+  if not exists(weights) then weights = weights .. ".index.json" end
+  local file = evla.tensors(weights)
+  if not file then error(("%s: has neither model.safetensors nor its index"):format(folder), 0) end
+  local shape, count = asked(weights, file)
+  local text = config.text_config or {}
+  local lm, dino, siglip = "language_model.model.", "vision_backbone.featurizer.", "vision_backbone.fused_featurizer."
+  local embed, layer, patch = shape(lm .. "embed_tokens.weight", 2), lm .. "layers.0.", shape(dino .. "patch_embed.proj.weight", 4)
+  local heads = options.heads or text.num_attention_heads or 32
+  local head = text.head_dim or embed[2] // heads
+  local side = math.tointeger(math.sqrt(shape(dino .. "pos_embed", 3)[2]))
+  local given = {
+    layers = count(lm .. "layers.%d.input_layernorm.weight"), width = embed[2], heads = heads, head = head, rope_dims = head,
+    kv_heads = shape(layer .. "self_attn.k_proj.weight", 2)[1] // head, hidden = shape(layer .. "mlp.up_proj.weight", 2)[1], vocabulary = embed[1],
+    eps = text.rms_norm_eps or 1e-6, rope_base = text.rope_theta or 10000.0, image = side * patch[3], patch = patch[3],
+    dino_width = patch[1], dino_layers = count(dino .. "blocks.%d.norm1.weight"), dino_hidden = shape(dino .. "blocks.0.mlp.fc1.weight", 2)[1],
+    dino_registers = file[dino .. "reg_token"] and shape(dino .. "reg_token", 3)[2] or 0,
+    siglip_width = shape(siglip .. "patch_embed.proj.weight", 4)[1], siglip_layers = count(siglip .. "blocks.%d.norm1.weight"),
+    siglip_hidden = shape(siglip .. "blocks.0.mlp.fc1.weight", 2)[1], projected = shape("projector.fc1.weight", 2)[1],
+    bins = config.n_action_bins or 256, words = embed[1] - (config.pad_to_multiple_of or 64),
+  }
+  local sizes = config.image_sizes
+  if sizes and sizes[1] and sizes[1] ~= given.image then
+    error(("%s: image_sizes says %d pixels, but the towers have positions for %d"):format(path, sizes[1], given.image), 0)
+  end
+  given.low, given.high, given.scaled = statistics(path, config, options.unnorm_key)
+  local prompt = options.vicuna and VICUNA or PROMPT
+  return given, weights, "openvla", {
+    tokens = #given.low, context = given.image * given.image // (given.patch * given.patch) + 128,
+    loop = { lowest = given.words - given.bins, highest = given.words - 1 },
+    prompt = function(_, instruction) return prompt:format(instruction:lower()) end,
+  }
+end
+
+-- ---- loading ---------------------------------------------------------------------------------------------------------
+
+local FAMILIES = { OpenVLAForActionPrediction = openvla }
+
+local own = { name = true, unnorm_key = true, vicuna = true }
+
+-- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }): options beside these are those of the model file. What it gives
+-- has model, prompt(text), tokens (how many an answer has), loop (what may be chosen), context.
+function seeing.load(folder, options)
+  options = options or {}
+  local path = folder .. "/config.json"
+  local config = read_json(path)
+  local class = config.architectures and config.architectures[1]
+  local family = FAMILIES[class]
+  if not family then
+    local names = {}
+    for name in pairs(FAMILIES) do names[#names + 1] = name end
+    table.sort(names)
+    error(("%s: its architecture is %s; want one of %s"):format(path, tostring(class), table.concat(names, ", ")), 0)
+  end
+  local given, weights, file, m = family(folder, path, config, options)
+  for k, v in pairs(options) do if not own[k] then given[k] = v end end
+  given.name = options.name or folder:match "([^/]+)/*$":gsub("[^%w_-]", "_")
+  given.weights, given.tokenizer = weights, folder .. "/tokenizer.json"
+  m.model = evla.checkpoint(file, given)
+  return m
+end
+
+return seeing

@@ -1,0 +1,206 @@
+#!/usr/bin/python3
+"""openvla.t -- OpenVLA from a picture and an instruction to an action: a tiny model with seeded weights under the published names
+against PyTorch in float64 stage by stage, the pipeline's phases, and what is refused."""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, here)
+import tap
+from op_oracle import np
+from torch_cases import attend, causal, layer_norm, letters_tokenizer, linear, llama, rel, save
+
+try:
+    import torch
+    from PIL import Image
+except ImportError:
+    print("1..0 # SKIP python3-torch or python3-pil is not installed")
+    sys.exit(0)
+
+root = os.path.dirname(here)
+build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(root, "build")))
+evla = os.path.join(build, "evla")
+tap.need(evla, os.path.join(build, "plugins", "image.so"))
+work = tempfile.TemporaryDirectory(prefix="evla-openvla-")
+at = lambda *name: os.path.join(work.name, *name)
+run = lambda *args: subprocess.run([evla, *args], cwd=work.name, capture_output=True, text=True, timeout=300)
+
+# ---- a tiny model: the real names, vocabulary and numbers of heads ----
+SIDE, PATCH, WIDTH, HEADS, VOCABULARY = 56, 14, 48, 4, 32064
+rng = np.random.default_rng(3)
+weights = {}
+
+
+def draw(name, *shape, about=0.0, spread=None):
+    spread = spread or (1 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else 0.2)
+    weights[name] = (about + spread * rng.standard_normal(shape)).astype(np.float32)
+
+
+def norm(name, width):
+    draw(name + ".weight", width, about=1), draw(name + ".bias", width)
+
+
+def dense(name, out, width):
+    draw(name + ".weight", out, width), draw(name + ".bias", out)
+
+
+def tower(name, width, layers, hidden, registers):
+    p = f"vision_backbone.{name}."
+    draw(p + "patch_embed.proj.weight", width, 3, PATCH, PATCH), draw(p + "patch_embed.proj.bias", width)
+    draw(p + "pos_embed", 1, (SIDE // PATCH) ** 2, width, spread=0.5)
+    if registers:
+        draw(p + "cls_token", 1, 1, width, spread=1), draw(p + "reg_token", 1, registers, width, spread=1)
+    for i in range(layers):
+        b = f"{p}blocks.{i}."
+        norm(b + "norm1", width), norm(b + "norm2", width)
+        dense(b + "attn.qkv", 3 * width, width), dense(b + "attn.proj", width, width)
+        dense(b + "mlp.fc1", hidden, width), dense(b + "mlp.fc2", width, hidden)
+        if registers:
+            draw(b + "ls1.scale_factor", width, about=0.5), draw(b + "ls2.scale_factor", width, about=0.5)
+    norm(p + "norm", width)  # in the files, and not used
+
+
+tower("featurizer", 32, 3, 80, 4)
+tower("fused_featurizer", 64, 2, 96, 0)
+draw("vision_backbone.fused_featurizer.attn_pool.latent", 1, 1, 64)
+for i, (a, b) in enumerate(((96, 112), (112, WIDTH), (WIDTH, WIDTH))):
+    dense(f"projector.fc{i + 1}", b, a)
+lm = "language_model."
+draw(lm + "model.embed_tokens.weight", VOCABULARY, WIDTH, spread=1)
+draw(lm + "lm_head.weight", VOCABULARY, WIDTH)
+draw(lm + "model.norm.weight", WIDTH, about=1)
+for i in range(2):
+    b = f"{lm}model.layers.{i}."
+    for name in ("input_layernorm", "post_attention_layernorm"):
+        draw(f"{b}{name}.weight", WIDTH, about=1)
+    for name, out, width in (("self_attn.q_proj", WIDTH, WIDTH), ("self_attn.k_proj", WIDTH, WIDTH), ("self_attn.v_proj", WIDTH, WIDTH), ("self_attn.o_proj", WIDTH, WIDTH),
+                             ("mlp.gate_proj", 96, WIDTH), ("mlp.up_proj", 96, WIDTH), ("mlp.down_proj", WIDTH, 96)):
+        draw(f"{b}{name}.weight", out, width)
+
+low, high = rng.uniform(-0.1, 0, 7).tolist(), rng.uniform(0.01, 0.2, 7).tolist()
+stats = {"bridge_orig": {"action": {"q01": low, "q99": high, "mask": [True] * 6 + [False], "mean": [0] * 7, "std": [1] * 7}}}
+config = {"architectures": ["OpenVLAForActionPrediction"], "model_type": "openvla", "n_action_bins": 256, "pad_to_multiple_of": 64, "image_sizes": [SIDE, SIDE],
+          "use_fused_vision_backbone": True, "text_config": {"model_type": "llama", "vocab_size": VOCABULARY, "num_attention_heads": HEADS}, "norm_stats": stats}
+
+
+def folder(name):
+    os.makedirs(at(name))
+    save(at(name, "model.safetensors"), weights)
+    json.dump(config, open(at(name, "config.json"), "w"))
+    return at(name), letters_tokenizer(at(name, "tokenizer.json"), 32000, 29871)
+
+
+def changed(name, **changes):
+    """the same weights and tokenizer beside another config.json"""
+    os.makedirs(at(name))
+    for file in ("model.safetensors", "tokenizer.json"):
+        os.link(at("tiny", file), at(name, file))
+    json.dump({k: v for k, v in {**config, **changes}.items() if v is not None}, open(at(name, "config.json"), "w"))
+    return at(name)
+
+
+tiny, encode = folder("tiny")
+Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).resize((120, 90), Image.BICUBIC).save(at("table.png"))
+
+# ---- the oracle ----
+w = {k: torch.tensor(v, dtype=torch.float64) for k, v in weights.items()}
+GELU = torch.nn.functional.gelu
+
+
+def see(name, pixels, heads, blocks, registers):
+    p = f"vision_backbone.{name}."
+    x = torch.nn.functional.conv2d(pixels[None], w[p + "patch_embed.proj.weight"], w[p + "patch_embed.proj.bias"], stride=PATCH)[0].flatten(1).T
+    x = x + w[p + "pos_embed"][0]
+    if registers:
+        x = torch.cat([w[p + "cls_token"][0], w[p + "reg_token"][0], x])
+    for i in range(blocks):
+        b = f"{p}blocks.{i}."
+        scale = lambda n: w.get(f"{b}{n}.scale_factor", 1)
+        q, k, v = linear(w, b + "attn.qkv", layer_norm(w, b + "norm1", x, 1e-6)).chunk(3, -1)
+        x = x + scale("ls1") * linear(w, b + "attn.proj", attend(q, k, v, heads))
+        x = x + scale("ls2") * linear(w, b + "mlp.fc2", GELU(linear(w, b + "mlp.fc1", layer_norm(w, b + "norm2", x, 1e-6))))
+    return x[1 + registers if registers else 0:]
+
+
+picture = torch.tensor(np.asarray(Image.open(at("table.png")).resize((SIDE, SIDE), Image.BICUBIC)), dtype=torch.float64).permute(2, 0, 1) / 255
+rounded = lambda v: torch.tensor(v).bfloat16().double()[:, None, None]
+dino = (picture - rounded([0.485, 0.456, 0.406])) / rounded([0.229, 0.224, 0.225])
+seen = torch.cat([see("featurizer", dino, 16, 2, 4), see("fused_featurizer", (picture - 0.5) / 0.5, 16, 1, 0)], -1)
+rows = linear(w, "projector.fc3", GELU(linear(w, "projector.fc2", GELU(linear(w, "projector.fc1", seen)))))
+instruction = "Pick up the red Cup"
+text = encode(f"In: What action should the robot take to {instruction.lower()}?\nOut:") + [29871]
+table = w[lm + "model.embed_tokens.weight"]
+
+
+def logits(after):
+    x = torch.cat([table[[1]], rows, table[text + after]])
+    return llama(w, lm, x, HEADS, 1e-6, 10000.0, causal(len(x)))[-1]
+
+
+tokens = []
+for _ in range(7):
+    tokens.append(31744 + int(logits(tokens)[31744:32000].argmax()))
+edges = np.linspace(-1, 1, 256)
+middles = (edges[1:] + edges[:-1]) / 2
+
+
+def action_of(tokens):
+    normal = middles[np.clip(32000 - np.array(tokens) - 1, 0, 254)]
+    return np.where([1] * 6 + [0], 0.5 * (normal + 1) * (np.array(high) - low) + low, normal)
+
+
+# ---- stage by stage ----
+ends = [31999, 31744, 31745, 31998, 31872, 31744, 31999]
+json.dump([{"model": tiny, "options": {"kv": "f32"}, "picture": at("table.png"), "text": instruction, "ids": ends}], open(at("questions.json"), "w"))
+r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
+got = json.loads(r.stdout.splitlines()[0])[0] if r.returncode == 0 else {"error": r.stderr}
+tap.ok("error" not in got, "the model opens from its folder", got.get("error")) or tap.done()
+tap.ok(rel(got["rows"], rows) < 1e-5, "both towers and the projector give PyTorch's rows within 1e-5", rel(got["rows"], rows))
+tap.ok(got["text"] == text, "the prompt has the tokens of its authors', 29871 at its end", (got["text"], text))
+tap.ok(rel(got["logits"], logits([])) < 1e-5, "what follows picture and instruction: PyTorch's logits within 1e-5", rel(got["logits"], logits([])))
+tap.ok(abs(np.array(got["action"]) - action_of(ends)).max() < 1e-6, "tokens are actions by the middles of 255 bins, scaled by q01 and q99 where the mask says so",
+       (got["action"], action_of(ends)))
+
+# ---- the pipeline ----
+pipeline = os.path.join(root, "pipelines", "openvla.lua")
+ask = lambda model, *more: run("run", pipeline, "--model", model, "--picture", at("table.png"), "--instruction", instruction, "--kv", "f32", *more)
+r = ask(tiny)
+line = re.search(r"action  (.*)", r.stdout)
+action = np.array([float(x) for x in line[1].split(",")]) if line else np.zeros(7)
+tap.ok(r.returncode == 0 and abs(action - action_of(tokens)).max() < 1e-6, "the pipeline chooses PyTorch's seven tokens and says their action",
+       r.stdout + r.stderr + str(action_of(tokens)))
+phases = re.search(r"image ([\d.]+) ms, vit_encode ([\d.]+) ms, prefill ([\d.]+) ms, decode ([\d.]+) ms; together ([\d.]+) ms", r.stdout)
+parts = [float(x) for x in phases.groups()] if phases else [0, 1]
+tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.01 * parts[-1] + 0.3, "its phases add up to the whole", parts)
+tap.ok(re.search(r"sees +[\d.]+ MB", r.stdout) and re.search(r"MB keys and values", r.stdout) and "0 allocations" in r.stdout, "and it says the bytes of each part", r.stdout)
+again = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--instruction", instruction, "--kv", "f32", "--workers", "1")
+tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with one thread")
+
+# ---- what is refused ----
+two = {**stats, "other": stats["bridge_orig"]}
+cases = [(changed("nostats", norm_stats=None), [], "nostats/config.json: has no norm_stats, so its actions have no units"),
+         (tiny, ["--unnorm_key", "libero"], 'has no statistics "libero"; want one of bridge_orig'),
+         (changed("two", norm_stats=two), [], "holds statistics of 2 data sets; want unnorm_key, one of bridge_orig, other"),
+         (changed("half", norm_stats={"x": {"action": {"q01": low}}}), [], "norm_stats.x.action.q99 is missing"),
+         (changed("other", architectures=["LlavaForConditionalGeneration"]), [], "its architecture is LlavaForConditionalGeneration; want one of"),
+         (changed("size", image_sizes=[224, 224]), [], "image_sizes says 224 pixels, but the towers have positions for 56")]
+for model, more, what in cases:
+    r = ask(model, *more)
+    tap.ok(r.returncode == 2 and what in r.stderr, "refused: " + what, r.stdout + r.stderr)
+plain = {k: v for k, v in weights.items() if not k.startswith("vision_backbone.fused")}
+os.remove(at("other", "model.safetensors")), os.remove(at("other", "config.json"))
+save(at("other", "model.safetensors"), plain), json.dump(config, open(at("other", "config.json"), "w"))
+r = ask(at("other"))
+tap.ok(r.returncode == 2 and "has no tensor vision_backbone.fused_featurizer.patch_embed.proj.weight; is it another architecture's?" in r.stderr,
+       "weights of another architecture are refused by the tensor that they lack", r.stderr)
+with open(at("cut.png"), "wb") as f:
+    f.write(open(at("table.png"), "rb").read()[:900])
+r = run("run", pipeline, "--model", tiny, "--picture", at("cut.png"), "--instruction", instruction)
+tap.ok(r.returncode in (1, 2, 3) and "cut.png" in r.stderr, "a picture that was cut short is refused by name", r.stderr)
+r = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--instruction", "x" * 400)
+tap.ok(r.returncode == 1 and "the context only" in r.stderr, "so is an instruction longer than the model's text", r.stderr)
+tap.done()
