@@ -4,7 +4,7 @@ import struct
 
 from op_oracle import np
 
-formats = {"f32": np.float32, "f64": np.float64, "i8": np.int8, "i32": np.int32, "i64": np.int64}
+formats = {"f32": np.float32, "f64": np.float64, "u8": np.uint8, "i8": np.int8, "i32": np.int32, "i64": np.int64}
 
 
 def placed(data):
