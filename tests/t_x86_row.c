@@ -1,6 +1,6 @@
 /*
- * t_x86_row.c -- rms_norm and rope of plugins/cpu-x86 beside the portable kernels: the same
- * bits.
+ * t_x86_row.c -- rms_norm, layer_norm and rope of plugins/cpu-x86 beside the portable
+ * kernels: the same bits.
  */
 #include "kernel_kit.h"
 #include "tap.h"
@@ -45,7 +45,7 @@ static int same_bits(kit_node *n, float *x, int64_t count)
     return good;
 }
 
-static void test_rms_norm(void)
+static void test_norm(const char *op, int32_t most_in)
 {
     static const int64_t rows[] = {0, 1, 3, 40},
                          widths[] = {1,   7,   8,   9,   15,   16,   17,   100,
@@ -53,20 +53,20 @@ static void test_rms_norm(void)
     const evla_norm_params p = {1e-5};
     int good = 0, cases = 0;
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        for (int with_w = 0; with_w < 2; with_w++) {
-            int64_t m = rows[(i + (size_t)with_w) % 4], d = widths[i];
-            kit_node n = {.op = "rms_norm", .params = &p, .n_in = 1 + with_w};
-            float *x = numbers(m * d), *w = numbers(d);
+        for (int32_t n_in = 1; n_in <= most_in; n_in++) {
+            int64_t m = rows[(i + (size_t)n_in) % 4], d = widths[i];
+            kit_node n = {.op = op, .params = &p, .n_in = n_in};
+            float *x = numbers(m * d), *w = numbers(d), *b = numbers(d);
             n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){m, d});
-            n.in[1] = kit_type(EVLA_F32, 1, (int64_t[]){d});
-            n.data[1] = w;
+            n.in[1] = n.in[2] = kit_type(EVLA_F32, 1, (int64_t[]){d});
+            n.data[1] = w, n.data[2] = b;
             good += same_bits(&n, x, m * d);
             cases++;
-            free(x), free(w);
+            free(x), free(w), free(b);
         }
     ok(good == cases,
-       "%s: rms_norm has the bits of the portable kernel, in place too, in %d of %d cases",
-       isa, good, cases);
+       "%s: %s has the bits of the portable kernel, in place too, in %d of %d cases", isa,
+       op, good, cases);
 }
 
 static void test_rope(int32_t pairs, const char *which)
@@ -106,7 +106,8 @@ static void test_machine(const char *name)
         return;
     }
     isa = name;
-    test_rms_norm();
+    test_norm("rms_norm", 2);
+    test_norm("layer_norm", 3);
     test_rope(EVLA_ROPE_HALF, "half");
     test_rope(EVLA_ROPE_INTERLEAVED, "interleaved");
 }

@@ -1,6 +1,7 @@
 # Built where the compiler makes code for x86-64. Each instruction set has a file of its own, and
 # only that file may use it: what runs is chosen by what the processor has (detect.c).
 cpu-x86_ARCH   := x86_64
+cpu-x86_LIBS   := -lm
 # -O3 for the kernels, unless this is a build at -O1, which nobody measures.
 cpu-x86_CFLAGS := $(if $(filter -O1,$(OPT)),,-O3) -fno-math-errno -fno-trapping-math -Wno-psabi
 x86_AVX2   := -mavx2 -mfma -mf16c

@@ -1,6 +1,6 @@
 /*
- * row.c -- the kernels of rms_norm and rope. A tile is some whole rows, about 16384
- * numbers.
+ * row.c -- the kernels of rms_norm, layer_norm and rope. A tile is some whole rows, about
+ * 16384 numbers.
  */
 #include "row.h"
 #include "list.h"
@@ -39,9 +39,8 @@ static int32_t plan(const evla_host *h, const evla_machine *m, const evla_node *
 }
 
 /* Numerics are those of the portable kernels, whose bits these are. */
-static int32_t rms_norm_accepts(const evla_host *h, const row_isa *isa,
-                                const evla_machine *m, const evla_node *n,
-                                evla_offer *offer)
+static int32_t norm_accepts(const evla_host *h, const row_isa *isa, const evla_machine *m,
+                            const evla_node *n, evla_offer *offer)
 {
     return (void)h, accepts(isa, m, n, "f32.lane8", offer);
 }
@@ -74,6 +73,21 @@ static int32_t rms_norm_run(const evla_host *h, const row_isa *isa, const evla_a
     return EVLA_OK;
 }
 
+static int32_t layer_norm_run(const evla_host *h, const row_isa *isa, const evla_args *a,
+                              int32_t phase, int64_t tile)
+{
+    (void)h, (void)phase;
+    const evla_norm_params *p = a->node->params;
+    const float *x = a->in[0].data[0],
+                *w = node_present(a->node, 1) ? a->in[1].data[0] : NULL,
+                *b = node_present(a->node, 2) ? a->in[2].data[0] : NULL;
+    float *y = a->out[0].data[0];
+    int64_t d = node_last(&a->node->in[0]), r, end;
+    for (rows_of(a->node, tile, &r, &end); r < end; r++)
+        isa->row->layer_norm(x + r * d, w, b, (float)p->eps, y + r * d, d);
+    return EVLA_OK;
+}
+
 static int32_t rope_run(const evla_host *h, const row_isa *isa, const evla_args *a,
                         int32_t phase, int64_t tile)
 {
@@ -101,15 +115,21 @@ static int32_t rope_run(const evla_host *h, const row_isa *isa, const evla_args 
 static const row_isa isa_avx2 = {&x86_avx2, &x86_row_avx2};
 static const row_isa isa_avx512 = {&x86_avx512, &x86_row_avx512};
 
-#define KERNEL(name, id)                                                                   \
-    NODE_ACCEPTS(name##_accepts, id, &isa_##id)                                            \
+NODE_ACCEPTS(norm_accepts, avx2, &isa_avx2)
+NODE_ACCEPTS(norm_accepts, avx512, &isa_avx512)
+NODE_ACCEPTS(rope_accepts, avx2, &isa_avx2)
+NODE_ACCEPTS(rope_accepts, avx512, &isa_avx512)
+
+#define KERNEL(name, kind, id)                                                             \
     NODE_RUN(name##_run, id, &isa_##id)                                                    \
     const evla_kernel name##_##id = {.size = sizeof(evla_kernel),                          \
                                      .op = #name,                                          \
-                                     .accepts = name##_accepts_##id,                       \
+                                     .accepts = kind##_accepts_##id,                       \
                                      .plan = plan,                                         \
                                      .run = name##_run_##id};
-KERNEL(rms_norm, avx2)
-KERNEL(rms_norm, avx512)
-KERNEL(rope, avx2)
-KERNEL(rope, avx512)
+KERNEL(rms_norm, norm, avx2)
+KERNEL(rms_norm, norm, avx512)
+KERNEL(layer_norm, norm, avx2)
+KERNEL(layer_norm, norm, avx512)
+KERNEL(rope, rope, avx2)
+KERNEL(rope, rope, avx512)

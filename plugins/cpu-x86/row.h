@@ -1,6 +1,6 @@
 /*
- * row.h -- rms_norm and rope: one table of functions per instruction set. They have the
- * bits of the portable kernels.
+ * row.h -- rms_norm, layer_norm and rope: one table of functions per instruction set. They
+ * have the bits of the portable kernels.
  */
 #ifndef CPU_X86_ROW_H
 #define CPU_X86_ROW_H
@@ -9,6 +9,9 @@
 typedef struct x86_row {
     /* y[d] = x / sqrt(mean(x^2) + eps) w; w may be NULL, y may be x. */
     void (*rms_norm)(const float *x, const float *w, float eps, float *y, int64_t d);
+    /* y[d] = (x - mean) / sqrt(var + eps) w + b; w and b may be NULL, y may be x. */
+    void (*layer_norm)(const float *x, const float *w, const float *b, float eps, float *y,
+                       int64_t d);
     /* Turns so many pairs of a head, i with i + pairs or 2i with 2i + 1; y may be x. */
     void (*turn_half)(const float *x, const float *cosine, const float *sine, int64_t pairs,
                       float *y);

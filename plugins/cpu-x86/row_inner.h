@@ -1,35 +1,39 @@
 /*
- * row_inner.h -- rms_norm and rope for one instruction set; included with ROW_TABLE the
- * name of the table. Nothing is fused: the bits are those of the portable kernels.
+ * row_inner.h -- rms_norm, layer_norm and rope for one instruction set; included with
+ * ROW_TABLE the name of the table. Nothing is fused: the bits are those of the portable
+ * kernels.
  */
 #include "row.h"
 
-/* The sum of squares in the order of the portable operators: blocks of 512 from the first
- * to the last, term k of a block in lane k mod 8, lanes folded as
- * ((0+4)+(2+6)) + ((1+5)+(3+7)). Blocks do not wait for each other. */
-static float sum_of_squares(const float *x, int64_t n)
-{
-    enum { BLOCK = 512 };
-    float total = 0;
-    for (int64_t at = 0; at < n; at += BLOCK) {
-        int64_t m = least(n - at, BLOCK), k = 0;
-        __m256 s = _mm256_setzero_ps();
-        for (; k + 8 <= m; k += 8) {
-            __m256 v = _mm256_loadu_ps(x + at + k);
-            s = _mm256_add_ps(s, _mm256_mul_ps(v, v));
-        }
-        if (k < m) {
-            float rest[8] = {0};
-            memcpy(rest, x + at + k, (size_t)(m - k) * sizeof *rest);
-            __m256 v = _mm256_loadu_ps(rest);
-            s = _mm256_add_ps(s, _mm256_mul_ps(v, v));
-        }
-        __m128 four = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
-        __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-        total += _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+/* A sum in the order of the portable operators: blocks of 512 from the first to the last,
+ * term k of a block in lane k mod 8, lanes folded as ((0+4)+(2+6)) + ((1+5)+(3+7)). Blocks
+ * do not wait for each other. TERM makes the terms of eight numbers. */
+#define SUM_OF(name, TERM)                                                                 \
+    static float name(const float *x, int64_t n)                                           \
+    {                                                                                      \
+        enum { BLOCK = 512 };                                                              \
+        float total = 0;                                                                   \
+        for (int64_t at = 0; at < n; at += BLOCK) {                                        \
+            int64_t m = least(n - at, BLOCK), k = 0;                                       \
+            __m256 s = _mm256_setzero_ps();                                                \
+            for (; k + 8 <= m; k += 8)                                                     \
+                s = _mm256_add_ps(s, TERM(_mm256_loadu_ps(x + at + k)));                   \
+            if (k < m) {                                                                   \
+                float rest[8] = {0};                                                       \
+                memcpy(rest, x + at + k, (size_t)(m - k) * sizeof *rest);                  \
+                s = _mm256_add_ps(s, TERM(_mm256_loadu_ps(rest)));                         \
+            }                                                                              \
+            __m128 four =                                                                  \
+                _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));        \
+            __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));                      \
+            total += _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));                 \
+        }                                                                                  \
+        return total;                                                                      \
     }
-    return total;
-}
+#define ITSELF(v) (v)
+#define SQUARE(v) _mm256_mul_ps(v, v)
+SUM_OF(sum_of, ITSELF)
+SUM_OF(sum_of_squares, SQUARE)
 
 static void rms_norm_row(const float *x, const float *w, float eps, float *y, int64_t d)
 {
@@ -46,6 +50,25 @@ static void rms_norm_row(const float *x, const float *w, float eps, float *y, in
     vec v = v_load_some(x + i, m) * scale;
     if (w) v = v * v_load_some(w + i, m);
     v_store_some(y + i, m, v);
+}
+
+static void layer_norm_row(const float *x, const float *w, const float *b, float eps,
+                           float *y, int64_t d)
+{
+    vec mean = v_all(sum_of(x, d) / (float)d);
+    for (int64_t i = 0; i < d; i += LANES) {
+        vmask m = v_first(least(d - i, LANES));
+        v_store_some(y + i, m, v_load_some(x + i, m) - mean);
+    }
+    float spread = sum_of_squares(y, d) / (float)d + eps;
+    vec scale = v_all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(spread))));
+    for (int64_t i = 0; i < d; i += LANES) {
+        vmask m = v_first(least(d - i, LANES));
+        vec v = v_load_some(y + i, m) * scale;
+        if (w) v = v * v_load_some(w + i, m);
+        if (b) v = v + v_load_some(b + i, m);
+        v_store_some(y + i, m, v);
+    }
 }
 
 static void turn_half(const float *x, const float *cosine, const float *sine, int64_t pairs,
@@ -97,5 +120,7 @@ static void turn_interleaved(const float *x, const float *cosine, const float *s
     }
 }
 
-const x86_row ROW_TABLE = {
-    .rms_norm = rms_norm_row, .turn_half = turn_half, .turn_interleaved = turn_interleaved};
+const x86_row ROW_TABLE = {.rms_norm = rms_norm_row,
+                           .layer_norm = layer_norm_row,
+                           .turn_half = turn_half,
+                           .turn_interleaved = turn_interleaved};
