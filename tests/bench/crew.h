@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <time.h>
 
 static inline double now(void)
@@ -82,10 +83,13 @@ static inline void crew_run(void (*work)(void *to, int32_t w), void *to)
 
 static inline double least(double a, double b) { return a < b ? a : b; }
 
+/* In large pages where they are to be had, as the engine's own weights and arenas. */
 static inline void *memory(size_t bytes)
 {
-    void *p = aligned_alloc(2 << 20, (bytes + (2 << 20) - 1) / (2 << 20) * (2 << 20));
+    size_t whole = (bytes + (2 << 20) - 1) / (2 << 20) * (2 << 20);
+    void *p = aligned_alloc(2 << 20, whole);
     if (!p) exit(1);
+    madvise(p, whole, MADV_HUGEPAGE);
     return p;
 }
 
