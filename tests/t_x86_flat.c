@@ -168,6 +168,26 @@ static void test_adamw(void)
        "%s: adamw refuses t = 0", isa);
 }
 
+static void test_cast(void)
+{
+    const evla_cast_params to = {"f32"};
+    int good = 0;
+    for (int i = 0; i < LENGTHS; i++) {
+        int64_t n = length(i);
+        kit_node node = {.op = "cast", .params = &to, .n_in = 1};
+        uint8_t *x = malloc((size_t)n + 1);
+        for (int64_t q = 0; q < n; q++)
+            x[q] = (uint8_t)(q * 7);
+        node.in[0] = kit_type(EVLA_U8, 1, &n);
+        node.data[0] = x;
+        good += compare(&node, 0);
+        free(x);
+    }
+    ok(good == LENGTHS,
+       "%s: cast of u8 to f32 is that of the portable kernel at %d of %d lengths", isa,
+       good, LENGTHS);
+}
+
 static void test_machine(const char *name)
 {
     static const char *const unary[] = {"neg", "abs",  "exp",  "sqrt",    "rsqrt", "square",
@@ -197,6 +217,7 @@ static void test_machine(const char *name)
         test_rows(slope[i], 2, NULL);
     test_rows("gelu_grad", 2, &none);
     test_rows("gelu_grad", 2, &by_tanh);
+    test_cast();
     test_adamw();
 }
 

@@ -1,5 +1,6 @@
 /*
- * flat.c -- kernels of element-wise operators that stand alone, of slopes, and of adamw.
+ * flat.c -- kernels of element-wise operators that stand alone, of slopes, of casts from
+ * bytes to f32, and of adamw.
  *
  * Tiles of 16384 numbers. The bits are those of the portable kernels (numerics
  * "f32.element").
@@ -127,6 +128,27 @@ static int32_t slope_run(const evla_host *h, const flat_isa *isa, const evla_arg
     return EVLA_OK;
 }
 
+/* ---- cast, of pixels ---- */
+
+static int32_t cast_accepts(const evla_host *h, const flat_isa *isa, const evla_machine *m,
+                            const evla_node *n, evla_offer *offer)
+{
+    (void)h;
+    if (!is_ours(isa, m, n) || n->in[0].dtype != EVLA_U8) return EVLA_E_MISSING;
+    offer_of(isa, -1, offer);
+    offer->numerics = "exact";
+    return EVLA_OK;
+}
+
+static int32_t cast_run(const evla_host *h, const flat_isa *isa, const evla_args *a,
+                        int32_t phase, int64_t tile)
+{
+    (void)h, (void)phase;
+    isa->flat->from_u8((const uint8_t *)a->in[0].data[0] + tile * TILE,
+                       (float *)a->out[0].data[0] + tile * TILE, part(a->node, tile));
+    return EVLA_OK;
+}
+
 /* ---- adamw ---- */
 
 static int32_t adamw_accepts(const evla_host *h, const flat_isa *isa, const evla_machine *m,
@@ -201,6 +223,8 @@ KIND(binary, avx2)
 KIND(binary, avx512)
 KIND(slope, avx2)
 KIND(slope, avx512)
+KIND(cast, avx2)
+KIND(cast, avx512)
 KIND(adamw, avx2)
 KIND(adamw, avx512)
 
@@ -219,5 +243,7 @@ X86_FLAT_BINARY(X)
 #define X(name) TABLE(name, slope, avx2) TABLE(name, slope, avx512)
 X86_FLAT_SLOPE(X)
 #undef X
+TABLE(cast, cast, avx2)
+TABLE(cast, cast, avx512)
 TABLE(adamw, adamw, avx2)
 TABLE(adamw, adamw, avx512)

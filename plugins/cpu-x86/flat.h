@@ -16,6 +16,7 @@ typedef struct x86_rates {
 
 typedef struct x86_flat {
     x86_slope *(*slope)(const char *op, const void *params); /* NULL: has none */
+    void (*from_u8)(const uint8_t *x, float *y, int64_t n);  /* y[i] = x[i] */
     void (*adamw)(const x86_rates *r, const float *g, float *w, float *m, float *v,
                   int64_t n);
 } x86_flat;
@@ -31,7 +32,7 @@ extern const x86_flat x86_flat_avx2, x86_flat_avx512;
 #define X86_FLAT_BINARY(X) X(add) X(sub) X(mul) X(div) X(maximum) X(minimum)
 #define X86_FLAT_SLOPE(X)                                                                  \
     X(relu_grad) X(sigmoid_grad) X(tanh_grad) X(silu_grad) X(gelu_grad)
-#define X86_FLAT(X) X86_FLAT_UNARY(X) X86_FLAT_BINARY(X) X86_FLAT_SLOPE(X) X(adamw)
+#define X86_FLAT(X) X86_FLAT_UNARY(X) X86_FLAT_BINARY(X) X86_FLAT_SLOPE(X) X(cast) X(adamw)
 // clang-format on
 
 #endif

@@ -83,4 +83,10 @@ static void adamw_all(const x86_rates *r, const float *g, float *w, float *m, fl
     v_store_some(v + i, k, v1);
 }
 
-const x86_flat FLAT = {.slope = find_slope, .adamw = adamw_all};
+static void from_u8(const uint8_t *x, float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) /* the compiler knows how */
+        y[i] = (float)x[i];
+}
+
+const x86_flat FLAT = {.slope = find_slope, .from_u8 = from_u8, .adamw = adamw_all};
