@@ -14,9 +14,10 @@ for _, q in ipairs(json.decode(file:read "a")) do
                                   symbols = { { "H", picture.shape[1] }, { "W", picture.shape[2] } } }
     local pixels = t:run("image", { picture = picture }).pixels
     local rows = t:run("vision", { pixels = pixels }).rows
-    local out = { rows = rows:list(), text = t:encode(m:prompt(q.text):match "<image>(.*)") }
+    local before, after = m:prompt(q.text):match "^(.-)<image>(.*)$"
+    local out = { rows = rows:list(), before = t:encode(before, { whole = true }), text = t:encode(after) }
     if q.ids then out.action = t:run("action", { ids = q.ids }).action:list() end
-    local ids = { 1 }
+    local ids = table.move(out.before, 1, #out.before, 1, {})
     for _ = 1, #out.rows do ids[#ids + 1] = -1 end
     table.move(out.text, 1, #out.text, #ids + 1, ids)
     out.logits = t:logits(ids, { rows = rows }):list()

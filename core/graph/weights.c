@@ -18,6 +18,7 @@ typedef struct source {
     bundle b;
     format_file f;
     int is_ours;
+    struct source *beside; /* another file, for what this one lacks; or NULL */
 } source;
 
 static int32_t source_open(ctx *cx, const char *path, source *s)
@@ -37,6 +38,8 @@ static int32_t source_open(ctx *cx, const char *path, source *s)
 
 static void source_close(source *s)
 {
+    if (s->beside) source_close(s->beside);
+    mem_free(s->beside);
     if (s->is_ours)
         bundle_close(&s->b);
     else
@@ -55,17 +58,17 @@ static const char *source_name(const source *s, int64_t i)
     return !strncmp(s->b.parts[i].name, "w:", 2) ? s->b.parts[i].name + 2 : NULL;
 }
 
-static int source_find(ctx *cx, const source *s, const char *name, evla_tensor *out)
+/* The file that holds a weight: this one, or the one beside it; NULL: neither. */
+static const source *source_find(ctx *cx, const source *s, const char *name,
+                                 evla_tensor *out)
 {
-    if (!s->is_ours) {
-        const evla_field *f = format_find(&s->f, name);
-        if (f) *out = f->value;
-        return f != NULL;
-    }
-    const char *own = arena_text(&cx->scratch, "w:%s", name);
+    const evla_field *f = s->is_ours ? NULL : format_find(&s->f, name);
+    const char *own = s->is_ours ? arena_text(&cx->scratch, "w:%s", name) : NULL;
     const bundle_part *part = own ? bundle_find(&s->b, own) : NULL;
+    if (f) *out = f->value;
     if (part) *out = tensor_view(cx->reg, &part->type, (void *)(uintptr_t)part->data);
-    return part != NULL;
+    if (f || part) return s;
+    return s->beside ? source_find(cx, s->beside, name, out) : NULL;
 }
 
 /* ---- names ---- */
@@ -229,14 +232,15 @@ static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s)
 {
     weight_info *w = &m->weights[slot];
     evla_tensor t;
-    if (!source_find(cx, s, w->name, &t))
+    const source *from = source_find(cx, s, w->name, &t);
+    if (!from)
         return ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", s->path, w->name);
     evla_type found = format_type(&t), want = found;
     int32_t st = w->type_text ? type_parse(cx, w->type_text, NULL, &want) : 0;
     if (st < 0) return st;
     if (w->type_text) {
         w->type = want;
-        if ((st = check_type(cx, s, w, &t)) < 0) return st;
+        if ((st = check_type(cx, from, w, &t)) < 0) return st;
         if (!w->is_open && want.dtype != found.dtype) return take_decoded(cx, m, slot, &t);
         want.dtype = found.dtype;
         if (w->is_open) w->type_text = NULL;
@@ -244,23 +248,35 @@ static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s)
     }
     w->type.rank = -1; /* what the file says is what it is */
     st = model_set_weight(cx, m, slot, &found, t.data[0], 0);
-    if (st >= 0) w->typed_by = s->path;
+    if (st >= 0) w->typed_by = from->path;
     return st;
 }
 
-int32_t weights_adopt(ctx *cx, model *m, const char *path)
+/* An open file in memory of its own, whose path lives as long as the model; or NULL. */
+static source *source_new(ctx *cx, model *m, const char *path)
+{
+    source *s = mem_alloc(sizeof *s);
+    const char *own = arena_copy(&m->mem, path);
+    if (!s || !own)
+        ctx_fail(cx, EVLA_E_NOMEM, "%s", path);
+    else if (source_open(cx, own, s) >= 0)
+        return s;
+    mem_free(s);
+    return NULL;
+}
+
+int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside)
 {
     if (m->file)
         return ctx_fail(cx, EVLA_E_STATE, "%s: model %s has the weights of a file already",
                         path, m->name);
-    source *s = mem_alloc(sizeof *s);
-    const char *own = arena_copy(&m->mem, path);
-    if (!s || !own) {
-        mem_free(s);
-        return ctx_fail(cx, EVLA_E_NOMEM, "%s", path);
+    source *s = source_new(cx, m, path);
+    if (s && beside && !(s->beside = source_new(cx, m, beside))) {
+        close_source(s);
+        s = NULL;
     }
-    int32_t st = source_open(cx, own, s);
-    if (st < 0) return mem_free(s), st;
+    if (!s) return cx->code;
+    int32_t st;
     arena_place mark = arena_mark(&cx->scratch);
     st = check_names(cx, m, s, 1);
     for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {

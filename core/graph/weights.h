@@ -12,8 +12,9 @@
 int32_t weights_take(ctx *cx, model *m, const char *path, int leave_others, int only_check);
 /* Weights that stay where they are in a file, which the model keeps open: each weight takes
  * the type that its tensor has there, so this comes before the graphs are bound. One that
- * was declared as f32 is decoded if need be. Tensors that no weight is called are left. */
-int32_t weights_adopt(ctx *cx, model *m, const char *path);
+ * was declared as f32 is decoded if need be. Tensors that no weight is called are left.
+ * beside: another file for the weights that the first one lacks; or NULL. */
+int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside);
 /* Writes all weights as they are. */
 int32_t weights_write(ctx *cx, const evla_item *format, const model *m, const char *path,
                       const evla_attr *attrs, int32_t n_attrs);

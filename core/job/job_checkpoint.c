@@ -9,7 +9,7 @@
 #include "types.h"
 
 typedef struct checkpoint_params {
-    const char *file, *options, *weights, *tokenizer;
+    const char *file, *options, *weights, *beside, *tokenizer;
 } checkpoint_params;
 
 // clang-format off
@@ -20,6 +20,9 @@ static const evla_param params[] = {
      .type = EVLA_P_STRING, .preset = "{}", .offset = offsetof(checkpoint_params, options)},
     {.name = "weights", .doc = "a file with a tensor for each weight, of any format that is loaded",
      .type = EVLA_P_PATH, .flags = EVLA_PF_INPUT, .offset = offsetof(checkpoint_params, weights)},
+    {.name = "beside", .doc = "another file, for the weights that the first one lacks",
+     .type = EVLA_P_PATH, .flags = EVLA_PF_OPTIONAL | EVLA_PF_INPUT,
+     .offset = offsetof(checkpoint_params, beside)},
     {.name = "tokenizer", .doc = "a tokenizer.json; without, what the file of weights says of its own",
      .type = EVLA_P_PATH, .flags = EVLA_PF_OPTIONAL | EVLA_PF_INPUT,
      .offset = offsetof(checkpoint_params, tokenizer)},

@@ -48,10 +48,11 @@ static int32_t decode(ctx *cx, const sight *s, evla_tensor *to)
     picture file = {0};
     int32_t st = picture_open(cx, s->path, MOST_PIXELS, &file);
     if (st >= 0 && (!to || to->shape[0] != file.height || to->shape[1] != file.width))
-        st = ctx_fail(cx, EVLA_E_SHAPE,
-                      to ? "%s: has another size than when the run began"
-                         : "%s: the graph \"image\" does not read its input picture",
-                      s->path);
+        st = ctx_fail(
+            cx, EVLA_E_SHAPE,
+            "%s: is a picture of %lldx%lld pixels; the graph \"%s\" wants %lldx%lld",
+            s->path, (long long)file.height, (long long)file.width, names[IMAGE],
+            to ? (long long)to->shape[0] : 0, to ? (long long)to->shape[1] : 0);
     if (st >= 0) st = picture_decode(cx, &file, white, to->data[0]);
     picture_close(&file);
     return st;

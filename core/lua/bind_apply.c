@@ -3,8 +3,8 @@
  * evla.apply "name" { ... }.
  *
  * A model's table holds the options of its model file beside the job's own words: name,
- * others, seed, symbols, weights; a checkpoint's name, tokenizer and weights. The graphs
- * are built at once, so that mistakes name the user's line.
+ * others, seed, symbols, weights; a checkpoint's name, tokenizer, weights and beside. The
+ * graphs are built at once, so that mistakes name the user's line.
  */
 #include "../graph/save.h"
 #include "../graph/weights.h"
@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const own[] = {"name",    "others",    "seed",
-                                  "symbols", "tokenizer", "weights"};
+static const char *const own[] = {"name",      "others",  "seed",  "symbols",
+                                  "tokenizer", "weights", "beside"};
 
 int bind_apply_takes(const char *name)
 {
@@ -101,10 +101,13 @@ static void keep(lua_State *L, const job *j, int at)
 /* The weights' types and bytes are those of the file. */
 static void adopt(lua_State *L, script *s, const job *j, model *m)
 {
-    const value *weights = value_get(&j->given, "weights");
+    const value *weights = value_get(&j->given, "weights"),
+                *beside = value_get(&j->given, "beside");
     ctx_clear(s->cx);
     script_pause(s);
-    int32_t st = weights_adopt(s->cx, m, weights->as.text);
+    int32_t st =
+        weights_adopt(s->cx, m, weights->as.text,
+                      beside && beside->kind == VALUE_TEXT ? beside->as.text : NULL);
     script_go_on(s);
     if (st >= 0) return;
     ctx_prefix(s->cx, "%s", j->where);

@@ -57,11 +57,11 @@ local function read_json(path)
   return value
 end
 
-local function from_folder(folder)
+local function from_folder(folder, classes)
   local path = folder .. "/config.json"
   local c = read_json(path)
   local class = c.architectures and c.architectures[1]
-  if not HF[class] then error(("%s: its architecture is %s; want LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM"):format(path, tostring(class)), 0) end
+  if not (classes or HF)[class] then error(("%s: its architecture is %s; want LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM"):format(path, tostring(class)), 0) end
   local function want(key, preset)
     local v = c[key]
     if v == nil then v = preset end
@@ -87,6 +87,10 @@ local function from_folder(folder)
   end
   return options, want("max_position_embeddings", 2048)
 end
+
+-- For models that have such a decoder in them: the same options and the context, from a GGUF file or a folder whose architecture
+-- is one of the classes.
+language.from_gguf, language.from_folder = from_gguf, from_folder
 
 -- ---- the object ------------------------------------------------------------------------------------------------------
 

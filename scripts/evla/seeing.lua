@@ -1,9 +1,10 @@
 -- seeing.lua: models that read texts with a picture in them, from the files that their authors published.
 --   m = evla.see "openvla-7b"    m.model for evla.generate { picture = ... }, m:prompt(text) for what it was trained to read
--- A folder with config.json, tokenizer.json and safetensors. How wide and deep things are is asked of the tensors themselves;
+-- A folder with config.json, tokenizer.json and safetensors, or llama.cpp's pair of GGUF files. How wide and deep things are is asked of the tensors themselves;
 -- config.json says the rest.
 local evla = require "evla.core"
 local json = require "evla.json"
+local language = require "evla.language"
 
 local seeing = {}
 
@@ -36,7 +37,22 @@ local function asked(path, file)
     while file[name:format(n)] do n = n + 1 end
     return n
   end
-  return shape, count
+  -- Pixels of a picture's side, from how many patches have positions.
+  local function pixels(name, patches, patch)
+    local side = math.tointeger(math.sqrt(patches))
+    if not side then error(("%s: %s has positions for %d patches, which are no square"):format(path, name, patches), 0) end
+    return side * patch
+  end
+  return shape, count, pixels
+end
+
+-- A folder's weights: their path, the archive, and what it is asked with.
+local function tensors_of(folder)
+  local weights = folder .. "/model.safetensors"
+  if not exists(weights) then weights = weights .. ".index.json" end
+  local file = evla.tensors(weights)
+  if not file then error(("%s: is of no format that is loaded"):format(weights), 0) end
+  return weights, file, asked(weights, file)
 end
 
 -- ---- OpenVLA ---------------------------------------------------------------------------------------------------------
@@ -66,21 +82,16 @@ local function statistics(path, config, key)
 end
 
 local function openvla(folder, path, config, options)
-  local weights = folder .. "/model.safetensors"
-  if not exists(weights) then weights = weights .. ".index.json" end
-  local file = evla.tensors(weights)
-  if not file then error(("%s: has neither model.safetensors nor its index"):format(folder), 0) end
-  local shape, count = asked(weights, file)
+  local weights, file, shape, count, pixels = tensors_of(folder)
   local text = config.text_config or {}
   local lm, dino, siglip = "language_model.model.", "vision_backbone.featurizer.", "vision_backbone.fused_featurizer."
   local embed, layer, patch = shape(lm .. "embed_tokens.weight", 2), lm .. "layers.0.", shape(dino .. "patch_embed.proj.weight", 4)
   local heads = options.heads or text.num_attention_heads or 32
   local head = text.head_dim or embed[2] // heads
-  local side = math.tointeger(math.sqrt(shape(dino .. "pos_embed", 3)[2]))
   local given = {
     layers = count(lm .. "layers.%d.input_layernorm.weight"), width = embed[2], heads = heads, head = head, rope_dims = head,
     kv_heads = shape(layer .. "self_attn.k_proj.weight", 2)[1] // head, hidden = shape(layer .. "mlp.up_proj.weight", 2)[1], vocabulary = embed[1],
-    eps = text.rms_norm_eps or 1e-6, rope_base = text.rope_theta or 10000.0, image = side * patch[3], patch = patch[3],
+    eps = text.rms_norm_eps or 1e-6, rope_base = text.rope_theta or 10000.0, image = pixels("pos_embed", shape(dino .. "pos_embed", 3)[2], patch[3]), patch = patch[3],
     dino_width = patch[1], dino_layers = count(dino .. "blocks.%d.norm1.weight"), dino_hidden = shape(dino .. "blocks.0.mlp.fc1.weight", 2)[1],
     dino_registers = file[dino .. "reg_token"] and shape(dino .. "reg_token", 3)[2] or 0,
     siglip_width = shape(siglip .. "patch_embed.proj.weight", 4)[1], siglip_layers = count(siglip .. "blocks.%d.norm1.weight"),
@@ -100,16 +111,59 @@ local function openvla(folder, path, config, options)
   }
 end
 
+-- ---- MobileVLM V2 ----------------------------------------------------------------------------------------------------
+
+local ASSISTANT = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite " ..
+  "answers to the user's questions. USER: <image>\n%s ASSISTANT:"
+
+-- What the tower's tensors say; first: the name of a block's first linear.
+local function tower(given, shape, count, pixels, prefix, patch, positions, layer, first)
+  local p = shape(prefix .. patch, 4)
+  given.vision_width, given.patch = p[1], p[3]
+  given.image = pixels(positions, shape(prefix .. positions, 2)[1] - 1, p[3])
+  given.vision_layers, given.vision_hidden = count(prefix .. layer), shape(prefix .. first, 2)[1]
+end
+
+local function ask(_, question) return ASSISTANT:format(question) end
+
+local function mobilevlm(folder, path, config, options)
+  local given, context = language.from_folder(folder, { [config.architectures[1]] = true })
+  local kind = config.mm_projector_type
+  if kind ~= "ldpnetv2" then error(("%s: mm_projector_type is %s; want ldpnetv2"):format(path, tostring(kind)), 0) end
+  local weights, _, shape, count, pixels = tensors_of(folder)
+  tower(given, shape, count, pixels, "model.vision_tower.vision_tower.vision_model.", "embeddings.patch_embedding.weight", "embeddings.position_embedding.weight",
+    "encoder.layers.%d.layer_norm1.weight", "encoder.layers.0.mlp.fc1.weight")
+  return given, weights, "mobilevlm_v2", { context = math.min(context, 2048), prompt = ask }
+end
+
+-- llama.cpp's pair: the decoder with its tokenizer, and the file that it calls mmproj.
+local function pair(path, options)
+  local text = evla.tensors(path)
+  if not text or text.format ~= "gguf" then error(("%s: is no GGUF file"):format(path), 0) end
+  if not options.mmproj then error(("%s: reads no pictures by itself; want mmproj, the file with its tower"):format(path), 0) end
+  local given, context = language.from_gguf(path, text)
+  local file = evla.tensors(options.mmproj)
+  if not file or file.format ~= "gguf" then error(("%s: is no GGUF file"):format(options.mmproj), 0) end
+  local kind = file.attrs["clip.projector_type"]
+  if kind ~= "ldpv2" then error(("%s: clip.projector_type is %s; want ldpv2"):format(options.mmproj, tostring(kind)), 0) end
+  local shape, count, pixels = asked(options.mmproj, file)
+  tower(given, shape, count, pixels, "v.", "patch_embd.weight", "position_embd.weight", "blk.%d.ln1.weight", "blk.0.ffn_up.weight")
+  -- older converters gave the two linears each other's names
+  given.swapped = given.vision_hidden == given.vision_width and shape("v.blk.0.ffn_down.weight", 2)[1] ~= given.vision_width
+  if given.swapped then given.vision_hidden = shape("v.blk.0.ffn_down.weight", 2)[1] end
+  given.vision_heads = file.attrs["clip.vision.attention.head_count"]
+  given.vision_eps = file.attrs["clip.vision.attention.layer_norm_epsilon"]
+  given.beside = options.mmproj
+  return given, path, "mobilevlm_v2", { context = math.min(context, 2048), prompt = ask }
+end
+
 -- ---- loading ---------------------------------------------------------------------------------------------------------
 
-local FAMILIES = { OpenVLAForActionPrediction = openvla }
+local FAMILIES = { OpenVLAForActionPrediction = openvla, MobileLlamaForCausalLM = mobilevlm }
 
-local own = { name = true, unnorm_key = true, vicuna = true }
+local own = { name = true, unnorm_key = true, vicuna = true, mmproj = true }
 
--- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }): options beside these are those of the model file. What it gives
--- has model, prompt(text), tokens (how many an answer has), loop (what may be chosen), context.
-function seeing.load(folder, options)
-  options = options or {}
+local function from_folder(folder, options)
   local path = folder .. "/config.json"
   local config = read_json(path)
   local class = config.architectures and config.architectures[1]
@@ -121,9 +175,19 @@ function seeing.load(folder, options)
     error(("%s: its architecture is %s; want one of %s"):format(path, tostring(class), table.concat(names, ", ")), 0)
   end
   local given, weights, file, m = family(folder, path, config, options)
+  given.tokenizer = folder .. "/tokenizer.json"
+  return given, weights, file, m
+end
+
+-- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }): options beside
+-- these are those of the model file. What it gives has model, prompt(text), context, and for actions tokens (how many an answer
+-- has) and loop (which may be chosen).
+function seeing.load(path, options)
+  options = options or {}
+  local given, weights, file, m = (exists(path .. "/config.json") and from_folder or pair)(path, options)
   for k, v in pairs(options) do if not own[k] then given[k] = v end end
-  given.name = options.name or folder:match "([^/]+)/*$":gsub("[^%w_-]", "_")
-  given.weights, given.tokenizer = weights, folder .. "/tokenizer.json"
+  given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
+  given.weights = weights
   m.model = evla.checkpoint(file, given)
   return m
 end

@@ -1,6 +1,6 @@
 -- openvla.lua: OpenVLA: two towers see one picture, a projector puts what they saw into the text of Llama 2, and the text goes on
 -- with tokens that are actions. Kim et al. 2024; prismatic/extern/hf of its code for the order of things.
-local llama, vit, connectors = require "llama", require "vit", require "connectors"
+local llama, vit, connectors, image = require "llama", require "vit", require "connectors", require "image"
 
 local options = {}
 local function preset(name, value)
@@ -14,10 +14,8 @@ for name, value in pairs { layers = 32, width = 4096, heads = 32, kv_heads = 32,
 
 -- The towers: DINOv2 with registers, seen by the block before the last, and SigLIP likewise.
 local TOWERS = {
-  { name = "dino", prefix = "vision_backbone.featurizer.", width = 1024, layers = 24, heads = 16, hidden = 4096, registers = 4,
-    mean = { 0.484375, 0.455078125, 0.40625 }, std = { 0.228515625, 0.2236328125, 0.224609375 } }, -- ImageNet's, as bf16 has them
-  { name = "siglip", prefix = "vision_backbone.fused_featurizer.", width = 1152, layers = 27, heads = 16, hidden = 4304, registers = 0,
-    mean = { 0.5, 0.5, 0.5 }, std = { 0.5, 0.5, 0.5 } },
+  { name = "dino", prefix = "vision_backbone.featurizer.", colours = "imagenet_bf16", width = 1024, layers = 24, heads = 16, hidden = 4096, registers = 4 },
+  { name = "siglip", prefix = "vision_backbone.fused_featurizer.", colours = "siglip", width = 1152, layers = 27, heads = 16, hidden = 4304, registers = 0 },
 }
 for _, t in ipairs(TOWERS) do
   for _, what in ipairs { "width", "layers", "heads", "hidden", "registers" } do
@@ -38,13 +36,9 @@ local graphs = {}
 -- Any picture, squashed to a square as Pillow does, once for each tower in its own colours.
 function graphs.image(g, p)
   local side = p.image
-  local small = g.resize { g:input("picture", "u8[H,W,3]"), size = { side }, mode = "bicubic", antialias = true }
-  local planes = g.div { g.transpose { g.cast { small, to = "f32" }, perm = { 2, 0, 1 } }, 255 }
-  local seen = {}
-  for i, t in ipairs(TOWERS) do
-    local function colours(v) return g:const("f32[3,1,1]", { { { v[1] } }, { { v[2] } }, { { v[3] } } }) end
-    seen[i] = g.div { g.sub { planes, colours(t.mean) }, colours(t.std) }
-  end
+  local squashed = g.resize { g:input("picture", "u8[H,W,3]"), size = { side }, mode = "bicubic", antialias = true }
+  local small, seen = image.of(g, squashed, { side, side }), {}
+  for i, t in ipairs(TOWERS) do seen[i] = small:normalise(t.colours) end
   g:output("pixels", g.reshape { g.concat { seen[1], seen[2], axis = 0 }, shape = { 1, 6, side, side } })
 end
 
