@@ -79,11 +79,28 @@ function picture:crop(height, width)
   return self:cut((self.height - height) // 2, (self.width - width) // 2, height, width)
 end
 
--- The middle with that share of the area, as large as the whole again.
-function picture:crop_area(share, how)
+-- The middle of an axis of n, that share of it, at n places again, the first and the last at its ends.
+local function stretched(g, x, axis, n, share)
+  local low, high, part = {}, {}, {}
+  for i = 1, n do
+    local at = (1 - share) / 2 * (n - 1) + (i - 1) * share
+    low[i] = math.floor(at)
+    high[i], part[i] = math.min(low[i] + 1, n - 1), at - low[i]
+    if axis == -3 then part[i] = { { part[i] } } else part[i] = { part[i] } end
+  end
+  local ids, weights = ("i32[%d]"):format(n), (axis == -3 and "f32[%d,1,1]" or "f32[%d,1]"):format(n)
+  local a, b = g.gather { x, g:const(ids, low), axis = axis }, g.gather { x, g:const(ids, high), axis = axis }
+  return g.add { a, g.mul { g.sub { b, a }, g:const(weights, part) } }
+end
+
+-- The middle with that share of the area, as large as the whole again: TensorFlow's crop_and_resize, which OpenVLA's code
+-- calls. It lays corners on corners, not edges on edges as resize does; u8 stays u8, rounded as convert_image_dtype does.
+function picture:crop_area(share)
   if type(share) ~= "number" or share <= 0 or share > 1 then fail("crop_area: want a share of 0 to 1, got %s", tostring(share)) end
-  local function side(n) return math.max(1, math.floor(n * math.sqrt(share) + 0.5)) end
-  return self:crop(side(self.height), side(self.width)):resize(self.height, self.width, how)
+  local side, g, x = math.sqrt(share), self.g, self:real().wire
+  x = stretched(g, stretched(g, x, -3, self.height, side), -2, self.width, side)
+  if not self.is_real then x = g.cast { g.mul { x, 255.5 / 255 }, to = "u8" } end
+  return changed(self, x, self.height, self.width)
 end
 
 -- So many pixels of a colour, 0 to 255 each, around it; black unless told.
