@@ -12,6 +12,7 @@ import tempfile
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import tap
+from gguf import BOOL, F32, LIST, TEXT, U32, read, write
 from llama import gguf, logits
 from op_oracle import np
 
@@ -244,9 +245,48 @@ else:
     tap.skip("another machine says so", "this machine has no kernels with a layout of their own")
 if own:
     os.environ["EVLA_MACHINE"] = own
-r = run("pack", at("qwen")), run("pack", q8, "-o", at("x.gguf")), run("pack", q8, "--speed", "9")
-tap.ok([x.returncode for x in r] == [2, 2, 2] and "is a folder" in r[0].stderr and "ends in .evla" in r[1].stderr and "no --speed" in r[2].stderr,
+r = [run("pack", *x) for x in ((at("qwen"), "-o", at("x.gguf")), (q8, "-o", at("x.bin")), (q8, "--speed", "9"), (q8, "--type", "q3_k"),
+                               (q8, "-o", at("x.gguf"), "--kv", "f32"), (at("packed.evla"), "--type", "q4_0"))]
+tap.ok([x.returncode for x in r] == [2] * 6 and all(says in x.stderr for x, says in zip(r, (
+    "is a folder", "ends in .evla or .gguf", "no --speed", "want one of bf16, f16, f32, q4_0,", "how keys and values are kept", "is packed already"))),
        "what cannot be packed is said in a sentence", [x.stderr for x in r])
+
+# ---- a folder packed, its tokenizer within ----
+r = run("pack", at("qwen"), "-o", at("folder.evla"), "--kv", "f32")
+os.rename(at("qwen"), at("away"))
+got = ask((at("away"), {"kv": "f32"}, same + [["info", {}]]), (at("folder.evla"), {}, same + [["info", {}]]))
+os.rename(at("away"), at("qwen"))
+tap.ok(r.returncode == 0 and got and "answer" in got[0][2] and got[0] == got[1], "a packed folder gives its bits, its tokens and its context without it", (r.stderr, got and got[1]))
+
+# ---- weights rounded on the way ----
+for model, kinds in (("llama-tiny", ("q4_0", "q4_k", "bf16")), ("qwen2-tiny", ("q8_0", "q5_1", "q6_k"))):
+    for kind in kinds:
+        r = run("pack", at(f"{model}-f32.gguf"), "--type", kind, "-o", at("round.gguf"))
+        with open(weights(model, kind), "rb") as f, open(at("round.gguf"), "rb") as g:
+            tap.ok(r.returncode == 0 and f.read() == g.read(), f"{model} as {kind} is the file that has been {kind} from the start", r.stderr)
+r = run("pack", at("llama-tiny-f32.gguf"), "--type", "q4_0", "-o", at("round.evla")), run("pack", at("qwen"), "--type", "q8_0", "-o", at("hf.evla"))
+got = ask((at("llama-tiny-q4_0.gguf"), {}, same), (at("round.evla"), {}, same), (at("llama-tiny-f32.gguf"), {"type": "q4_0"}, same),
+          (at("qwen2-tiny-q8_0.gguf"), {}, same), (at("hf.evla"), {}, same), (at("qwen"), {"type": "q8_0"}, same))
+tap.ok(got and "answer" in got[0][0] and got[0] == got[1] == got[2] and got[3] == got[4] == got[5] and got[3] != got[0],
+       "packed, or rounded while it is read, from a file or a folder, it gives the same bits", [x.stderr for x in r] + [x and x[0].get("error") for x in got or []])
+tensors, keys = read(at("qwen2-tiny-f32.gguf"))
+odd = {name: np.frombuffer(raw, "<f4").reshape(shape)[tuple(slice(0, {256: 96, 512: 144, 64: 32}.get(n, n)) for n in shape)] for name, (_, shape, raw) in tensors.items()
+       if not re.match("blk.[12]", name)}
+sized = {"block_count": 1, "embedding_length": 96, "feed_forward_length": 144, "attention.head_count": 3, "attention.head_count_kv": 1}
+kinds = lambda v: (TEXT, v) if isinstance(v, bytes) else (LIST, kinds_of(v)) if isinstance(v, list) else (F32, v) if isinstance(v, float) else (BOOL, v) if isinstance(v, bool) else (U32, v)
+kinds_of = lambda v: (TEXT if isinstance(v[0], bytes) else U32, v)
+write(at("odd.gguf"), {name: ("f32", list(v.shape), np.ascontiguousarray(v).tobytes()) for name, v in odd.items()},
+      [(k, *kinds(sized.get(k[6:], v))) for k, v in keys.items()])
+r = run("pack", at("odd.gguf"), "--type", "q4_k", "-o", at("odd-q4_k.gguf"))
+tensors = read(at("odd-q4_k.gguf"))[0] if not r.returncode else {}
+tap.ok({n: tensors.get(n, [None])[0] for n in ("blk.0.attn_q.weight", "blk.0.ffn_down.weight", "token_embd.weight", "blk.0.attn_norm.weight")} ==
+       {"blk.0.attn_q.weight": "q5_0", "blk.0.ffn_down.weight": "f16", "token_embd.weight": "q8_0", "blk.0.attn_norm.weight": "f32"},
+       "rows that are no whole blocks get a wider format", (r.stderr, {n: t[0] for n, t in tensors.items()}))
+tap.ok("6 as q5_0, since blk.0.attn_" in r.stdout and "has rows of 96, no multiple of 256" in r.stdout and "1 as f16, since blk.0.ffn_down.weight has rows of 144, no multiple of 32" in r.stdout,
+       "and the command says which, and why", r.stdout)
+got = ask((at("odd-q4_k.gguf"), {}, [["logits", {"ids": ids[:20]}]]), (at("odd.gguf"), {"kv": "f32"}, [["logits", {"ids": ids[:20]}]]))
+far = abs(of(got[0][0]) - of(got[1][0])).max() / of(got[1][0]).std() if got and "answer" in got[0][0] and "answer" in got[1][0] else None
+tap.ok(far is not None and 1e-4 < far < 0.5, "with logits near those of f32 (roundings of 1/32)", (far, got and [x[0].get("error") for x in got]))
 
 # ---- what others that need it see ----
 def key():

@@ -240,3 +240,33 @@ int32_t format_f32(ctx *cx, const evla_tensor *t, float *out)
     arena_reset(&cx->scratch, mark);
     return st;
 }
+
+int format_can_encode(const registry *reg, const evla_type *t, int32_t dtype)
+{
+    const dtype_info *d = dtype_get(reg, dtype);
+    evla_type to = *t;
+    to.dtype = dtype;
+    return d && (dtype == EVLA_F32 || (d->table && d->table->encode)) &&
+           type_bytes(reg, &to) >= 0;
+}
+
+int32_t format_encode(ctx *cx, int32_t dtype, const float *values, int64_t n, void *out)
+{
+    const dtype_info *d = dtype_get(cx->reg, dtype);
+    int64_t blocks = d->block_bytes < CHUNK_BYTES ? CHUNK_BYTES / d->block_bytes : 1;
+    int64_t each = blocks * d->block_elements;
+    host h;
+    if (dtype == EVLA_F32) {
+        if (n) memcpy(out, values, (size_t)n * sizeof *values);
+        return 0;
+    }
+    host_init(&h, cx, NULL);
+    int32_t st = 0;
+    for (int64_t i = 0; st >= 0 && i < n; i += each) {
+        arena_place mark = arena_mark(&cx->scratch);
+        st = d->table->encode(&h.table, values + i, n - i < each ? n - i : each,
+                              (char *)out + i / d->block_elements * d->block_bytes);
+        host_done(&h, mark);
+    }
+    return st;
+}

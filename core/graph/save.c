@@ -228,11 +228,11 @@ static void add_texts(writer *w, const evla_attr *a)
                       .data = ends};
 }
 
-static value attrs_value(writer *w, const model *m)
+static value attrs_value(writer *w, const evla_attr *attrs, int32_t n_attrs)
 {
-    value *rows = new_items(w, m->n_attrs);
-    for (int32_t i = 0; rows && i < m->n_attrs; i++) {
-        const evla_attr *a = &m->attrs[i];
+    value *rows = new_items(w, n_attrs);
+    for (int32_t i = 0; rows && i < n_attrs; i++) {
+        const evla_attr *a = &attrs[i];
         value *row = new_items(w, 2);
         int32_t n = 2;
         if (!row) break;
@@ -253,21 +253,22 @@ static value attrs_value(writer *w, const model *m)
         if (a->type == EVLA_ATTR_TEXTS) add_texts(w, a);
         rows[i] = list(row, n);
     }
-    return list(rows, rows ? m->n_attrs : 0);
+    return list(rows, rows ? n_attrs : 0);
 }
 
-static int32_t save(ctx *cx, const model *m, const char *path)
+static int32_t save(ctx *cx, const model *m, const char *path, const evla_attr *given,
+                    int32_t n_given)
 {
     writer w = {.cx = cx, .a = &cx->scratch};
     int32_t st = can_save(cx, m, path), n_parts = m->n_weights;
     if (st < 0) return st;
-    n_parts += 2 * m->n_attrs;
+    n_parts += 2 * n_given;
     for (int32_t i = 0; i < m->n_graphs; i++)
         n_parts += m->graphs[i]->n_wires;
     w.parts = arena_push(w.a, (size_t)n_parts + 1, sizeof *w.parts);
     value *graphs = new_items(&w, m->n_graphs);
     if (!w.parts || !graphs) return ctx_fail(cx, EVLA_E_NOMEM, "%s: header", path);
-    value packed = weights_value(&w, m), attrs = attrs_value(&w, m);
+    value packed = weights_value(&w, m), attrs = attrs_value(&w, given, n_given);
     for (int32_t i = 0; i < m->n_graphs; i++) {
         w.g = m->graphs[i];
         graphs[i] = graph_value(&w);
@@ -282,10 +283,16 @@ static int32_t save(ctx *cx, const model *m, const char *path)
     return bundle_write(cx, path, SAVE_KIND, &head, w.parts, w.n_parts);
 }
 
-int32_t save_model(ctx *cx, const model *m, const char *path)
+int32_t save_model_with(ctx *cx, const model *m, const char *path, const evla_attr *attrs,
+                        int32_t n_attrs)
 {
     arena_place mark = arena_mark(&cx->scratch);
-    int32_t st = save(cx, m, path);
+    int32_t st = save(cx, m, path, attrs, n_attrs);
     arena_reset(&cx->scratch, mark);
     return st;
+}
+
+int32_t save_model(ctx *cx, const model *m, const char *path)
+{
+    return save_model_with(cx, m, path, m->attrs, m->n_attrs);
 }

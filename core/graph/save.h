@@ -23,6 +23,9 @@
 
 /* Every weight needs its data. */
 int32_t save_model(ctx *cx, const model *m, const char *path);
+/* The same with other attributes than the model's own. */
+int32_t save_model_with(ctx *cx, const model *m, const char *path, const evla_attr *attrs,
+                        int32_t n_attrs);
 /* Weights stay in the mapped file, which the model keeps. */
 int32_t save_open(ctx *cx, const char *path, model **out);
 /* The same from bytes in memory, which must outlive the model. */

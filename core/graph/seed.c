@@ -7,8 +7,6 @@
 #include "../registry.h"
 #include <string.h>
 
-enum { CHUNK = 1 << 16 }; /* values; a multiple of every block */
-
 /* One weight, encoded, in memory of its own. */
 static int32_t make_one(ctx *cx, const weight_info *w, int32_t dtype, uint64_t seed,
                         evla_field *out)
@@ -16,26 +14,19 @@ static int32_t make_one(ctx *cx, const weight_info *w, int32_t dtype, uint64_t s
     evla_type t = w->type;
     int64_t n = type_count(&t), f32 = type_bytes(cx->reg, &t);
     t.dtype = dtype;
-    int64_t bytes = type_bytes(cx->reg, &t);
-    const dtype_info *d = dtype_get(cx->reg, dtype);
-    if (bytes < 0 || !d || (dtype != EVLA_F32 && !(d->table && d->table->encode)))
-        return ctx_fail(cx, EVLA_E_DTYPE, "weight %s: cannot be written as %s, %s", w->name,
-                        d ? d->name : "?",
-                        d && d->table && d->table->encode ? "its rows are no whole blocks"
-                                                          : "a format that is not encoded");
+    if (!format_can_encode(cx->reg, &t, dtype))
+        return ctx_fail(cx, EVLA_E_DTYPE,
+                        "weight %s: cannot be written as %s: that is not encoded, or its "
+                        "rows are no whole blocks",
+                        w->name, dtype_name(cx->reg, dtype));
     float *values = mem_alloc_aligned((size_t)f32 + 1, 64);
-    unsigned char *codes = dtype == EVLA_F32 ? (unsigned char *)values
-                                             : mem_alloc_aligned((size_t)bytes + 1, 64);
+    void *codes = dtype == EVLA_F32
+                      ? (void *)values
+                      : mem_alloc_aligned((size_t)type_bytes(cx->reg, &t) + 1, 64);
     int32_t st = values && codes ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "weight %s", w->name);
     if (st >= 0) st = model_fill_one(cx, w->name, w->init, &w->type, seed, values);
-    host h;
-    host_init(&h, cx, NULL);
-    for (int64_t i = 0; st >= 0 && dtype != EVLA_F32 && i < n; i += CHUNK) {
-        int64_t k = n - i < CHUNK ? n - i : CHUNK;
-        st = d->table->encode(&h.table, values + i, k,
-                              codes + i / d->block_elements * d->block_bytes);
-    }
-    if (dtype != EVLA_F32) mem_free(values);
+    if (st >= 0 && codes != values) st = format_encode(cx, dtype, values, n, codes);
+    if (codes != values) mem_free(values);
     *out = (evla_field){w->name, tensor_view(cx->reg, &t, codes)};
     return st;
 }

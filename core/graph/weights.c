@@ -228,26 +228,98 @@ static void close_source(void *file)
     mem_free(file);
 }
 
-static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s)
+/* Rounds a tensor to another number format, some rows at a time. */
+static int32_t take_rounded(ctx *cx, model *m, int32_t slot, const evla_tensor *t,
+                            evla_type type)
+{
+    enum { VALUES = 1 << 16 };
+    weight_info *w = &m->weights[slot];
+    evla_type found = format_type(t);
+    int64_t n = type_count(&type), row = type.rank ? type.shape[type.rank - 1] : 1;
+    if (row < 1) row = 1;
+    int64_t each = (row < VALUES ? VALUES / row : 1) * row;
+    int64_t row_in = dtype_bytes(cx->reg, t->dtype, row),
+            row_out = dtype_bytes(cx->reg, type.dtype, row);
+    if (!format_is_real(cx->reg, t->dtype) || row_in < 0 ||
+        !format_can_encode(cx->reg, &type, type.dtype))
+        return ctx_fail(cx, EVLA_E_DTYPE,
+                        "weight %s: %s cannot be rounded to %s: want a format with an "
+                        "encoder whose blocks divide the rows",
+                        w->name, type_text(cx->reg, &cx->scratch, &found),
+                        dtype_name(cx->reg, type.dtype));
+    char *own = arena_push_aligned(&m->mem, (size_t)type_bytes(cx->reg, &type) + 1, 1, 64);
+    float *values = arena_push_aligned(&cx->scratch, (size_t)each, sizeof *values, 64);
+    if (!own || !values)
+        return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %s", w->name,
+                        type_text(cx->reg, &cx->scratch, &type));
+    int32_t st = 0;
+    evla_tensor some = *t;
+    some.rank = 1;
+    for (int64_t at = 0; st >= 0 && at < n; at += each) {
+        some.shape[0] = n - at < each ? n - at : each;
+        some.data[0] = (char *)t->data[0] + at / row * row_in;
+        st = format_f32(cx, &some, values);
+        if (st >= 0)
+            st = format_encode(cx, type.dtype, values, some.shape[0],
+                               own + at / row * row_out);
+        if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
+    }
+    if (st < 0) return ctx_prefix(cx, "weight %s", w->name), st;
+    w->type = type;
+    w->data = own;
+    w->is_own = 1;
+    return 0;
+}
+
+/* The number format that a weight is to be rounded to; EVLA_NONE: it stays as it is. */
+static int32_t wanted_format(ctx *cx, const weights_format *as, int64_t n_as,
+                             const char *name, int32_t *out)
+{
+    *out = EVLA_NONE;
+    for (int64_t i = 0; i < n_as; i++)
+        if (!strcmp(as[i].name, name)) {
+            *out = dtype_find(cx->reg, as[i].format, strlen(as[i].format));
+            if (*out == EVLA_NONE)
+                return ctx_fail(cx, EVLA_E_DTYPE,
+                                "weight %s: no loaded plugin brings a number format "
+                                "called \"%.60s\"",
+                                name, as[i].format);
+        }
+    return 0;
+}
+
+static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s,
+                         const weights_format *as, int64_t n_as)
 {
     weight_info *w = &m->weights[slot];
     evla_tensor t;
+    int32_t round_to;
     const source *from = source_find(cx, s, w->name, &t);
     if (!from)
         return ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", s->path, w->name);
     evla_type found = format_type(&t), want = found;
-    int32_t st = w->type_text ? type_parse(cx, w->type_text, NULL, &want) : 0;
+    int32_t st = wanted_format(cx, as, n_as, w->name, &round_to);
+    if (st >= 0 && w->type_text) st = type_parse(cx, w->type_text, NULL, &want);
     if (st < 0) return st;
     if (w->type_text) {
         w->type = want;
         if ((st = check_type(cx, from, w, &t)) < 0) return st;
+        if (!w->is_open && round_to)
+            return ctx_fail(cx, EVLA_E_DTYPE,
+                            "%s: weight %s is declared as %s and cannot be %s", from->path,
+                            w->name, w->type_text, dtype_name(cx->reg, round_to));
         if (!w->is_open && want.dtype != found.dtype) return take_decoded(cx, m, slot, &t);
         want.dtype = found.dtype;
         if (w->is_open) w->type_text = NULL;
         found = want;
     }
-    w->type.rank = -1; /* what the file says is what it is */
-    st = model_set_weight(cx, m, slot, &found, t.data[0], 0);
+    if (round_to && round_to != found.dtype) {
+        found.dtype = round_to;
+        st = take_rounded(cx, m, slot, &t, found);
+    } else {
+        w->type.rank = -1; /* what the file says is what it is */
+        st = model_set_weight(cx, m, slot, &found, t.data[0], 0);
+    }
     if (st >= 0) w->typed_by = from->path;
     return st;
 }
@@ -265,7 +337,8 @@ static source *source_new(ctx *cx, model *m, const char *path)
     return NULL;
 }
 
-int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside)
+int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside,
+                      const weights_format *as, int64_t n_as)
 {
     if (m->file)
         return ctx_fail(cx, EVLA_E_STATE, "%s: model %s has the weights of a file already",
@@ -281,7 +354,7 @@ int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside)
     st = check_names(cx, m, s, 1);
     for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
         arena_place one = arena_mark(&cx->scratch);
-        st = adopt_one(cx, m, i, s);
+        st = adopt_one(cx, m, i, s, as, n_as);
         arena_reset(&cx->scratch, one);
     }
     arena_reset(&cx->scratch, mark);

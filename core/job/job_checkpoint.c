@@ -2,17 +2,24 @@
  * job_checkpoint.c -- the job type "checkpoint": graphs that a model file declared over the
  * weights of a file, which stay where they are.
  *
- * Weights have the file's number formats; the file is mapped, and kernels may lay them out
- * for themselves once (graph/layout.h). The host adopts the weights when it has built the
- * graphs, so that mistakes name the user's line; here nothing is left to do.
+ * Weights have the file's number formats, unless some are to be rounded; the file is
+ * mapped, and kernels may lay them out for themselves once (graph/layout.h). The host
+ * adopts the weights when it has built the graphs, so that mistakes name the user's line;
+ * here nothing is left to do.
  */
 #include "types.h"
 
 typedef struct checkpoint_params {
     const char *file, *options, *weights, *beside, *tokenizer;
+    evla_list formats; /* weights_format */
 } checkpoint_params;
 
 // clang-format off
+static const evla_param format_fields[] = {
+    {.name = "name", .doc = "a weight", .type = EVLA_P_STRING, .offset = offsetof(weights_format, name)},
+    {.name = "format", .doc = "a number format that a plugin encodes", .type = EVLA_P_STRING,
+     .offset = offsetof(weights_format, format)},
+};
 static const evla_param params[] = {
     {.name = "file", .doc = "the model file, as messages show it", .type = EVLA_P_STRING,
      .offset = offsetof(checkpoint_params, file)},
@@ -26,6 +33,9 @@ static const evla_param params[] = {
     {.name = "tokenizer", .doc = "a tokenizer.json; without, what the file of weights says of its own",
      .type = EVLA_P_PATH, .flags = EVLA_PF_OPTIONAL | EVLA_PF_INPUT,
      .offset = offsetof(checkpoint_params, tokenizer)},
+    {.name = "formats", .doc = "weights that are rounded to another number format when they are read, { { \"w\", \"bf16\" } }",
+     .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = format_fields, .n_fields = 2,
+     .fields_size = sizeof(weights_format), .offset = offsetof(checkpoint_params, formats)},
 };
 // clang-format on
 
@@ -58,6 +68,13 @@ const char *job_checkpoint_tokenizer(const job *j)
 {
     return j->type == &job_checkpoint ? ((const checkpoint_params *)j->params)->tokenizer
                                       : NULL;
+}
+
+const weights_format *job_checkpoint_formats(const job *j, int64_t *n)
+{
+    const checkpoint_params *given = j->params;
+    *n = given->formats.n;
+    return given->formats.items;
 }
 
 const job_type job_checkpoint = {

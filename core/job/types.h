@@ -3,7 +3,7 @@
  */
 #ifndef EVLA_JOB_TYPES_H
 #define EVLA_JOB_TYPES_H
-#include "../graph/model.h"
+#include "../graph/weights.h"
 #include "job.h"
 
 extern const job_type job_pipeline, job_dataset, job_model, job_checkpoint, job_train,
@@ -52,6 +52,8 @@ int32_t job_model_symbols(ctx *cx, const job *j, const graph *g, const evla_list
 
 /* The tokenizer.json that a job of type "checkpoint" names; NULL: none. */
 const char *job_checkpoint_tokenizer(const job *j);
+/* The weights that it is to round when it reads them. */
+const weights_format *job_checkpoint_formats(const job *j, int64_t *n);
 
 /* ---- train.c ---- */
 

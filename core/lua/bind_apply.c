@@ -3,9 +3,10 @@
  * evla.apply "name" { ... }.
  *
  * A model's table holds the options of its model file beside the job's own words: name,
- * others, seed, symbols, weights; a checkpoint's name, tokenizer, weights and beside. The
- * graphs are built at once, so that mistakes name the user's line.
+ * others, seed, symbols, weights; a checkpoint's name, tokenizer, weights, beside and
+ * formats. The graphs are built at once, so that mistakes name the user's line.
  */
+#include "../data/format.h"
 #include "../graph/save.h"
 #include "../graph/weights.h"
 #include "../job/types.h"
@@ -13,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const own[] = {"name",      "others",  "seed",  "symbols",
-                                  "tokenizer", "weights", "beside"};
+static const char *const own[] = {"name",      "others",  "seed",   "symbols",
+                                  "tokenizer", "weights", "beside", "formats"};
 
 int bind_apply_takes(const char *name)
 {
@@ -105,9 +106,11 @@ static void adopt(lua_State *L, script *s, const job *j, model *m)
                 *beside = value_get(&j->given, "beside");
     ctx_clear(s->cx);
     script_pause(s);
+    int64_t n;
+    const weights_format *as = job_checkpoint_formats(j, &n);
     int32_t st =
         weights_adopt(s->cx, m, weights->as.text,
-                      beside && beside->kind == VALUE_TEXT ? beside->as.text : NULL);
+                      beside && beside->kind == VALUE_TEXT ? beside->as.text : NULL, as, n);
     script_go_on(s);
     if (st >= 0) return;
     ctx_prefix(s->cx, "%s", j->where);
@@ -166,17 +169,49 @@ static int l_packed(lua_State *L)
     return 2;
 }
 
-/* evla.pack(checkpoint, path): its model as a file, weights as they lie in memory. */
+/* A model's attributes without those of the same name in `add`, and then these. */
+static evla_attr *merge(lua_State *L, script *s, const model *m, const evla_attr *add,
+                        int32_t n_add, int32_t *n)
+{
+    evla_attr *all =
+        arena_push(&s->cx->mem, (size_t)m->n_attrs + (size_t)n_add + 1, sizeof *all);
+    if (!all) script_error(L, s, "out of memory");
+    *n = 0;
+    for (int32_t i = 0; i < m->n_attrs; i++) {
+        int is_new = 1;
+        for (int32_t k = 0; k < n_add; k++)
+            is_new &= strcmp(m->attrs[i].name, add[k].name) != 0;
+        if (is_new) all[(*n)++] = m->attrs[i];
+    }
+    for (int32_t i = 0; i < n_add; i++)
+        all[(*n)++] = add[i];
+    return all;
+}
+
+/* evla.pack(checkpoint, path, attributes): its model as a file, weights as they lie in
+ * memory; or only the weights, in a format of somebody else's, by the path's ending. */
 static int l_pack(lua_State *L)
 {
     script *s = script_of(L);
     const job *j = bind_job_at(L, 1);
     const char *path = sandbox_path(L, s, luaL_checkstring(L, 2), 1);
     model *m = j ? job_model_graphs(j) : NULL;
+    const evla_item *format = NULL;
+    evla_attr *add = NULL;
+    int32_t n_add = 0, n;
     if (!m) script_error(L, s, "pack: want a checkpoint");
+    if (!lua_isnoneornil(L, 3)) {
+        luaL_checktype(L, 3, LUA_TTABLE);
+        add = bind_read_attrs(L, s, 3, &n_add);
+    }
+    evla_attr *attrs = merge(L, s, m, add, n_add, &n);
+    size_t end = strlen(path);
+    int is_ours = end > 5 && !strcmp(path + end - 5, ".evla");
     ctx_clear(s->cx);
+    if (!is_ours && format_writer(s->cx, path, &format) < 0) return script_throw(L, s);
     script_pause(s);
-    int32_t st = save_model(s->cx, m, path);
+    int32_t st = is_ours ? save_model_with(s->cx, m, path, attrs, n)
+                         : weights_write(s->cx, format, m, path, attrs, n);
     script_go_on(s);
     return st < 0 ? script_throw(L, s) : 0;
 }

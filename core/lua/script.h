@@ -132,6 +132,8 @@ void bind_seed_open(lua_State *L, script *s);
 void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t);
 const evla_tensor *bind_tensor_at(lua_State *L, int at); /* NULL: something else */
 void bind_push_attrs(lua_State *L, int keeper, const evla_attr *attrs, int32_t n);
+/* A table's, by name; copied. */
+evla_attr *bind_read_attrs(lua_State *L, script *s, int at, int32_t *n);
 /* The choice or item at an index as a choice, or NULL. */
 choice *bind_choice_at(lua_State *L, script *s, int at);
 void bind_push_choice(lua_State *L, choice *c);

@@ -1,5 +1,6 @@
 /*
- * attrs.c -- a tokenizer from the attributes of a model file, "tokenizer.ggml.*".
+ * attrs.c -- a tokenizer from the attributes of a model file: "tokenizer.ggml.*", or a
+ * whole "tokenizer.json" in a packed one.
  *
  * Source: the GGUF specification, and llama.cpp for what it leaves open. Lists stay where
  * they are.
@@ -236,10 +237,25 @@ static int32_t read_chat(const source *s)
     return chat_read(s->h, &s->t->mem, text, &s->t->chat);
 }
 
+/* Files that travel as attributes: lists of one text. */
+static int find_texts(const source *s, evla_text text[FILE_TEXTS])
+{
+    for (int k = 0; k < FILE_TEXTS; k++) {
+        text[k] = (evla_text){NULL, 0};
+        for (int32_t i = 0; i < s->n_attrs; i++)
+            if (!strcmp(s->attrs[i].name, file_names[k]) &&
+                s->attrs[i].type == EVLA_ATTR_TEXTS && s->attrs[i].n_items == 1)
+                text[k] = *(const evla_text *)s->attrs[i].items;
+    }
+    return text[FILE_TOKENIZER].at != NULL;
+}
+
 int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
                    tokenizer *t)
 {
     const source s = {h, attrs, n_attrs, t};
+    evla_text text[FILE_TEXTS];
+    if (find_texts(&s, text)) return file_parse(h, file_names[FILE_TOKENIZER], text, t);
     t->vocab.source = "tokenizer";
     int32_t st = read_method(&s);
     if (st >= 0) st = read_pieces(&s);

@@ -1,5 +1,5 @@
 /*
- * file.c -- a tokenizer from tokenizer.json, and from tokenizer_config.json beside it.
+ * file.c -- a tokenizer from tokenizer.json, and from what lies beside it.
  *
  * Source: the format of Hugging Face's tokenizers 0.13 to 0.22. Not here: the steps around
  * the model (steps.c).
@@ -67,20 +67,17 @@ static int32_t read_file(const evla_host *h, const char *path, int is_needed, ch
     return st;
 }
 
-static int32_t read_json(const evla_host *h, const char *path, int is_needed, cJSON **out)
+static int32_t parse(const evla_host *h, const char *name, evla_text text, cJSON **out)
 {
-    char *text = NULL;
     const char *end = NULL;
-    size_t n = 0;
-    int32_t st = read_file(h, path, is_needed, &text, &n);
-    if (st >= 0 && text) *out = cJSON_ParseWithLengthOpts(text, n, &end, 0);
-    if (st >= 0 && text && !*out)
-        st = fail(h, EVLA_E_FORMAT, "%.256s: no JSON: the text goes wrong at byte %lld",
-                  path, (long long)(end ? end - text : 0));
-    if (*out && !cJSON_IsObject(*out))
-        st = fail(h, EVLA_E_FORMAT, "%.256s: want a JSON object", path);
-    free(text);
-    return st;
+    if (!text.at) return EVLA_OK;
+    *out = cJSON_ParseWithLengthOpts(text.at, text.n, &end, 0);
+    if (!*out)
+        return fail(h, EVLA_E_FORMAT, "%.256s: no JSON: the text goes wrong at byte %lld",
+                    name, (long long)(end ? end - text.at : 0));
+    if (!cJSON_IsObject(*out))
+        return fail(h, EVLA_E_FORMAT, "%.256s: want a JSON object", name);
+    return EVLA_OK;
 }
 
 /* ---- the vocabulary ---- */
@@ -278,14 +275,36 @@ static int32_t read_names(const file *f, const cJSON *config)
 }
 
 /* A chat template is a member of the configuration or, since 2025, a file of its own. */
-static int32_t read_template(const file *f, const cJSON *config, const char *path)
+static int32_t read_template(const file *f, const cJSON *config, evla_text own)
 {
     char *text = NULL;
-    size_t n = 0;
-    int32_t st = read_file(f->h, path, 0, &text, &n);
-    if (st >= 0)
-        st = chat_read(f->h, &f->t->mem, text ? text : find_template(config), &f->t->chat);
+    if (own.at && !(text = calloc(1, own.n + 1)))
+        return fail(f->h, EVLA_E_NOMEM, "%.256s: no memory for its chat template", f->path);
+    if (text) memcpy(text, own.at, own.n);
+    const int32_t st =
+        chat_read(f->h, &f->t->mem, text ? text : find_template(config), &f->t->chat);
     free(text);
+    return st;
+}
+
+const char *const file_names[FILE_TEXTS] = {"tokenizer.json", "tokenizer_config.json",
+                                            "chat_template.jinja"};
+
+int32_t file_parse(const evla_host *h, const char *path, const evla_text text[FILE_TEXTS],
+                   tokenizer *t)
+{
+    cJSON *root = NULL, *config = NULL;
+    int32_t st = parse(h, path, text[FILE_TOKENIZER], &root);
+    if (st >= 0) st = parse(h, file_names[FILE_CONFIG], text[FILE_CONFIG], &config);
+    const file f = {h, path, root, t};
+    t->vocab.source = path;
+    if (st >= 0) st = steps_read(&f);
+    if (st >= 0) st = read_pieces(&f);
+    if (st >= 0 && t->method != METHOD_WORDPIECE) st = read_merges(&f);
+    if (st >= 0) st = read_names(&f, config);
+    if (st >= 0) st = read_template(&f, config, text[FILE_CHAT]);
+    cJSON_Delete(root);
+    cJSON_Delete(config);
     return st;
 }
 
@@ -303,20 +322,17 @@ static int32_t beside(const evla_host *h, const char *path, const char *name,
 
 int32_t file_read(const evla_host *h, const char *path, tokenizer *t)
 {
-    cJSON *root = NULL, *config = NULL;
-    char names[MAX_PATH], chats[MAX_PATH];
-    int32_t st = beside(h, path, "tokenizer_config.json", names);
-    if (st >= 0) st = beside(h, path, "chat_template.jinja", chats);
-    if (st >= 0) st = read_json(h, path, 1, &root);
-    if (st >= 0) st = read_json(h, names, 0, &config);
-    const file f = {h, path, root, t};
-    t->vocab.source = path;
-    if (st >= 0) st = steps_read(&f);
-    if (st >= 0) st = read_pieces(&f);
-    if (st >= 0 && t->method != METHOD_WORDPIECE) st = read_merges(&f);
-    if (st >= 0) st = read_names(&f, config);
-    if (st >= 0) st = read_template(&f, config, chats);
-    cJSON_Delete(root);
-    cJSON_Delete(config);
+    char *bytes[FILE_TEXTS] = {NULL}, other[MAX_PATH];
+    evla_text text[FILE_TEXTS] = {{NULL, 0}};
+    int32_t st = EVLA_OK;
+    for (int i = 0; st >= 0 && i < FILE_TEXTS; i++) {
+        size_t n = 0;
+        if (i) st = beside(h, path, file_names[i], other);
+        if (st >= 0) st = read_file(h, i ? other : path, !i, &bytes[i], &n);
+        text[i] = (evla_text){bytes[i], n};
+    }
+    if (st >= 0) st = file_parse(h, path, text, t);
+    for (int i = 0; i < FILE_TEXTS; i++)
+        free(bytes[i]);
     return st;
 }

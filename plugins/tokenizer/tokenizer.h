@@ -51,6 +51,11 @@ extern const char blank_mark[BLANK_MARK_BYTES + 1];
 int32_t attrs_read(const evla_host *h, const evla_attr *attrs, int32_t n_attrs,
                    tokenizer *t);
 int32_t file_read(const evla_host *h, const char *path, tokenizer *t);
+/* The same from the files' texts in memory; at NULL: there is none. path: for messages. */
+enum { FILE_TOKENIZER, FILE_CONFIG, FILE_CHAT, FILE_TEXTS };
+extern const char *const file_names[FILE_TEXTS];
+int32_t file_parse(const evla_host *h, const char *path, const evla_text text[FILE_TEXTS],
+                   tokenizer *t);
 
 /* Checks what was read and makes what encoding needs. Fails: EVLA_E_FORMAT, EVLA_E_NOMEM.
  */

@@ -1,6 +1,7 @@
 -- language.lua: evla.load "FILE": a model that reads and writes text, from the file that somebody else's tool wrote.
 --   m = evla.load "tiny.gguf"    m:generate "Once upon a time"    m:chat "Hello"    m:perplexity "notes.txt"
 local evla = require "evla.core"
+local formats = require "evla.formats"
 local json = require "evla.json"
 
 local language = {}
@@ -167,6 +168,24 @@ end
 
 function object:__tostring() return ("%s: %d tokens of context"):format(self.model.name, self.context) end
 
+-- ---- weights that are rounded while they are read --------------------------------------------------------------------
+
+-- { { name, format }, ... } of the matrices that get another number format than the file's, and by format how many there are of
+-- each, and why it is not the one asked for.
+local function rounded(kind, file, tied)
+  local of, list, count = formats.of(formats.want(kind, "type"), tied), {}, {}
+  for _, name in ipairs(file.names) do
+    local tensor = file[name]
+    local format, why = of(name, tensor.shape)
+    if format then
+      if format ~= tensor.dtype then list[#list + 1] = { name, format } end
+      count[format] = count[format] or { n = 0, why = why }
+      count[format].n = count[format].n + 1
+    end
+  end
+  return list, count
+end
+
 -- ---- loading ---------------------------------------------------------------------------------------------------------
 
 local own = { context = true, cache = true, blocks = true, workers = true, memory = true, name = true }
@@ -179,7 +198,7 @@ local function numbered(name)
 end
 
 -- evla.load "FILE.gguf", evla.load "FOLDER" (config.json, tokenizer.json and safetensors), evla.load("FILE", { context = 4096,
--- kv = "f32" }). context: most tokens of a text; otherwise what the file says, but at most 2048. cache = evla.cache.window {}
+-- kv = "f32", type = "q4_0" }). type: matrices are rounded to it while they are read. context: most tokens of a text; otherwise what the file says, but at most 2048. cache = evla.cache.window {}
 -- lets texts go on beyond it, without the middle.
 function language.load(path, options)
   options = options or {}
@@ -199,23 +218,30 @@ function language.load(path, options)
       if not own[k] then error(("%s: is packed; \"%s\" cannot be chosen any more"):format(path, k), 2) end
     end
     local model, attrs = evla.packed(path, name)
-    return made(model, attrs[(attrs["general.architecture"] or "") .. ".context_length"] or 2048)
+    local config = attrs["config.json"] and json.decode(attrs["config.json"][1])
+    return made(model, config and config.max_position_embeddings or attrs[(attrs["general.architecture"] or "") .. ".context_length"] or 2048)
   end
+  local file
   if exists(path .. "/config.json") then
     given, trained = from_folder(path)
     tokenizer = path .. "/tokenizer.json"
     weights = path .. "/model.safetensors"
     if not exists(weights) then weights = weights .. ".index.json" end
   else
-    local file = evla.tensors(path)
+    file = evla.tensors(path)
     if not file then error(("%s: is of no format that is loaded, and no folder with a config.json"):format(path), 2) end
     if file.format ~= "gguf" then error(("%s: a %s file does not say what it is; want a folder with a config.json around it"):format(path, file.format), 2) end
     given, trained = from_gguf(path, file)
   end
   for k, v in pairs(options) do if not own[k] then given[k] = v end end
+  given.type = nil
   given.name = name
   given.weights, given.tokenizer = weights, tokenizer
-  return made(evla.checkpoint("llama", given), trained)
+  local counts
+  if options.type then given.formats, counts = rounded(options.type, file or evla.tensors(weights), given.tied) end
+  local m = made(evla.checkpoint("llama", given), trained)
+  m.formats = counts
+  return m
 end
 
 return language

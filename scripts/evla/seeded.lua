@@ -1,6 +1,7 @@
 -- seeded.lua: evla new weights NAME --seed 1: a GGUF file of a known model's shape, with seeded random weights and a tokenizer
 -- made up to fit. It says nothing sensible, but costs what the real one costs: for measuring, and for comparing engines.
 local evla = require "evla"
+local formats = require "evla.formats"
 local seeded = {}
 
 -- Shapes, from the models' config.json. method: the tokenizer's.
@@ -102,46 +103,24 @@ local function bpe(n, pre)
            ["tokenizer.ggml.eos_token_id"] = 2, ["tokenizer.ggml.padding_token_id"] = 0, ["tokenizer.ggml.add_bos_token"] = false, ["tokenizer.chat_template"] = CHAT }
 end
 
--- ---- formats ---------------------------------------------------------------------------------------------------------
-
--- What a matrix gets when its rows are no whole blocks of 256 (as llama.cpp's quantiser decides), and the head's format.
-local NARROW = { q4_k = "q5_0", q5_k = "q5_1", q6_k = "q8_0" }
-local HEAD = { q4_0 = "q6_k", q4_1 = "q6_k", q5_0 = "q6_k", q5_1 = "q6_k", q4_k = "q6_k", q5_k = "q6_k" }
-local FILE_TYPE = { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8_0 = 7, q5_0 = 8, q5_1 = 9, q4_k = 15, q5_k = 17, q6_k = 18, bf16 = 32 }
-
-local function formats(kind, tied)
-  return function(name, shape)
-    if #shape < 2 then return "f32" end
-    local is_head = name == "output.weight" or (tied and name == "token_embd.weight")
-    local format = is_head and HEAD[kind] or kind
-    return NARROW[format] and shape[2] % 256 ~= 0 and NARROW[format] or format
-  end
-end
-
-function seeded.kinds()
-  local out = {}
-  for name in pairs(FILE_TYPE) do out[#out + 1] = name end
-  table.sort(out)
-  return out
-end
-
 -- Writes the file. nil and a sentence when a name is wrong.
 function seeded.write(name, kind, seed, path)
   local m = MODELS[name]
   if not m then return nil, ("no model is called \"%s\"; want one of %s"):format(name, table.concat(seeded.names(), ", ")) end
-  if not FILE_TYPE[kind] then return nil, ("no type is called \"%s\"; want one of %s"):format(kind, table.concat(seeded.kinds(), ", ")) end
+  if not formats.file_type(kind) then return nil, ("no type is called \"%s\"; want one of %s"):format(kind, table.concat(formats.kinds(), ", ")) end
   local attrs = m.method == "spm" and spm(m.vocabulary) or bpe(m.vocabulary, m.pre)
   local own = { block_count = m.layers, context_length = m.context, embedding_length = m.width, feed_forward_length = m.hidden,
                 ["attention.head_count"] = m.heads, ["attention.head_count_kv"] = m.kv_heads, ["rope.dimension_count"] = m.head,
                 ["attention.layer_norm_rms_epsilon"] = m.eps, ["rope.freq_base"] = m.rope_base or 10000.0, vocab_size = m.vocabulary }
   for key, v in pairs(own) do attrs[m.arch .. "." .. key] = v end
   attrs["general.architecture"], attrs["general.name"] = m.arch, ("%s, seeded with %d"):format(name, seed)
-  attrs["general.file_type"], attrs["general.quantization_version"] = FILE_TYPE[kind], 2
+  attrs["general.file_type"], attrs["general.quantization_version"] = formats.file_type(kind), 2
   local model = evla.model "llama" {
     name = "seeded", layers = m.layers, width = m.width, heads = m.heads, kv_heads = m.kv_heads, head = m.head, hidden = m.hidden,
     vocabulary = m.vocabulary, eps = m.eps, rope_dims = m.head, bias = m.bias, tied = m.tied, kv = "f32",
   }
-  evla.seed { model = model, path = path, seed = seed, attrs = attrs, format = formats(kind, m.tied) }
+  local format = formats.of(kind, m.tied)
+  evla.seed { model = model, path = path, seed = seed, attrs = attrs, format = function(...) return (format(...)) or "f32" end }
   return true
 end
 
