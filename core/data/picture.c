@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MOST = 512 << 20 /* bytes */ };
+enum { FILE_MOST = 128 << 20 /* bytes */ };
 
 static const evla_codec *table_of(const picture *p) { return p->codec->table; }
 
