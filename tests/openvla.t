@@ -180,6 +180,45 @@ tap.ok(re.search(r"sees +[\d.]+ MB", r.stdout) and re.search(r"MB keys and value
 again = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--instruction", instruction, "--kv", "f32", "--workers", "1")
 tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with one thread")
 
+# ---- OFT: all at once, each row sees all, two views, and a head of its own ----
+entries, chunk, state = 7, 4, 5
+base = dict(weights)
+head = "action_head.model."
+dense("proprio_projector.fc1", WIDTH, state), dense("proprio_projector.fc2", WIDTH, WIDTH)
+norm(head + "layer_norm1", entries * WIDTH), dense(head + "fc1", WIDTH, entries * WIDTH)
+for i in range(2):
+    norm(f"{head}mlp_resnet_blocks.{i}.ffn.0", WIDTH), dense(f"{head}mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
+norm(head + "layer_norm2", WIDTH), dense(head + "fc2", entries, WIDTH)
+oft = changed("oft", num_actions_chunk=chunk)
+os.remove(at("oft", "model.safetensors"))
+save(at("oft", "model.safetensors"), weights)
+w.update({k: torch.tensor(v, dtype=torch.float64) for k, v in weights.items() if k not in base})
+views = torch.tensor(rng.uniform(-2, 2, (2, 6, SIDE, SIDE)).astype(np.float32))
+proprio = torch.tensor(rng.uniform(-1, 1, (1, state)).astype(np.float32))
+seen = [torch.cat([see("featurizer", v[:3], 16, 2, 4), see("fused_featurizer", v[3:], 16, 1, 0)], -1) for v in views.double()]
+project = lambda x, name, n: x if n == 0 else linear(w, f"{name}.fc{n}", GELU(project(x, name, n - 1)) if n > 1 else x)
+vision = torch.cat([project(v, "projector", 3) for v in seen] + [project(proprio.double(), "proprio_projector", 2)])
+ids = [1] + text
+x = torch.cat([table[[1]], vision, table[text], torch.zeros(chunk * entries, WIDTH, dtype=torch.float64), table[[2]]])
+eye, plain = torch.eye(WIDTH, dtype=torch.float64), dict(w)
+plain[lm + "lm_head.weight"] = eye  # so that what the last norm gives comes out
+hidden = llama(plain, lm, x, HEADS, 1e-6, 10000.0, torch.ones(len(x), len(x), dtype=torch.bool))
+first = len(vision) + len(ids) - 1  # the last token of the prompt
+y = hidden[first:first + chunk * entries].reshape(chunk, entries * WIDTH)
+relu = torch.relu
+y = relu(linear(w, head + "fc1", layer_norm(w, head + "layer_norm1", y, 1e-5)))
+for i in range(2):
+    b = f"{head}mlp_resnet_blocks.{i}.ffn."
+    y = y + relu(linear(w, b + "1", layer_norm(w, b + "0", y, 1e-5)))
+y = linear(w, head + "fc2", layer_norm(w, head + "layer_norm2", y, 1e-5)).numpy()
+want = np.where([1] * 6 + [0], 0.5 * (y + 1) * (np.array(high) - low) + low, y)
+inputs = save(at("inputs.safetensors"), {"pixels": views.numpy(), "proprio": proprio.numpy(), "ids": np.array(ids, np.int32)})
+json.dump([{"model": oft, "options": {"kv": "f32", "views": 2}, "graph": "chunk", "inputs": inputs, "symbols": [["T", len(ids)]]}], open(at("questions.json"), "w"))
+r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
+got = json.loads(r.stdout.splitlines()[0])[0] if r.returncode == 0 else {"error": r.stderr}
+tap.ok("error" not in got and rel(got["action"], want) < 1e-5, "OFT gives PyTorch's chunk of actions within 1e-5, from two views, proprio and text at once",
+       got.get("error") or (rel(got["action"], want), got["action"][0], want[0]))
+
 # ---- what is refused ----
 two = {**stats, "other": stats["bridge_orig"]}
 cases = [(changed("nostats", norm_stats=None), [], "nostats/config.json: has no norm_stats, so its actions have no units"),

@@ -102,6 +102,10 @@ local function openvla(folder, path, config, options)
   if sizes and sizes[1] and sizes[1] ~= given.image then
     error(("%s: image_sizes says %d pixels, but the towers have positions for %d"):format(path, sizes[1], given.image), 0)
   end
+  if file["action_head.model.fc1.weight"] then -- OFT's, beside the model
+    given.chunk = config.num_actions_chunk or 8
+    given.proprio = file["proprio_projector.fc1.weight"] and shape("proprio_projector.fc1.weight", 2)[2] or 0
+  end
   given.low, given.high, given.scaled = statistics(path, config, options.unnorm_key)
   local prompt = options.vicuna and VICUNA or PROMPT
   return given, weights, "openvla", {

@@ -29,7 +29,74 @@ local function stretched(p)
   return out
 end
 
+-- Names of weights that stand by themselves; the others are parts of a layer.
+local WHOLE = { embed = true, norm = true, head = true, factors = true, layer = true }
+
+local function names_of(p)
+  local n = {}
+  for key, name in pairs(NAMES[p.names]) do n[key] = WHOLE[key] and p.prefix .. name or name end
+  return n
+end
+
+local function norm(g, p, x, name) return g.rms_norm { x, w = g:weight(name, ("f32[%d]"):format(p.width), "ones"), eps = p.eps } end
+
+local function embed(g, p, ids) return g.embedding { names_of(p).embed, ids, num_embeddings = p.vocabulary, embedding_dim = p.width } end
+
+-- All blocks over rows x at these positions. attend(i, q, k, v): what block i looks at.
+local function blocks(g, p, x, position, attend)
+  local n, factors = names_of(p), nil
+  if p.rope_weights then factors = g:weight(n.factors, ("f32[%d]"):format(p.rope_dims // 2))
+  elseif p.rope_factor > 0 then factors = g:const(("f32[%d]"):format(p.rope_dims // 2), stretched(p)) end
+  local cos, sin = g.rope_angles { position, factors = factors, dims = p.rope_dims, base = p.rope_base, scale = p.rope_scale }
+  for i = 0, p.layers - 1 do
+    local function named(part, what) return n.layer:format(i, part) .. what end
+    local function linear(y, part, out, bias)
+      return g.linear { y, w = named(part, ".weight"), b = bias and g:weight(named(part, ".bias"), ("f32[%d]"):format(out)) or nil, out = out }
+    end
+    local h = norm(g, p, x, named(n.attn_norm, ".weight"))
+    local q = g.rope { linear(h, n.q, p.heads * p.head, p.bias), cos, sin, heads = p.heads, pairs = p.rope_pairs }
+    local k = g.rope { linear(h, n.k, p.kv_heads * p.head, p.bias), cos, sin, heads = p.kv_heads, pairs = p.rope_pairs }
+    local a = attend(i, q, k, linear(h, n.v, p.kv_heads * p.head, p.bias))
+    x = g.add { x, linear(a, n.o, p.width) }
+    h = norm(g, p, x, named(n.ffn_norm, ".weight"))
+    local gated = g.mul { g.silu(linear(h, n.gate, p.hidden)), linear(h, n.up, p.hidden) }
+    x = g.add { x, linear(gated, n.down, p.width) }
+  end
+  return x
+end
+
+local function tokens(g, p)
+  local n = names_of(p)
+  g:symbol("T", "bucket{1,8,32,128,512}")
+  local ids, position = g:input("ids", "i32[T]"), g:input("position", "i32[T]")
+  local slot, last, table = g:input("slot", "i32[T]"), g:input("last", "i32[T]"), g:input("table", "i32[TABLE]")
+  local x
+  if p.rows then -- where the token is -1
+    local is_row = g.less { g.reshape { ids, shape = { -1, 1 } }, g:const("i32", 0) }
+    x = g.where { is_row, g:input("rows", ("f32[T,%d]"):format(p.width)), embed(g, p, g.maximum { ids, g:const("i32", 0) }) }
+  else
+    x = embed(g, p, ids)
+  end
+  x = blocks(g, p, x, position, function(i, q, k, v)
+    local function cache(of, y)
+      local pool = g:state(("%s.%d"):format(of, i), ("%s[BLOCKS,16,%d]"):format(p.kv, p.kv_heads * p.head))
+      return g.kv_write { pool, y, slot }
+    end
+    local keys, values = cache("k", k), cache("v", v)
+    return g.paged_attention { q, keys, values, table, last, heads = p.heads, kv_heads = p.kv_heads }
+  end)
+  local wanted = norm(g, p, g.gather { x, g:input("row", "i32[ROWS]"), axis = 0 }, n.norm)
+  g:output("logits", g.linear { wanted, w = p.tied and n.embed or n.head, out = p.vocabulary })
+end
+
+-- Without a cache: what the model makes of rows x f32[T,width] that all see each other, T positions from 0 on.
+local function whole(g, p, x, position)
+  x = blocks(g, p, x, position, function(_, q, k, v) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads } end)
+  return norm(g, p, x, names_of(p).norm)
+end
+
 return {
+  embed = embed, whole = whole,
   options = {
     layers = { type = "int", default = 22, min = 1, max = 512, doc = "blocks" },
     width = { type = "int", default = 2048, min = 8, max = 65536, doc = "features of a token" },
@@ -56,45 +123,6 @@ return {
     kv = { type = "string", default = "bf16", doc = "number format of keys and values" },
   },
   graphs = function(p)
-    local n = {}
-    for key, name in pairs(NAMES[p.names]) do
-      n[key] = (key == "embed" or key == "norm" or key == "head" or key == "factors" or key == "layer") and p.prefix .. name or name
-    end
-    return { tokens = function(g)
-      g:symbol("T", "bucket{1,8,32,128,512}")
-      local ids, position = g:input("ids", "i32[T]"), g:input("position", "i32[T]")
-      local slot, last, table = g:input("slot", "i32[T]"), g:input("last", "i32[T]"), g:input("table", "i32[TABLE]")
-      local function norm(x, name) return g.rms_norm { x, w = g:weight(name, ("f32[%d]"):format(p.width), "ones"), eps = p.eps } end
-      local factors
-      if p.rope_weights then factors = g:weight(n.factors, ("f32[%d]"):format(p.rope_dims // 2))
-      elseif p.rope_factor > 0 then factors = g:const(("f32[%d]"):format(p.rope_dims // 2), stretched(p)) end
-      local cos, sin = g.rope_angles { position, factors = factors, dims = p.rope_dims, base = p.rope_base, scale = p.rope_scale }
-      local x = g.embedding { n.embed, p.rows and g.maximum { ids, g:const("i32", 0) } or ids, num_embeddings = p.vocabulary, embedding_dim = p.width }
-      if p.rows then -- where the token is -1
-        local is_row = g.less { g.reshape { ids, shape = { -1, 1 } }, g:const("i32", 0) }
-        x = g.where { is_row, g:input("rows", ("f32[T,%d]"):format(p.width)), x }
-      end
-      for i = 0, p.layers - 1 do
-        local function named(part, what) return n.layer:format(i, part) .. what end
-        local function linear(y, part, out, bias)
-          return g.linear { y, w = named(part, ".weight"), b = bias and g:weight(named(part, ".bias"), ("f32[%d]"):format(out)) or nil, out = out }
-        end
-        local function cache(of, y)
-          local pool = g:state(("%s.%d"):format(of, i), ("%s[BLOCKS,16,%d]"):format(p.kv, p.kv_heads * p.head))
-          return g.kv_write { pool, y, slot }
-        end
-        local h = norm(x, named(n.attn_norm, ".weight"))
-        local q = g.rope { linear(h, n.q, p.heads * p.head, p.bias), cos, sin, heads = p.heads, pairs = p.rope_pairs }
-        local k = g.rope { linear(h, n.k, p.kv_heads * p.head, p.bias), cos, sin, heads = p.kv_heads, pairs = p.rope_pairs }
-        local keys, values = cache("k", k), cache("v", linear(h, n.v, p.kv_heads * p.head, p.bias))
-        local a = g.paged_attention { q, keys, values, table, last, heads = p.heads, kv_heads = p.kv_heads }
-        x = g.add { x, linear(a, n.o, p.width) }
-        h = norm(x, named(n.ffn_norm, ".weight"))
-        local gated = g.mul { g.silu(linear(h, n.gate, p.hidden)), linear(h, n.up, p.hidden) }
-        x = g.add { x, linear(gated, n.down, p.width) }
-      end
-      local wanted = norm(g.gather { x, g:input("row", "i32[ROWS]"), axis = 0 }, n.norm)
-      g:output("logits", g.linear { wanted, w = p.tied and n.embed or n.head, out = p.vocabulary })
-    end }
+    return { tokens = function(g) tokens(g, p) end }
   end,
 }

@@ -1,6 +1,9 @@
 -- openvla.lua: OpenVLA: two towers see one picture, a projector puts what they saw into the text of Llama 2, and the text goes on
 -- with tokens that are actions. Kim et al. 2024; prismatic/extern/hf of its code for the order of things.
+-- OpenVLA-OFT (Kim et al. 2025) reads all at once and gives the next actions, a chunk of them, with a head of its own: graph "chunk".
 local llama, vit, connectors, image = require "llama", require "vit", require "connectors", require "image"
+
+local MOST_TEXT = 512 -- tokens of OFT's text
 
 local options = {}
 local function preset(name, value)
@@ -30,6 +33,9 @@ options.words = { type = "int", default = 32000, min = 1, max = 4194304, doc = "
 options.low = { type = "list", of = "float", optional = true, doc = "what an entry of an action is at -1 (q01); absent: there is no graph of actions" }
 options.high = { type = "list", of = "float", optional = true, doc = "at 1 (q99)" }
 options.scaled = { type = "list", of = "int", optional = true, doc = "1: the entry is scaled so, 0: it stays between -1 and 1" }
+options.chunk = { type = "int", default = 0, min = 0, max = 256, doc = "actions that OFT gives at once; 0: its head is not there" }
+options.views = { type = "int", default = 1, min = 1, max = 8, doc = "OFT: pictures that it sees" }
+options.proprio = { type = "int", default = 0, min = 0, max = 1024, doc = "OFT: numbers that the robot knows of itself; 0: it is not asked" }
 
 local graphs = {}
 
@@ -42,35 +48,80 @@ function graphs.image(g, p)
   g:output("pixels", g.reshape { g.concat { seen[1], seen[2], axis = 0 }, shape = { 1, 6, side, side } })
 end
 
-function graphs.vision(g, p)
-  local pixels, seen = g:input("pixels", ("f32[1,6,%d,%d]"):format(p.image, p.image)), {}
+-- Pictures f32[views,6,side,side] to rows.
+local function rows(g, p, pixels, views)
+  local seen = {}
   for i, t in ipairs(TOWERS) do
     local function of(what) return p[t.name .. "_" .. what] end
     local is_dino = t.name == "dino"
     seen[i] = vit.encode(g, g.slice { pixels, axis = 1, start = 3 * (i - 1), stop = 3 * i }, {
       image = p.image, patch = p.patch, width = of "width", layers = of "layers", heads = of "heads", hidden = of "hidden", registers = of "registers",
       class = is_dino, class_position = false, layer_scale = is_dino, feature = -2, post_norm = false, names = "openvla", prefix = t.prefix,
-    }, 1)
+    }, views)
   end
   local both = g.concat { seen[1], seen[2], axis = 2 }
-  local rows = connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } })
-  g:output("rows", g.reshape { rows, shape = { -1, p.width } })
+  local projected = connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } })
+  return g.reshape { projected, shape = { -1, p.width } }
+end
+
+local function pixels(g, p, views) return g:input("pixels", ("f32[%d,6,%d,%d]"):format(views, p.image, p.image)) end
+
+function graphs.vision(g, p) g:output("rows", rows(g, p, pixels(g, p, 1), 1)) end
+
+-- Numbers between -1 and 1, [...,entries], in the robot's own units.
+local function scaled(g, p, x)
+  local a, b = {}, {}
+  for i = 1, #p.low do
+    local half = 0.5 * (p.high[i] - p.low[i])
+    if p.scaled[i] == 1 then a[i], b[i] = half, half + p.low[i] else a[i], b[i] = 1.0, 0.0 end
+  end
+  local function row(v) return g:const(("f32[%d]"):format(#v), v) end
+  return g.add { g.mul { x, row(a) }, row(b) }
 end
 
 -- Tokens to an action: a token is a bin counted from the vocabulary's end, its middle a number in (-1, 1).
 function graphs.action(g, p)
-  local n, centre, a, b = #p.low, {}, {}, {}
+  local centre = {}
   for i = 1, p.bins - 1 do centre[i] = -1 + (2 * i - 1) / (p.bins - 1) end
-  for i = 1, n do
-    local half = 0.5 * (p.high[i] - p.low[i])
-    if p.scaled[i] == 1 then a[i], b[i] = half, half + p.low[i] else a[i], b[i] = 1.0, 0.0 end
-  end
-  local function row(v) return g:const(("f32[%d]"):format(n), v) end
   local function whole(v) return g:const("i32", v) end
-  local bin = g.sub { whole(p.words - 1), g:input("ids", ("i32[%d]"):format(n)) }
+  local bin = g.sub { whole(p.words - 1), g:input("ids", ("i32[%d]"):format(#p.low)) }
   local at = g.minimum { g.maximum { bin, whole(0) }, whole(p.bins - 2) }
   local normal = g.gather { g:const(("f32[%d]"):format(p.bins - 1), centre), at, axis = 0 }
-  g:output("action", g.add { g.mul { normal, row(a) }, row(b) })
+  g:output("action", scaled(g, p, normal))
+end
+
+-- OFT: [BOS, what is seen, proprio, the rest of the text, an empty row for each number, the text's end], each seeing all. What stands
+-- before each empty row is read by a head of residual blocks: 7 rows side by side are one action. ids i32[T] begin with BOS.
+function graphs.chunk(g, p)
+  local function norm(x, name, width)
+    local type = ("f32[%d]"):format(width)
+    return g.layer_norm { x, w = g:weight(name .. ".weight", type, "ones"), b = g:weight(name .. ".bias", type) }
+  end
+  local entries, ids = #p.low, g:input("ids", "i32[T]")
+  local text, seen = llama.embed(g, p, ids), rows(g, p, pixels(g, p, p.views), p.views)
+  local parts = { axis = 0, g.slice { text, axis = 0, start = 0, stop = 1 }, seen }
+  if p.proprio > 0 then
+    local known = g:input("proprio", ("f32[1,%d]"):format(p.proprio))
+    parts[3] = connectors.mlp(g, known, { names = { "proprio_projector.fc1", "proprio_projector.fc2" }, widths = { p.width, p.width } })
+  end
+  local n, before = p.chunk * entries, p.views * (p.image // p.patch) * (p.image // p.patch)
+  if p.proprio > 0 then before = before + 1 end
+  parts[#parts + 1] = g.slice { text, axis = 0, start = 1, stop = 0 }
+  parts[#parts + 1] = g.fill { shape = { n, p.width }, value = 0 }
+  parts[#parts + 1] = llama.embed(g, p, g:const("i32[1]", { 2 }))
+  local places = {}
+  for i = 1, before + n + MOST_TEXT do places[i] = i - 1 end
+  local position = g.slice { g:const(("i32[%d]"):format(#places), places), axis = 0, start = 0, stop = ("T+%d"):format(before + n + 1) }
+  local hidden = llama.whole(g, p, g.concat(parts), position)
+  local own = g.slice { hidden, axis = 0, start = ("T+%d"):format(before - 1), stop = ("T+%d"):format(before - 1 + n) }
+  local x = norm(g.reshape { own, shape = { p.chunk, entries * p.width } }, "action_head.model.layer_norm1", entries * p.width)
+  local function linear(y, name, out) return connectors.mlp(g, y, { names = { "action_head.model." .. name }, widths = { out } }) end
+  x = g.relu(linear(x, "fc1", p.width))
+  for i = 0, 1 do
+    local block = ("mlp_resnet_blocks.%d.ffn."):format(i)
+    x = g.add { x, g.relu(linear(norm(x, "action_head.model." .. block .. "0", p.width), block .. "1", p.width)) }
+  end
+  g:output("action", scaled(g, p, linear(norm(x, "action_head.model.layer_norm2", p.width), "fc2", entries)))
 end
 
 return {
@@ -78,7 +129,7 @@ return {
   graphs = function(p)
     local out = llama.graphs(p)
     for name, build in pairs(graphs) do
-      if name ~= "action" or p.low then out[name] = function(g) build(g, p) end end
+      if (name ~= "action" or p.low) and (name ~= "chunk" or p.chunk > 0) then out[name] = function(g) build(g, p) end end
     end
     return out
   end,
