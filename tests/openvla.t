@@ -12,7 +12,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import tap
 from op_oracle import np
-from torch_cases import attend, causal, layer_norm, letters_tokenizer, linear, llama, rel, save
+from torch_cases import attend, bf16, causal, layer_norm, letters_tokenizer, linear, llama, rel, save
 
 try:
     import torch
@@ -179,6 +179,17 @@ tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.01 * parts[-1] + 0.3, "its phases ad
 tap.ok(re.search(r"sees +[\d.]+ MB", r.stdout) and re.search(r"MB keys and values", r.stdout) and "0 allocations" in r.stdout, "and it says the bytes of each part", r.stdout)
 again = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--instruction", instruction, "--kv", "f32", "--workers", "1")
 tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with one thread")
+
+# ---- in bf16, as its authors publish it ----
+half = changed("half_as_wide")
+os.remove(at("half_as_wide", "model.safetensors"))
+save(at("half_as_wide", "model.safetensors"), {k: bf16(v) for k, v in weights.items()})
+json.dump([{"model": half, "options": {"kv": "bf16"}, "picture": at("table.png"), "text": instruction, "ids": ends}], open(at("questions.json"), "w"))
+r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
+got = json.loads(r.stdout.splitlines()[0])[0] if r.returncode == 0 else {"error": r.stderr}
+far = [rel(got["rows"], rows), rel(got["logits"], logits([]))] if "error" not in got else got
+tap.ok("error" not in got and far[0] < 0.02 and far[1] < 0.03, "in bf16 rows are within 2 % of f64's, logits within 3 %", far)
+print("# bf16: rows %.4f, logits %.4f from f64's" % tuple(far))
 
 # ---- OFT: all at once, each row sees all, two views, and a head of its own ----
 entries, chunk, state = 7, 4, 5

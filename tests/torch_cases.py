@@ -6,8 +6,8 @@ from op_oracle import np
 
 
 def save(path, tensors):
-    """name -> array, as a safetensors file in their own number formats"""
-    kinds = {"float32": "F32", "int32": "I32", "int64": "I64", "uint8": "U8"}
+    """name -> array, as a safetensors file in their own number formats; u16 is bf16's bits"""
+    kinds = {"float32": "F32", "int32": "I32", "int64": "I64", "uint8": "U8", "uint16": "BF16"}
     head, end, bodies = {}, 0, []
     for name, v in tensors.items():
         v = np.ascontiguousarray(v)
@@ -23,6 +23,12 @@ def save(path, tensors):
 def numbers(module, prefix=""):
     """a module's weights by name"""
     return {prefix + k: v.detach().numpy() for k, v in module.state_dict().items()}
+
+
+def bf16(v):
+    """the bits of f32 numbers, rounded to nearest even"""
+    bits = np.ascontiguousarray(v, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 def rel(got, want):
