@@ -160,13 +160,14 @@ FUZZ_CC  ?= clang
 # A fuzzer of a plugin names its sources in plugin.mk; the others get the core.
 $(B)/fuzz/%: tests/fuzz/%.c $$(or $$($$*_SRC),$(CORE_SRC))
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -std=c11 -D_GNU_SOURCE -g -O1 -Icore -DEVLA_LIBC_MALLOC -DEVLA_VERSION='"$(VERSION)"' $($*_CFLAGS) -fsanitize=fuzzer,address,undefined \
+	$(FUZZ_CC) -std=c11 -D_GNU_SOURCE -g -O1 $(WARN) -Icore -DEVLA_LIBC_MALLOC -DEVLA_VERSION='"$(VERSION)"' $($*_CFLAGS) -fsanitize=fuzzer,address,undefined \
 	  -fno-sanitize-recover=all -o $@ $(filter %.c,$^) $($*_LIBS) -ldl -lpthread -lm
+# One for each processor at a time; the first that fails ends it.
 fuzz: $(FUZZ:%=$(B)/fuzz/%)
-	@for f in $(FUZZ); do mkdir -p $(B)/fuzz/corpus-$$f; \
-	  echo "== $$f, $(FUZZ_SECONDS) s"; \
+	@printf '%s\n' $(FUZZ) | xargs -P $(shell nproc) -I {} sh -c 'f={}; mkdir -p $(B)/fuzz/corpus-$$f; \
 	  $(B)/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0 \
-	    -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus-$$f $$(ls -d tests/fuzz/corpus/$${f#fuzz_} 2>/dev/null) || exit 1; done
+	    -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus-$$f $$(ls -d tests/fuzz/corpus/$${f#fuzz_} 2>/dev/null) >$(B)/fuzz/$$f.log 2>&1 && \
+	  echo "== $$f, $(FUZZ_SECONDS) s" || { cat $(B)/fuzz/$$f.log; exit 255; }'
 
 # ---- lint ----
 
