@@ -171,7 +171,7 @@ return evla.program { evla.export "out" { model = m, path = "p.safetensors", met
         program("bad.lua", 'return evla.program { evla.model "mlp" { layers = 1, width = 16, weights = "%s" } }\n' % name)
         code, text = run("check", "bad.lua")
         tap.ok(code == 3 and why in text, f"{name} is refused with 3: {text.strip()[-100:]}")
-    for path, why in (("p.bin", 'no loaded format writes "p.bin"; want a name that ends in one of: .gguf, .safetensors'), ("../p.safetensors", "want a name below the job's folder"),
+    for path, why in (("p.bin", 'no loaded format writes "p.bin"; want a name that ends in one of: .gguf, .npy, .safetensors'), ("../p.safetensors", "want a name below the job's folder"),
                       ("/tmp/p.safetensors", "want a name below the job's folder")):
         program("bad.lua", 'local m = evla.model "mlp" {}\nreturn evla.program { evla.export "out" { model = m, path = "%s" } }\n' % path)
         code, text = run("check", "bad.lua")

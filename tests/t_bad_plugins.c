@@ -271,8 +271,6 @@ static void slots(void)
         SLOT(EVLA_BODY, evla_body, reset),      SLOT(EVLA_BODY, evla_body, observe),
         SLOT(EVLA_BODY, evla_body, act),        SLOT(EVLA_BODY, evla_body, save),
         SLOT(EVLA_BODY, evla_body, restore),    SLOT(EVLA_FORMAT, evla_format, endings),
-        SLOT(EVLA_FORMAT, evla_format, probe),  SLOT(EVLA_FORMAT, evla_format, open),
-        SLOT(EVLA_FORMAT, evla_format, close),
     };
     void *nothing = NULL;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

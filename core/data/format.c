@@ -15,13 +15,15 @@ enum { HEAD_BYTES = 4096, CHUNK_BYTES = 16384 };
 
 static const evla_format *table_of(const evla_item *item) { return item->table; }
 
+static int reads(const evla_format *f) { return f->probe && f->open && f->close; }
+
 const char *format_names(ctx *cx, arena *a, int writers)
 {
     int32_t n;
     const evla_item *const *all = registry_kind(cx->reg, EVLA_FORMAT, &n);
     const char *text = NULL;
     for (int32_t i = 0; i < n; i++)
-        if (!writers || table_of(all[i])->write)
+        if (writers ? table_of(all[i])->write != NULL : reads(table_of(all[i])))
             text = arena_text(a, "%s%s%s", text ? text : "", text ? ", " : "",
                               writers ? table_of(all[i])->endings : all[i]->name);
     return text ? text : "none";
@@ -47,6 +49,7 @@ int32_t format_probe(ctx *cx, const char *path, const evla_item **out)
     if (have < 0) return ctx_fail(cx, EVLA_E_FORMAT, "%s: want a file to read", path);
     host_init(&h, cx, NULL);
     for (int32_t i = 0; i < n; i++) {
+        if (!reads(table_of(all[i]))) continue;
         arena_place mark = arena_mark(&cx->scratch);
         int32_t sure = table_of(all[i])->probe(&h.table, path, head, (uint64_t)have,
                                                (uint64_t)info.st_size);

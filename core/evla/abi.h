@@ -861,7 +861,8 @@ typedef struct evla_format {
     uint32_t reserved;
     const char *endings; /* blank-separated: how files that it writes end, ".abc" */
     const char *source;  /* where the format is defined */
-    /* Whose file is it? 0: not ours; 1: by its name; 2: by its first n bytes. Highest wins. */
+    /* Whose file is it? 0: not ours; 1: by its name; 2: by its first n bytes. Highest wins. NULL, as
+     * open and close are then: only writes. */
     int32_t (*probe)(const evla_host *h, const char *path, const void *head, uint64_t n,
                      uint64_t file_bytes);
     /* Maps the file, and others that it is split into. *out, its text and its tensors' bytes stay
