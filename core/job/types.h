@@ -7,11 +7,11 @@
 #include "job.h"
 
 extern const job_type job_pipeline, job_dataset, job_model, job_checkpoint, job_train,
-    job_apply, job_export, job_recipe, job_rollout, job_generate;
+    job_apply, job_export, job_recipe, job_rollout, job_generate, job_call;
 
 #define JOB_TYPES                                                                          \
     &job_pipeline, &job_dataset, &job_model, &job_checkpoint, &job_train, &job_apply,      \
-        &job_export, &job_recipe, &job_rollout, &job_generate
+        &job_export, &job_recipe, &job_rollout, &job_generate, &job_call
 
 /* ---- pipeline.c, dataset.c: episodes ---- */
 

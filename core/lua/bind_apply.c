@@ -231,6 +231,7 @@ static int declare_apply(lua_State *L, const char *name, int at)
 
 static int declare(lua_State *L, const job_type *t, const char *name, int at)
 {
+    if (t == &job_call) return bind_call_declare(L, name, at);
     return t == &job_apply ? declare_apply(L, name, at) : declare_model(L, t, name, at);
 }
 
@@ -245,7 +246,8 @@ static int l_second_half(lua_State *L)
 static int l_type_call(lua_State *L)
 {
     const job_type *t = *(const job_type **)luaL_checkudata(L, 1, "evla.jobtype");
-    int is_ours = t == &job_model || t == &job_checkpoint || t == &job_apply;
+    int is_ours =
+        t == &job_model || t == &job_checkpoint || t == &job_apply || t == &job_call;
     if (!is_ours || lua_type(L, 2) != LUA_TSTRING) {
         lua_pushvalue(L, lua_upvalueindex(1));
         lua_insert(L, 1);

@@ -632,4 +632,5 @@ void bind_graph_open(lua_State *L, script *s)
     lua_setfield(L, -2, "__index");
     lua_settop(L, 0);
     bind_apply_open(L);
+    bind_call_open(L);
 }

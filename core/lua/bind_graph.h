@@ -22,5 +22,8 @@ int bind_apply_takes(const char *name);
 const char *bind_apply_find(lua_State *L, script *s, const char *name, const char *where,
                             const char **shown);
 void bind_apply_open(lua_State *L);
+/* bind_call.c: evla.call "name" { ... } with the table at an index; evla.session. */
+int bind_call_declare(lua_State *L, const char *name, int at);
+void bind_call_open(lua_State *L);
 
 #endif

@@ -38,12 +38,14 @@ static const char *const taken[] = {"out",     "plugins", "trust",    "workers",
 
 /* ---- declarations ---- */
 
+enum { BESIDE = 1 << 16 }; /* a flag of ours in evla_param.flags */
+
 /* What a declaration may say about one parameter. */
 typedef struct spec {
     const char *type, *doc, *unit, *element;
     evla_list choices; /* of const char * */
     double min, max;
-    int32_t optional, input;
+    int32_t optional, input, beside, reserved;
 } spec;
 
 // clang-format off
@@ -66,6 +68,8 @@ static const evla_param spec_params[] = {
      .offset = offsetof(spec, optional)},
     {.name = "input", .doc = "path: a file that is read", .type = EVLA_P_BOOL, .preset = "true",
      .offset = offsetof(spec, input)},
+    {.name = "beside", .doc = "path: files in the same folder are read as well", .type = EVLA_P_BOOL,
+     .preset = "false", .offset = offsetof(spec, beside)},
 };
 // clang-format on
 enum { N_SPEC = sizeof spec_params / sizeof *spec_params };
@@ -137,6 +141,7 @@ static void declare_one(lua_State *L, script *s, const char *what, const value_p
     if (d.max != 0 && !value_get(&one, "min"))
         p->min = p->type == EVLA_P_INT || p->type == EVLA_P_FLOAT ? -1e300 : 0;
     if (p->type == EVLA_P_PATH && d.input) p->flags |= EVLA_PF_INPUT;
+    if (p->type == EVLA_P_PATH && d.beside) p->flags |= BESIDE;
     if (p->type == EVLA_P_LIST)
         p->element = type_names[want_type(L, s, what, d.element)].type;
     if (d.optional) p->flags |= EVLA_PF_OPTIONAL;
@@ -418,8 +423,12 @@ static int l_options(lua_State *L)
                          params[i].name, *path);
         /* what the user named is a declared data path; a script's own preset grants nothing
          */
-        if (value_get(&given, params[i].name) &&
-            sandbox_allow(s, *path, !(params[i].flags & EVLA_PF_INPUT)) < 0)
+        if (!value_get(&given, params[i].name)) continue;
+        const char *slash = strrchr(*path, '/');
+        const char *folder = arena_copy_n(&cx->mem, *path, (size_t)(slash - *path));
+        if (!folder) script_error(L, s, "out of memory");
+        if (sandbox_allow(s, *path, !(params[i].flags & EVLA_PF_INPUT)) < 0 ||
+            (params[i].flags & BESIDE && sandbox_allow(s, folder, 0) < 0))
             script_throw(L, s);
     }
     bind_push_filled(L, s, params, n, filled);

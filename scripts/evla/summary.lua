@@ -143,6 +143,14 @@ function summary.details(s)
       add("  prompt  %.1f ms, %.1f tokens/s; first token after %.1f ms", f.prompt_ms, f.prompt_per_second, f.first_ms)
       add("  tokens  %.1f ms, %.1f tokens/s, %d allocations", f.tokens_ms, f.tokens_per_second, f.mallocs)
       add("  memory  %.1f MB weights, %.1f MB keys and values, %.1f MB arena", f.weight_bytes / 1e6, f.pool_bytes / 1e6, f.arena_bytes / 1e6)
+    elseif j.type == "call" and f.phases then
+      add("%s: %.2f ms a call, %.1f Hz, %d allocations", j.name, f.ms, f.hz, f.mallocs)
+      for _, p in ipairs(f.phases) do
+        add("  %-10s %8.2f ms  %3.0f %%  %s%s, %.0f GFLOP/s", p.phase, p.ms, 100 * p.ms / f.ms, p.graph,
+          p.times > 1 and (" x %d"):format(p.times) or "", p.gflops)
+      end
+      add("  memory     %.1f MB: %.1f weights, %.1f arena, %.1f handed on", f.bytes / 1e6, f.weight_bytes / 1e6, f.arena_bytes / 1e6,
+        (f.value_bytes + f.state_bytes) / 1e6)
     elseif j.type == "export" and f.tensors then
       add("%s: %d tensors, %.1f kB in %s", j.name, f.tensors, f.bytes / 1e3, short(j.result))
     elseif j.type == "apply" and f.flops then

@@ -1,0 +1,360 @@
+/*
+ * job_call.c -- the job type "call": a model is called, its graphs in the order of a
+ * schedule, and says what it made and how long each part took.
+ *
+ * Inputs come from files of raw numbers, as dense rows, or stand in the script; what is not
+ * given is zeros. One call warms up, `runs` are timed; the phases that are shown are those
+ * of the median call. outputs.evla in the job's folder (kind "evla.tensors") holds "i:NAME"
+ * and "o:NAME". With a folder to dump into every output is also written there as NAME.npy,
+ * and what a graph that runs several times makes as s0_NAME.npy, s1_NAME.npy, ... too.
+ */
+#include "../data/format.h"
+#include "../graph/bundle.h"
+#include "../mem.h"
+#include "../run/pool.h"
+#include "call.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_RUNS = 1000000 };
+
+typedef struct call_file {
+    const char *name, *path;
+} call_file;
+
+typedef struct call_values {
+    const char *name;
+    evla_list numbers; /* double */
+} call_values;
+
+typedef struct job_params {
+    call_params call;
+    evla_list files;  /* call_file */
+    evla_list values; /* call_values */
+    evla_list expect; /* call_values */
+    double within;
+    const char *dump;
+    int64_t runs;
+} job_params;
+
+// clang-format off
+static const evla_param file_fields[2] = {
+    {.name = "name", .doc = "of the input", .type = EVLA_P_STRING, .offset = offsetof(call_file, name)},
+    {.name = "path", .doc = "raw numbers in the input's own format, dense rows", .type = EVLA_P_PATH,
+     .flags = EVLA_PF_INPUT, .offset = offsetof(call_file, path)},
+};
+static const evla_param values_fields[2] = {
+    {.name = "name", .doc = "of the tensor", .type = EVLA_P_STRING, .offset = offsetof(call_values, name)},
+    {.name = "numbers", .doc = "its elements in order", .type = EVLA_P_LIST, .element = EVLA_P_FLOAT,
+     .offset = offsetof(call_values, numbers)},
+};
+static const evla_param params[] = {
+    CALL_PARAMS,
+    {.name = "files", .doc = "inputs from files, { image = \"image.u8\" }", .type = EVLA_P_STRUCTS,
+     .flags = EVLA_PF_OPTIONAL, .fields = file_fields, .n_fields = 2, .fields_size = sizeof(call_file),
+     .offset = offsetof(job_params, files)},
+    {.name = "values", .doc = "inputs as numbers, { state = { 0, 0.5 } }", .type = EVLA_P_STRUCTS,
+     .flags = EVLA_PF_OPTIONAL, .fields = values_fields, .n_fields = 2, .fields_size = sizeof(call_values),
+     .offset = offsetof(job_params, values)},
+    {.name = "expect", .doc = "outputs that are known, as numbers: the job fails when they differ",
+     .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = values_fields, .n_fields = 2,
+     .fields_size = sizeof(call_values), .offset = offsetof(job_params, expect)},
+    {.name = "within", .doc = "by more than that", .type = EVLA_P_FLOAT, .preset = "1e-4", .max = 1e30,
+     .offset = offsetof(job_params, within)},
+    {.name = "dump", .doc = "folder for all outputs as .npy; absent: none are written", .type = EVLA_P_PATH,
+     .flags = EVLA_PF_OPTIONAL, .offset = offsetof(job_params, dump)},
+    {.name = "runs", .doc = "calls that are timed", .type = EVLA_P_INT, .preset = "1", .min = 1,
+     .max = MOST_RUNS, .offset = offsetof(job_params, runs)},
+};
+// clang-format on
+
+/* ---- inputs ---- */
+
+static int32_t set_file(ctx *cx, const schedule *s, const call_file *f)
+{
+    const schedule_port *to;
+    char *data;
+    size_t n;
+    int32_t st = schedule_want_input(cx, s, f->name, &to);
+    if (st < 0) return st;
+    size_t want = (size_t)type_bytes(cx->reg, &to->type);
+    arena_place mark = arena_mark(&cx->scratch);
+    st = file_read(cx, &cx->scratch, f->path, want + 1, &data, &n);
+    if (st < 0) ctx_prefix(cx, "input %s", f->name);
+    if (st >= 0 && n != want)
+        st = ctx_fail(cx, EVLA_E_SHAPE, "input %s: %s holds %zu bytes; %s takes %zu",
+                      f->name, f->path, n, type_text(cx->reg, &cx->scratch, &to->type),
+                      want);
+    if (st >= 0 && to->view.data[0] && n) memcpy(to->view.data[0], data, n);
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+static int32_t set_values(ctx *cx, const schedule *s, const call_values *v)
+{
+    const schedule_port *to;
+    const double *numbers = v->numbers.items;
+    int32_t st = schedule_want_input(cx, s, v->name, &to);
+    if (st < 0) return st;
+    arena_place mark = arena_mark(&cx->scratch);
+    const char *type = type_text(cx->reg, &cx->scratch, &to->type);
+    if (type_count(&to->type) != v->numbers.n)
+        st = ctx_fail(cx, EVLA_E_SHAPE, "input %s: got %lld numbers for %s", v->name,
+                      (long long)v->numbers.n, type);
+    for (int64_t i = 0; st >= 0 && i < v->numbers.n; i++)
+        if (!call_put_number(&to->view, i, numbers[i]))
+            st = ctx_fail(cx, EVLA_E_DTYPE, "input %s: %s cannot hold the number %g",
+                          v->name, type, numbers[i]);
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+static int32_t set_inputs(ctx *cx, const job_params *p, const schedule *s)
+{
+    int32_t st = 0;
+    for (int64_t i = 0; st >= 0 && i < p->files.n; i++)
+        st = set_file(cx, s, (const call_file *)p->files.items + i);
+    for (int64_t i = 0; st >= 0 && i < p->values.n; i++)
+        st = set_values(cx, s, (const call_values *)p->values.items + i);
+    return st;
+}
+
+/* ---- what came out ---- */
+
+static double number_at(const evla_tensor *t, int64_t i)
+{
+    return t->dtype == EVLA_F64 ? ((const double *)t->data[0])[i]
+                                : (double)((const float *)t->data[0])[i];
+}
+
+static int32_t compare(ctx *cx, job *j, const schedule *s, const call_values *v,
+                       double within)
+{
+    const schedule_port *got;
+    const double *want = v->numbers.items;
+    double worst = 0;
+    int32_t st = schedule_want_output(cx, s, v->name, &got);
+    if (st < 0) return st;
+    if (type_count(&got->type) != v->numbers.n ||
+        (got->type.dtype != EVLA_F32 && got->type.dtype != EVLA_F64))
+        return ctx_fail(cx, EVLA_E_SHAPE,
+                        "expect: output %s has %lld elements, got %lld reals to compare",
+                        v->name, (long long)type_count(&got->type),
+                        (long long)v->numbers.n);
+    for (int64_t i = 0; i < v->numbers.n; i++) {
+        double off = fabs(number_at(&got->view, i) - want[i]);
+        if (!(off <= worst)) worst = off; /* NaN is the worst */
+    }
+    const char *name = arena_text(&cx->scratch, "error_%s", v->name);
+    st = name ? job_figure(j, name, value_float(worst)) : EVLA_E_NOMEM;
+    if (st >= 0 && !(worst <= within))
+        st = ctx_fail(cx, EVLA_E_RANGE,
+                      "output %s is off by %g from what is expected; want at most %g",
+                      v->name, worst, within);
+    return st;
+}
+
+static int32_t keep_tensors(ctx *cx, const job *j, const schedule *s)
+{
+    int32_t n = 0, n_in = schedule_n_inputs(s), n_out = schedule_n_outputs(s);
+    bundle_part *parts =
+        arena_push(&cx->scratch, (size_t)(n_in + n_out) + 1, sizeof *parts);
+    if (!parts) return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    for (int32_t i = 0; i < n_in + n_out; i++) {
+        int is_in = i < n_in;
+        const schedule_port *p =
+            is_in ? schedule_input(s, i) : schedule_output(s, i - n_in);
+        const schedule_port *newest = p;
+        /* of outputs with one name the last line's stays */
+        if (!is_in && schedule_want_output(cx, s, p->name, &newest) >= 0 && newest != p)
+            continue;
+        parts[n] = (bundle_part){arena_text(&cx->scratch, is_in ? "i:%s" : "o:%s", p->name),
+                                 p->type, p->view.data[0]};
+        if (!parts[n++].name) return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    }
+    value head = {.kind = VALUE_TABLE};
+    return bundle_write(cx, j->result.path, "evla.tensors", &head, parts, n);
+}
+
+typedef struct dumper {
+    const schedule *of;
+    const char *folder;
+    const evla_item *format;
+} dumper;
+
+static int32_t dump_one(ctx *cx, const dumper *d, const schedule_port *p,
+                        const char *before)
+{
+    const char *path = arena_text(&cx->scratch, "%s/%s%s.npy", d->folder, before, p->name);
+    evla_field field = {.name = p->name, .value = p->view};
+    evla_archive all = {.size = sizeof all, .n_tensors = 1, .tensors = &field};
+    if (!path) return ctx_fail(cx, EVLA_E_NOMEM, "%s", d->folder);
+    return format_write(cx, d->format, path, &all);
+}
+
+static int32_t dump_line(void *to, ctx *cx, int32_t line, int64_t time)
+{
+    const dumper *d = to;
+    schedule_phase what = schedule_line_at(d->of, line);
+    arena_place mark = arena_mark(&cx->scratch);
+    char step[32] = "";
+    int32_t st = 0;
+    if (what.times > 1) snprintf(step, sizeof step, "s%lld_", (long long)time);
+    for (int32_t i = 0; st >= 0 && i < schedule_n_outputs(d->of); i++) {
+        const schedule_port *p = schedule_output(d->of, i);
+        if (p->line != line || strchr(p->name, '/')) continue;
+        if (*step) st = dump_one(cx, d, p, step);
+        if (st >= 0 && time == what.times - 1) st = dump_one(cx, d, p, "");
+    }
+    arena_reset(&cx->scratch, mark);
+    return st;
+}
+
+/* ---- figures ---- */
+
+typedef struct timing {
+    int64_t total;
+    int64_t line[SCHEDULE_MOST_LINES];
+    int64_t mallocs;
+} timing;
+
+static int by_total(const void *a, const void *b)
+{
+    int64_t x = ((const timing *)a)->total, y = ((const timing *)b)->total;
+    return (x > y) - (x < y);
+}
+
+/* Time per node of each line, slowest first, in words: for whoever wants it faster. */
+static int32_t profile_figure(ctx *cx, job *j, schedule *s)
+{
+    int32_t n = schedule_n_lines(s), st = 0;
+    value_pair *pairs = arena_push(&cx->scratch, (size_t)n + 1, sizeof *pairs);
+    if (!pairs) return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    for (int32_t i = 0; i < n; i++) {
+        const profile *times = schedule_profile(s, i);
+        const char *table = times ? profile_table(times, &cx->scratch) : "";
+        pairs[i] =
+            (value_pair){schedule_line_at(s, i).graph, value_text(table ? table : "")};
+    }
+    st = job_figure(j, "profile", value_table(&cx->scratch, pairs, n));
+    return st;
+}
+
+static int32_t time_figures(ctx *cx, job *j, const schedule *s, timing *all, int64_t n)
+{
+    int32_t n_lines = schedule_n_lines(s);
+    qsort(all, (size_t)n, sizeof *all, by_total);
+    const timing *mid = &all[(n - 1) / 2];
+    value list = value_list(&cx->scratch, n_lines);
+    for (int32_t i = 0; list.as.items && i < n_lines; i++) {
+        schedule_phase p = schedule_line_at(s, i);
+        double ns = (double)(mid->line[i] > 0 ? mid->line[i] : 1);
+        value_pair pairs[] = {{"phase", value_text(p.name)},
+                              {"graph", value_text(p.graph)},
+                              {"times", value_int(p.times)},
+                              {"ms", value_float(1e-6 * ns)},
+                              {"gflops", value_float(p.flops / ns)}};
+        list.as.items[list.n_items++] =
+            value_table(&cx->scratch, pairs, sizeof pairs / sizeof *pairs);
+    }
+    const schedule_bytes b = schedule_size(s);
+    const struct {
+        const char *name;
+        value v;
+    } rows[] = {{"phases", list},
+                {"runs", value_int(n)},
+                {"ms", value_float(1e-6 * (double)mid->total)},
+                {"least_ms", value_float(1e-6 * (double)all[0].total)},
+                {"most_ms", value_float(1e-6 * (double)all[n - 1].total)},
+                {"hz", value_float(1e9 / (double)(mid->total > 0 ? mid->total : 1))},
+                {"mallocs", value_int(mem_counts_all() ? mid->mallocs : -1)},
+                {"weight_bytes", value_int((int64_t)b.weights)},
+                {"arena_bytes", value_int((int64_t)b.arena)},
+                {"state_bytes", value_int((int64_t)b.states)},
+                {"value_bytes", value_int((int64_t)b.values)},
+                {"bytes", value_int((int64_t)b.total)}};
+    int32_t st = 0;
+    for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
+        st = job_figure(j, rows[i].name, rows[i].v);
+    return st;
+}
+
+/* ---- the job ---- */
+
+static int32_t workers_of(const job *j)
+{
+    return job_workers(j, ((const job_params *)j->params)->call.workers, POOL_MOST);
+}
+
+static int32_t call_check(ctx *cx, job *j)
+{
+    const job_params *p = j->params;
+    const job *from = job_given(j, "model");
+    schedule *s;
+    j->result.path = arena_text(&cx->mem, "%s/outputs.evla", j->folder);
+    if (!j->result.path) return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    model *m = from && !job_model_failed(from) ? job_model_graphs(from) : NULL;
+    if (!m) return 0; /* known when it has been made */
+    int32_t st = call_open(cx, m, &p->call, workers_of(j), 1, &s);
+    if (st < 0) return st;
+    st = set_inputs(cx, p, s);
+    schedule_close(s);
+    return st;
+}
+
+static int32_t run_schedule(ctx *cx, job *j, schedule *s)
+{
+    const job_params *p = j->params;
+    timing *all = arena_push(&cx->scratch, (size_t)p->runs, sizeof *all);
+    dumper d = {.of = s, .folder = p->dump};
+    if (!all) return ctx_fail(cx, EVLA_E_NOMEM, "%lld runs", (long long)p->runs);
+    int32_t st = set_inputs(cx, p, s);
+    if (st >= 0 && p->dump) st = folder_make(cx, p->dump);
+    if (st >= 0 && p->dump) st = format_writer(cx, "x.npy", &d.format);
+    if (st >= 0) st = schedule_run(cx, s, p->dump ? dump_line : NULL, &d);
+    for (int32_t i = 0; i < schedule_n_lines(s); i++)
+        profile_clear(schedule_profile(s, i));
+    for (int64_t i = 0; st >= 0 && i < p->runs; i++) {
+        int64_t made = mem_made;
+        st = schedule_run(cx, s, NULL, NULL);
+        all[i].mallocs = mem_made - made;
+        all[i].total = schedule_ns(s);
+        for (int32_t k = 0; k < schedule_n_lines(s); k++)
+            all[i].line[k] = schedule_line_at(s, k).ns;
+        job_report_progress(j, i + 1, p->runs, NULL);
+    }
+    if (st >= 0) st = time_figures(cx, j, s, all, p->runs);
+    if (st >= 0) st = job_figure(j, "workers", value_int(workers_of(j)));
+    if (st >= 0) st = profile_figure(cx, j, s);
+    if (st >= 0) st = keep_tensors(cx, j, s);
+    for (int64_t i = 0; st >= 0 && i < p->expect.n; i++)
+        st = compare(cx, j, s, (const call_values *)p->expect.items + i, p->within);
+    return st;
+}
+
+static int32_t call_run(ctx *cx, job *j)
+{
+    const job_params *p = j->params;
+    model *m = NULL;
+    schedule *s = NULL;
+    int32_t st = call_model(cx, job_given(j, "model"), p->call.model, &m);
+    if (st >= 0) st = call_open(cx, m, &p->call, workers_of(j), 0, &s);
+    if (st >= 0) st = run_schedule(cx, j, s);
+    schedule_close(s);
+    model_drop(m);
+    return st;
+}
+
+const job_type job_call = {
+    .name = "call",
+    .result = "tensors",
+    .doc = "calls a model: its graphs in the order of a schedule, on given inputs",
+    .params = params,
+    .n_params = sizeof params / sizeof *params,
+    .params_size = sizeof(job_params),
+    .has_graphs = 1,
+    .is_live = 1,
+    .check = call_check,
+    .run = call_run,
+};
