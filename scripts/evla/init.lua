@@ -32,4 +32,7 @@ evla.load = require "evla.language".load
 -- evla.see "FOLDER": one that reads texts with a picture in them, see seeing.lua.
 evla.see = require "evla.seeing".load
 
+-- evla.policy "FILE": a model that sees, reads and acts, see policy.lua.
+evla.policy = require "evla.policy".load
+
 return evla

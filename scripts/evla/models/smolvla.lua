@@ -1,0 +1,162 @@
+-- smolvla.lua: a vision-language-action model whose action expert reads the language model's keys and values layer by layer.
+-- Shukor et al. 2025 (arXiv 2506.01844) as lerobot computes it: SigLIP, pixel shuffle, the first layers of SmolLM2, and flow
+-- matching by an expert of as many layers, where every second one attends to what the language model left and nothing else.
+local denoise, vit = require "denoise", require "vit"
+
+-- Where weights lie, by who wrote the file: vla.cpp's converter, lerobot.
+local GGUF = { names = "vla", fc = "mm.fc", embed = "token_embd", lm = "vlm.blk.%d.%s.weight", expert = "aex.blk.%d.%s.weight", last = "aex.output_norm",
+               head = "%s", norm1 = "attn_norm", q = "attn_q", k = "attn_k", v = "attn_v", o = "attn_o", norm2 = "ffn_norm", gate = "ffn_gate", up = "ffn_up", down = "ffn_down" }
+local both = "model.vlm_with_expert."
+local HF = { names = "hf", prefix = both .. "vlm.model.vision_model.", fc = both .. "vlm.model.connector.modality_projection.proj",
+             embed = both .. "vlm.model.text_model.embed_tokens", lm = both .. "vlm.model.text_model.layers.%d.%s.weight",
+             expert = both .. "lm_expert.layers.%d.%s.weight", last = both .. "lm_expert.norm", head = "model.%s", norm1 = "input_layernorm",
+             q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", o = "self_attn.o_proj", norm2 = "post_attention_layernorm",
+             gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj" }
+
+local function int(default, doc) return { type = "int", default = default, min = 1, max = 1 << 24, doc = doc } end
+local function numbers(doc) return { type = "list", of = "float", doc = doc } end
+
+local function graphs(p)
+  local n, kv = p.names == "gguf" and GGUF or HF, p.kv_heads * p.head
+  local side = p.image // p.patch // p.shuffle -- of the grid of image tokens
+  local seen, self_attends = p.cameras * side * side, function(i) return i % p.self_every == 0 end
+  local rows = seen + p.tokens + 1 -- images, words, state
+
+  local function linear(g, x, name, from, to) -- the small ones around the towers stay f32
+    name = n.head:format(name)
+    return g.linear { x, w = g:weight(name .. ".weight", ("f32[%d,%d]"):format(to, from)), b = g:weight(name .. ".bias", ("f32[%d]"):format(to)) }
+  end
+  local function const(g, list) return g:const(("f32[%d]"):format(#list), list) end
+  -- A graph's view of one tower: its layers' norms, projections and feed-forward part.
+  local function tower(g, names, width, hidden)
+    local t = {}
+    local function weight(i, part) return names:format(i, n[part]) end
+    function t.norm(x, i, part) return g.rms_norm { x, w = g:weight(i and weight(i, part) or part, ("f32[%d]"):format(width)), eps = 1e-5 } end
+    function t.linear(x, i, part, out) return g.linear { x, w = weight(i, part), out = out } end
+    function t.turned(x, i, part, heads, angles) return g.rope { t.linear(x, i, part, heads * p.head), angles[1], angles[2], heads = heads } end
+    function t.rest(x, i, a) -- what follows attention
+      x = g.add { x, t.linear(a, i, "o", width) }
+      local h = t.norm(x, i, "norm2")
+      return g.add { x, t.linear(g.mul { g.silu(t.linear(h, i, "gate", hidden)), t.linear(h, i, "up", hidden) }, i, "down", width) }
+    end
+    return t
+  end
+  local function attention(g, q, k, v, more) return g.attention { q, k, v, more and more.mask, heads = p.heads, kv_heads = p.kv_heads, causal = more and more.causal } end
+  local function angles(g, first, count)
+    local at = {}
+    for i = 1, count do at[i] = first + i - 1 end
+    return { g.rope_angles { g:const(("i32[%d]"):format(count), at), dims = p.head, base = 10000 } } -- not the language model's own base
+  end
+  local function tap(g, name, x, ...) if p.inner then g:output(name, select("#", ...) > 0 and g.reshape { x, shape = { ... } } or x) end end
+
+  return {
+    image = function(g)
+      local x = g.cast { g:input("images", ("u8[%d,%d,%d,3]"):format(p.cameras, p.image, p.image)), to = "f32" }
+      g:output("pixels", g.transpose { g.sub { g.mul { g.div { x, 255 }, 2 }, 1 }, perm = { 0, 3, 1, 2 } })
+    end,
+    vision = function(g)
+      local pixels = g:input("pixels", ("f32[%d,3,%d,%d]"):format(p.cameras, p.image, p.image))
+      local x = vit.encode(g, pixels, { names = n.names, prefix = n.prefix, image = p.image, patch = p.patch, width = p.vit_width, layers = p.vit_layers,
+        heads = p.vit_heads, hidden = p.vit_hidden, eps = p.vit_eps, activation = "gelu_tanh", class = false }, p.cameras)
+      local s, wide = p.shuffle, p.shuffle * p.shuffle * p.vit_width
+      local cut = g.transpose { g.reshape { x, shape = { p.cameras, side, s, side, s, p.vit_width } }, perm = { 0, 1, 3, 2, 4, 5 } }
+      local y = g.linear { g.reshape { cut, shape = { seen, wide } }, w = n.fc .. ".weight", out = p.width }
+      g:output("img_emb", y)
+      for c = 0, p.cameras - 1 do
+        tap(g, "vit_out_v" .. c, g.slice { x, axis = 0, start = c, stop = c + 1 }, side * side * s * s, p.vit_width)
+        tap(g, "img_emb_v" .. c, g.slice { y, axis = 0, start = c * side * side, stop = (c + 1) * side * side })
+      end
+    end,
+    prefix = function(g)
+      local words = g.embedding { n.embed .. ".weight", g:input("tokens", ("i32[%d]"):format(p.tokens)), num_embeddings = p.vocabulary, embedding_dim = p.width }
+      local state = g.slice { g:input("state", ("f32[%d]"):format(p.state)), axis = 0, start = 0, stop = #p.state_mean }
+      state = g.div { g.sub { state, const(g, p.state_mean) }, g.add { const(g, p.state_std), p.std_eps } }
+      state = g.reshape { g.pad { state, axis = 0, after = p.state - #p.state_mean }, shape = { 1, p.state } }
+      local seen_and_read = g.mul { g.concat { g:input("img_emb", ("f32[%d,%d]"):format(seen, p.width)), words, axis = 0 }, math.sqrt(p.width) }
+      local x = g.concat { seen_and_read, linear(g, state, "state_proj", p.state, p.width), axis = 0 }
+      tap(g, "prefix_embs", x)
+      local mask = {} -- images and words do not see the state, which sees everything
+      for i = 1, rows do
+        mask[i] = {}
+        for j = 1, rows do mask[i][j] = (j < rows or i == rows) and 1 or 0 end
+      end
+      mask = g:const(("bool[%d,%d]"):format(rows, rows), mask)
+      local at, lm, expert = angles(g, 0, rows), tower(g, n.lm, p.width, p.hidden), tower(g, n.expert, p.expert, p.expert_hidden)
+      for i = 0, p.layers - 1 do
+        local h = lm.norm(x, i, "norm1")
+        local k, v = lm.turned(h, i, "k", p.kv_heads, at), lm.linear(h, i, "v", kv)
+        tap(g, "k_cache_l" .. i, k, rows, p.kv_heads, p.head)
+        tap(g, "v_cache_l" .. i, v, rows, p.kv_heads, p.head)
+        local xk, xv = k, v
+        if not self_attends(i) then
+          xk, xv = expert.linear(k, i, "k", kv), expert.linear(v, i, "v", kv)
+          tap(g, "xk_l" .. i, xk, rows, p.kv_heads, p.head)
+          tap(g, "xv_l" .. i, xv, rows, p.kv_heads, p.head)
+        end
+        g:output("k." .. i, xk)
+        g:output("v." .. i, xv)
+        if i < p.layers - 1 then -- of the last layer nothing but keys and values is read
+          x = lm.rest(x, i, attention(g, lm.turned(h, i, "q", p.heads, at), k, v, { mask = mask }))
+          tap(g, ("vlm_l%d_out"):format(i), x)
+        end
+      end
+    end,
+    expert = function(g)
+      local step, half, times = denoise.step(g), p.expert // 2, {}
+      for s, t in ipairs(denoise.times(p.steps)) do
+        local row = {}
+        for i = 0, half - 1 do
+          local angle = 2 * math.pi * t / (p.min_period * (p.max_period / p.min_period) ^ (half > 1 and i / (half - 1) or 0))
+          row[i + 1], row[half + i + 1] = math.sin(angle), math.cos(angle)
+        end
+        times[s] = row
+      end
+      local x_t = g:input("x_t", ("f32[%d,%d]"):format(p.chunk, p.action)) -- noise at first
+      local time = g.reshape { denoise.row(g, g:const(("f32[%d,%d]"):format(p.steps, 2 * half), times), step), shape = { 1, 2 * half } }
+      local x = g.concat { linear(g, x_t, "action_in_proj", p.action, p.expert), g.broadcast { time, shape = { p.chunk, 2 * half } }, axis = -1 }
+      x = linear(g, g.silu(linear(g, x, "action_time_mlp_in", 2 * p.expert, p.expert)), "action_time_mlp_out", p.expert, p.expert)
+      tap(g, "suffix_embs", x)
+      local t, behind, own = tower(g, n.expert, p.expert, p.expert_hidden), angles(g, rows, p.chunk), angles(g, 0, p.chunk)
+      for i = 0, p.layers - 1 do
+        local cached = ("f32[%d,%d]"):format(rows, kv)
+        local h, k, v = t.norm(x, i, "norm1"), g:input("k." .. i, cached), g:input("v." .. i, cached)
+        local a
+        if self_attends(i) then
+          k = g.concat { k, t.turned(h, i, "k", p.kv_heads, behind), axis = 0 }
+          a = attention(g, t.turned(h, i, "q", p.heads, behind), k, g.concat { v, t.linear(h, i, "v", kv), axis = 0 }, { causal = true })
+        else
+          a = attention(g, t.turned(h, i, "q", p.heads, own), k, v)
+        end
+        x = t.rest(x, i, a)
+        tap(g, ("aex_l%d_out"):format(i), x)
+      end
+      local v_t = linear(g, t.norm(x, nil, n.last .. ".weight"), "action_out_proj", p.expert, p.action)
+      x_t = denoise.flow(g, x_t, v_t, p.steps)
+      tap(g, "v_t", v_t)
+      g:output("x_t", x_t)
+      g:output("action", g.add { g.mul { g.slice { x_t, axis = 1, start = 0, stop = #p.action_mean }, g.add { const(g, p.action_std), p.std_eps } }, const(g, p.action_mean) })
+    end,
+  }
+end
+
+return {
+  options = {
+    cameras = int(2, "images of a call"), image = int(512, "pixels of a side"), patch = int(16, "pixels of a patch's side"),
+    vit_width = int(768, "features of a patch"), vit_layers = int(12, "blocks of the vision tower"), vit_heads = int(12, "its heads"),
+    vit_hidden = int(3072, "features inside its feed-forward part"), vit_eps = { type = "float", default = 1e-6, min = 0, max = 1, doc = "of its norms" },
+    shuffle = int(4, "side of the square of patches that becomes one token"), tokens = int(48, "words of the instruction"),
+    width = int(960, "features of a token"), layers = int(16, "blocks of the language model and of the expert"), heads = int(15, "query heads of both"),
+    kv_heads = int(5, "key and value heads of both"), head = int(64, "features of a head"), hidden = int(2560, "features inside the feed-forward part"),
+    vocabulary = int(49280, "rows of the table of words"), expert = int(720, "features of the expert"), expert_hidden = int(2048, "inside its feed-forward part"),
+    self_every = int(2, "every so many layers of the expert attend to the actions too"), chunk = int(50, "actions of a call"), steps = int(10, "times the expert runs"),
+    state = int(32, "most numbers of the robot's own state"), action = int(32, "most numbers of an action"),
+    min_period = { type = "float", default = 4e-3, min = 1e-9, max = 1e9, doc = "of the time's waves" },
+    max_period = { type = "float", default = 4.0, min = 1e-9, max = 1e9, doc = "of the time's waves" },
+    std_eps = { type = "float", default = 1e-8, min = 0, max = 1, doc = "is added to spreads before they divide" },
+    state_mean = numbers "of the numbers that the robot really has", state_std = numbers "their spread",
+    action_mean = numbers "of the numbers that an action really has", action_std = numbers "their spread",
+    names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
+    inner = { type = "bool", default = false, doc = "also put out what is inside, stage by stage" },
+  },
+  graphs = graphs,
+}

@@ -1,0 +1,25 @@
+-- mini_vla.lua: what a checkpoint of github.com/keivalya/mini-vla says of itself, as options of models/mini_vla.lua.
+local mini_vla = {}
+
+function mini_vla.is(file) return file["diffusion_head.denoise_model.net.0.weight"] ~= nil and file["txt_encoder.gru.weight_hh_l0"] ~= nil end
+
+function mini_vla.options(path, file)
+  local function shape(name, rank)
+    local t = file[name]
+    if not t then error(("%s: it holds no weight %s"):format(path, name), 0) end
+    if t.rank ~= rank then error(("%s: %s is %s; want %d extents"):format(path, name, tostring(t), rank), 0) end
+    return t.shape
+  end
+  local width = shape("txt_encoder.gru.weight_hh_l0", 2)[2]
+  local action = shape("diffusion_head.denoise_model.net.4.weight", 2)[1]
+  local time = shape("diffusion_head.denoise_model.net.0.weight", 2)[2] - action - width
+  if time < 2 or time % 2 ~= 0 then
+    error(("%s: diffusion_head.denoise_model.net.0.weight leaves %d features for the time; want an even number"):format(path, time), 0)
+  end
+  local steps = shape("diffusion_head.betas", 1)[1]
+  return { width = width, text = shape("txt_encoder.embed.weight", 2)[2], state = shape("state_encoder.net.0.weight", 2)[2],
+           action = action, time = time, steps = steps,
+           schedule = { { graph = "sense" }, { graph = "act", times = steps, phase = "expert" } } }
+end
+
+return mini_vla

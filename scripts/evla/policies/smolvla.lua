@@ -1,0 +1,151 @@
+-- smolvla.lua: what a SmolVLA checkpoint says of itself, as options of models/smolvla.lua: a GGUF file as vla.cpp's converter
+-- writes it, or lerobot's safetensors with config.json and statistics beside them. Sizes are those of the tensors; only what no
+-- tensor shows is looked up.
+local evla = require "evla.core"
+local json = require "evla.json"
+
+local smolvla = {}
+
+local V = "model.vlm_with_expert."
+local NAMES = {
+  gguf = { embed = "token_embd.weight", fc = "mm.fc.weight", patch = "vit.patch_embd.weight", positions = "vit.pos_embd", fc1 = "vit.blk.%d.fc1.weight",
+           lm = "vlm.blk.%d.attn_%s.weight", expert = "aex.blk.%d.attn_%s.weight", gate = "vlm.blk.%d.ffn_gate.weight", inner = "aex.blk.%d.ffn_gate.weight",
+           head = "%s.weight" },
+  hf = { embed = V .. "vlm.model.text_model.embed_tokens.weight", fc = V .. "vlm.model.connector.modality_projection.proj.weight",
+         patch = V .. "vlm.model.vision_model.embeddings.patch_embedding.weight", positions = V .. "vlm.model.vision_model.embeddings.position_embedding.weight",
+         fc1 = V .. "vlm.model.vision_model.encoder.layers.%d.mlp.fc1.weight", lm = V .. "vlm.model.text_model.layers.%d.self_attn.%s_proj.weight",
+         expert = V .. "lm_expert.layers.%d.self_attn.%s_proj.weight", gate = V .. "vlm.model.text_model.layers.%d.mlp.gate_proj.weight",
+         inner = V .. "lm_expert.layers.%d.mlp.gate_proj.weight", head = "model.%s.weight" },
+}
+
+function smolvla.is(file)
+  return (file.attrs["general.architecture"] or file.attrs["smolvla.architecture"]) == "smolvla" or file[NAMES.hf.expert:format(0, "q")] ~= nil
+end
+
+local function read_json(path)
+  local ok, file = pcall(io.open, path)
+  if not ok or not file then return nil end
+  local text = file:read "a"
+  file:close()
+  local good, value = pcall(json.decode, text)
+  if not good or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
+  return value
+end
+
+-- What is never rounded: positions, statistics, and the small linears around the towers.
+function smolvla.is_exact(name)
+  return name:find "pos_embd" or name:find "position_embedding" or name:find "state_" or name:find "action_"
+end
+
+-- ---- settings and statistics -----------------------------------------------------------------------------------------
+
+-- What to look a setting up with, under vla.cpp's name or lerobot's.
+local function settings(path, file)
+  if file.format == "gguf" then
+    return function(name, other) return file.attrs["smolvla." .. name] or other and file.attrs["smolvla." .. other] end, "smolvla."
+  end
+  local config = path:gsub("[^/]*$", "config.json")
+  local c = read_json(config)
+  if not c then error(("%s: there is no config.json beside it, which says how often it denoises and for how long it acts"):format(path), 0) end
+  return function(name, other)
+    if c[name] ~= nil then return c[name] end
+    return other and c[other]
+  end, config .. ": ", c
+end
+
+-- Means and spreads: in the file itself, in stats.json, or in the tensors that lerobot's processors name.
+local function statistics(path, file)
+  local out, folder = {}, path:gsub("[^/]*$", "")
+  local stats = file.format ~= "gguf" and read_json(folder .. "stats.json") or {}
+  local function processor(step)
+    local p = file.format ~= "gguf" and read_json(folder .. step .. ".json")
+    for _, s in ipairs(p and p.steps or {}) do
+      if s.state_file then return evla.tensors(folder .. s.state_file) end
+    end
+  end
+  local before, after = processor "policy_preprocessor", processor "policy_postprocessor"
+  for _, what in ipairs { "state", "action" } do
+    for _, which in ipairs { "mean", "std" } do
+      local name, long = what .. "_" .. which, (what == "state" and "observation.state." or "action.") .. which
+      local from = what == "state" and before or after
+      local buffer = (what == "state" and "normalize_inputs.buffer_observation_state." or "unnormalize_outputs.buffer_action.") .. which
+      local t = file[name] or file[buffer] or from and from[long]
+      out[name] = t and t:list() or stats[name] or stats[long]
+      if type(out[name]) ~= "table" or #out[name] == 0 then
+        error(("%s: the statistics %s are missing: they stand neither in it nor in stats.json or policy_%sprocessor.json beside it"):format(path, name,
+          what == "state" and "pre" or "post"), 0)
+      end
+    end
+    if #out[what .. "_mean"] ~= #out[what .. "_std"] then
+      error(("%s: the statistics say that %s has %d means and %d spreads"):format(path, what, #out[what .. "_mean"], #out[what .. "_std"]), 0)
+    end
+  end
+  return out
+end
+
+-- ---- the whole -------------------------------------------------------------------------------------------------------
+
+function smolvla.options(path, file)
+  local kind = file.format == "gguf" and "gguf" or "hf"
+  local n, setting, where, config = NAMES[kind], settings(path, file)
+  local function shape(name, rank)
+    local t = file[name]
+    if not t then error(("%s: it holds no weight %s"):format(path, name), 0) end
+    if t.rank ~= rank then error(("%s: %s is %s; want %d extents"):format(path, name, tostring(t), rank), 0) end
+    return t.shape
+  end
+  local function count(names, ...)
+    local i = 0
+    while file[names:format(i, ...)] do i = i + 1 end
+    return i
+  end
+  local function want(name, other, preset)
+    local v = setting(name, other)
+    if v == nil or v == false then v = preset end
+    if type(v) ~= "number" then error(("%s: %s%s is missing"):format(path, where, name), 0) end
+    return v
+  end
+  local layers, experts = count(n.lm, "q"), count(n.expert, "q")
+  if experts < layers then
+    error(("%s: num_expert_layers is %d, below the %d layers of its language model; an expert on every few layers is not supported"):format(path, experts, layers), 0)
+  end
+  local head = want("head_dim", nil, 64)
+  local embed, patch, fc, into = shape(n.embed, 2), shape(n.patch, 4), shape(n.fc, 2), shape(n.head:format "action_in_proj", 2)
+  local side, shuffle = math.tointeger(math.sqrt(shape(n.positions, 2)[1])), math.tointeger(math.sqrt(fc[2] / patch[1]))
+  if not side or not shuffle then error(("%s: its patches or the squares that %s joins are not as many as a square has"):format(path, n.fc), 0) end
+  local cameras = 0
+  for name, f in pairs(config and config.input_features or {}) do
+    if type(f) == "table" and (f.type == "VISUAL" or name:find "images") then cameras = cameras + 1 end
+  end
+  cameras = cameras + (setting "empty_cameras" or 0)
+  local out = statistics(path, file)
+  local steps = want "num_steps"
+  for k, v in pairs {
+    cameras = cameras > 0 and cameras or nil, tokens = want("tokenizer_max_length", nil, 48), names = kind, layers = layers, head = head,
+    image = side * patch[4], patch = patch[4], vit_width = patch[1], vit_layers = count(n.fc1), vit_hidden = shape(n.fc1:format(0), 2)[1],
+    vit_heads = want("vit_heads", nil, patch[1] // 64), vit_eps = want("vit_ln_eps", nil, 1e-6), shuffle = shuffle,
+    width = embed[2], vocabulary = embed[1], heads = shape(n.lm:format(0, "q"), 2)[1] // head, kv_heads = shape(n.lm:format(0, "k"), 2)[1] // head,
+    hidden = shape(n.gate:format(0), 2)[1], expert = into[1], expert_hidden = shape(n.inner:format(0), 2)[1], action = into[2],
+    state = shape(n.head:format "state_proj", 2)[2], self_every = want("self_attn_every_n_layers", nil, 2), chunk = want "chunk_size", steps = steps,
+    min_period = want("min_period", nil, 4e-3), max_period = want("max_period", nil, 4.0), std_eps = want("norm_eps", nil, 1e-8),
+  } do out[k] = v end
+  for _, what in ipairs { "state", "action" } do
+    if #out[what .. "_mean"] > out[what] then
+      error(("%s: the statistics are of %d numbers of %s; the model takes at most %d"):format(path, #out[what .. "_mean"], what, out[what]), 0)
+    end
+  end
+  out.schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = "prefix", phase = "prefill" }, { graph = "expert", times = steps } }
+  return out
+end
+
+-- What a caller wants, against what the file says.
+function smolvla.check(path, own, given)
+  if given.tokens and given.tokens > own.tokens then
+    error(("%s: the text has %d tokens; the model was trained with at most %d (tokenizer_max_length)"):format(path, given.tokens, own.tokens), 0)
+  end
+  if given.cameras and own.cameras and given.cameras ~= own.cameras then
+    error(("%s: it sees through %d cameras (input_features); got %d"):format(path, own.cameras, given.cameras), 0)
+  end
+end
+
+return smolvla
