@@ -6,11 +6,13 @@ local opt = evla.options {
   picture = { type = "path", doc = "what the camera sees, JPEG or PNG" },
   instruction = { type = "string", doc = "what to do, \"pick up the red cup\"" },
   unnorm_key = { type = "string", optional = true, doc = "the data set whose statistics give actions their units; may be left out when there is one" },
+  crop = { type = "float", default = 1.0, min = 0.01, max = 1, doc = "share of the picture's area that is seen: 0.9 for models fine-tuned with random crops" },
+  type = { type = "enum", optional = true, choices = { "bf16", "f16", "q8_0", "q4_0", "q4_k" }, doc = "number format that matrices are rounded to; without, that of the file" },
   vicuna = { type = "bool", default = false, doc = "ask as version 0.1 was trained to be asked" },
   kv = { type = "enum", default = "bf16", choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values" },
   budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
 }
-local m = evla.see(opt.model, { unnorm_key = opt.unnorm_key, vicuna = opt.vicuna, kv = opt.kv })
+local m = evla.see(opt.model, { unnorm_key = opt.unnorm_key, vicuna = opt.vicuna, crop = opt.crop, type = opt.type, kv = opt.kv })
 local action = evla.generate "action" {
   model = m.model, picture = opt.picture, prompt = m:prompt(opt.instruction), tokens = m.tokens, context = m.context, memory = opt.budget,
   loop = evla.loop.generate(m.loop), ignore_end = true, echo = false,

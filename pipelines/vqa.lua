@@ -8,13 +8,14 @@ local opt = evla.options {
   picture = { type = "path", doc = "JPEG or PNG" },
   ask = { type = "string", doc = "what to ask" },
   tokens = { type = "int", default = 256, min = 1, max = 1000000, doc = "of the answer at most" },
+  type = { type = "enum", optional = true, choices = { "bf16", "f16", "q8_0", "q4_0", "q4_k" }, doc = "number format that matrices are rounded to; without, that of the file" },
   kv = { type = "enum", default = "bf16", choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values" },
   temperature = { type = "float", default = 0.0, min = 0, max = 100, doc = "0: always the likeliest token" },
   seed = { type = "int", default = 1, doc = "of what is drawn by lot" },
   budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
 }
 local size = evla.picture(opt.picture).shape
-local m = evla.see(opt.model, { mmproj = opt.mmproj, kv = opt.kv, height = size[1], picture_width = size[2] })
+local m = evla.see(opt.model, { mmproj = opt.mmproj, type = opt.type, kv = opt.kv, height = size[1], picture_width = size[2] })
 local answer = evla.generate "answer" {
   model = m.model, picture = opt.picture, prompt = m:prompt(opt.ask), tokens = opt.tokens, context = m.context, memory = opt.budget,
   loop = evla.loop.generate { temperature = opt.temperature, seed = opt.seed }, echo = false,

@@ -31,7 +31,7 @@ at = lambda *name: os.path.join(work.name, *name)
 run = lambda *args: subprocess.run([evla, *args], cwd=work.name, capture_output=True, text=True, timeout=300)
 
 # ---- a tiny model under the real names ----
-SIDE, PATCH, SEES, BLOCKS, WIDTH, HEADS, VOCABULARY, BLANK = 56, 14, 32, 3, 48, 4, 512, 400
+SIDE, PATCH, SEES, BLOCKS, WIDTH, HEADS, VOCABULARY, BLANK = 56, 14, 32, 3, 64, 4, 512, 400
 TOWER, PROJECTOR = "model.vision_tower.vision_tower.vision_model.", "model.mm_projector."
 rng = np.random.default_rng(9)
 weights = {}
@@ -58,7 +58,7 @@ for i in range(BLOCKS):
     norm(b + "layer_norm1", SEES), norm(b + "layer_norm2", SEES)
     for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
         dense(b + "self_attn." + name, SEES, SEES)
-    dense(b + "mlp.fc1", 80, SEES), dense(b + "mlp.fc2", SEES, 80)
+    dense(b + "mlp.fc1", 96, SEES), dense(b + "mlp.fc2", SEES, 96)
 dense(PROJECTOR + "mlp.mlp.0", WIDTH, SEES), dense(PROJECTOR + "mlp.mlp.2", WIDTH, WIDTH)
 draw(PROJECTOR + "peg.peg.0.weight", WIDTH, 1, 3, 3), draw(PROJECTOR + "peg.peg.0.bias", WIDTH)
 draw("model.embed_tokens.weight", VOCABULARY, WIDTH, spread=1), draw("lm_head.weight", VOCABULARY, WIDTH), draw("model.norm.weight", WIDTH, about=1)
@@ -186,6 +186,17 @@ for got, (_, _, what) in zip(answers, forms):
     tap.ok(rel(got["rows"], rows) < 1e-5, "tower and LDPv2 give PyTorch's rows within 1e-5", rel(got["rows"], rows))
     tap.ok(got["before"] == before and got["text"] == after, "the prompt has the tokens that its authors' code makes", (got["before"], got["text"]))
     tap.ok(rel(got["logits"], logits([])) < 1e-5, "and PyTorch's logits follow within 1e-5", rel(got["logits"], logits([])))
+
+# ---- fewer bits ----
+forms = [("bf16", "tiny", {}, 0.02), ("q8_0", "tiny", {}, 0.04), ("q4_0", "tiny", {}, 0.5), ("q8_0", "lm.gguf", {"mmproj": at("older.gguf")}, 0.04)]
+json.dump([{"model": at(f), "options": {**sizes, **o, "type": kind, "name": f"m{i}"}, "picture": at("table.png"), "text": question} for i, (kind, f, o, _) in enumerate(forms)],
+          open(at("questions.json"), "w"))
+r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
+answers = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 else [{"error": r.stderr}] * len(forms)
+for got, (kind, file, _, most) in zip(answers, forms):
+    far = (rel(got["rows"], rows), rel(got["logits"], logits([]))) if "error" not in got else (9, got)
+    tap.ok(1e-6 < far[0] < most and far[1] < most, f"rounded to {kind} from {file}: rows and logits within {most:.0%}", far)
+    print(f"# {kind}: rows {far[0]:.4f}, logits {far[1]:.4f}" if "error" not in got else "#")
 
 # ---- the pipelines ----
 pipeline = lambda name, *more: run("run", os.path.join(root, "pipelines", name), "--picture", at("table.png"), "--kv", "f32", *more)

@@ -30,7 +30,7 @@ at = lambda *name: os.path.join(work.name, *name)
 run = lambda *args: subprocess.run([evla, *args], cwd=work.name, capture_output=True, text=True, timeout=300)
 
 # ---- a tiny model: the real names, vocabulary and numbers of heads ----
-SIDE, PATCH, WIDTH, HEADS, VOCABULARY = 56, 14, 48, 4, 32064
+SIDE, PATCH, WIDTH, HEADS, VOCABULARY = 56, 14, 64, 4, 32064
 rng = np.random.default_rng(3)
 weights = {}
 
@@ -64,10 +64,10 @@ def tower(name, width, layers, hidden, registers):
     norm(p + "norm", width)  # in the files, and not used
 
 
-tower("featurizer", 32, 3, 80, 4)
+tower("featurizer", 32, 3, 96, 4)
 tower("fused_featurizer", 64, 2, 96, 0)
 draw("vision_backbone.fused_featurizer.attn_pool.latent", 1, 1, 64)
-for i, (a, b) in enumerate(((96, 112), (112, WIDTH), (WIDTH, WIDTH))):
+for i, (a, b) in enumerate(((96, 128), (128, WIDTH), (WIDTH, WIDTH))):
     dense(f"projector.fc{i + 1}", b, a)
 lm = "language_model."
 draw(lm + "model.embed_tokens.weight", VOCABULARY, WIDTH, spread=1)
@@ -184,12 +184,18 @@ tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with on
 half = changed("half_as_wide")
 os.remove(at("half_as_wide", "model.safetensors"))
 save(at("half_as_wide", "model.safetensors"), {k: bf16(v) for k, v in weights.items()})
-json.dump([{"model": half, "options": {"kv": "bf16"}, "picture": at("table.png"), "text": instruction, "ids": ends}], open(at("questions.json"), "w"))
+forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]
+json.dump([{"model": model, "options": {"name": f"m{i}", "kv": "f32", **o}, "picture": at("table.png"), "text": instruction, "ids": ends} for i, (_, model, o, _) in enumerate(forms)],
+          open(at("questions.json"), "w"))
 r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
-got = json.loads(r.stdout.splitlines()[0])[0] if r.returncode == 0 else {"error": r.stderr}
-far = [rel(got["rows"], rows), rel(got["logits"], logits([]))] if "error" not in got else got
-tap.ok("error" not in got and far[0] < 0.02 and far[1] < 0.03, "in bf16 rows are within 2 % of f64's, logits within 3 %", far)
-print("# bf16: rows %.4f, logits %.4f from f64's" % tuple(far))
+answers = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 else [{"error": r.stderr}] * len(forms)
+for got, (what, _, _, most) in zip(answers, forms):
+    if not tap.ok("error" not in got, what + ": opens", got.get("error")):
+        continue
+    far = rel(got["rows"], rows), rel(got["logits"], logits([]))
+    action = action_of([31744 + int(np.argmax(got["logits"][31744:32000]))] + tokens[1:])[0] - action_of(tokens)[0]
+    tap.ok(1e-6 < far[0] < most[0] and 1e-6 < far[1] < most[1], f"{what}: rows within {most[0]:.0%}, logits within {most[1]:.0%}", far)
+    print("# %s: rows %.4f, logits %.4f, first entry of the action off by %.4f" % (what, *far, action))
 
 # ---- OFT: all at once, each row sees all, two views, and a head of its own ----
 entries, chunk, state = 7, 4, 5

@@ -186,6 +186,8 @@ local function rounded(kind, file, tied)
   return list, count
 end
 
+language.rounded = rounded
+
 -- ---- loading ---------------------------------------------------------------------------------------------------------
 
 local own = { context = true, cache = true, blocks = true, workers = true, memory = true, name = true }

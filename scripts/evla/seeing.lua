@@ -165,7 +165,18 @@ end
 
 local FAMILIES = { OpenVLAForActionPrediction = openvla, MobileLlamaForCausalLM = mobilevlm }
 
-local own = { name = true, unnorm_key = true, vicuna = true, mmproj = true }
+local own = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true }
+
+-- Matrices are rounded to a type while they are read; tables of positions are added, not multiplied, and stay.
+local function rounded(kind, paths)
+  local list = {}
+  for _, path in ipairs(paths) do
+    for _, pair in ipairs(language.rounded(kind, evla.tensors(path), false)) do
+      if not pair[1]:find "pos" then list[#list + 1] = pair end
+    end
+  end
+  return list
+end
 
 local function from_folder(folder, options)
   local path = folder .. "/config.json"
@@ -184,7 +195,7 @@ local function from_folder(folder, options)
 end
 
 -- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }): options beside
--- these are those of the model file. What it gives has model, prompt(text), context, and for actions tokens (how many an answer
+-- these are those of the model file; type = "q8_0" rounds matrices, the towers' too. What it gives has model, prompt(text), context, and for actions tokens (how many an answer
 -- has) and loop (which may be chosen).
 function seeing.load(path, options)
   options = options or {}
@@ -192,6 +203,7 @@ function seeing.load(path, options)
   for k, v in pairs(options) do if not own[k] then given[k] = v end end
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
+  if options.type then given.formats = rounded(options.type, { weights, given.beside }) end
   m.model = evla.checkpoint(file, given)
   return m
 end
