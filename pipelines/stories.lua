@@ -9,7 +9,7 @@ local opt = evla.options {
   context = { type = "int", default = 512, min = 1, max = 1048576, doc = "most tokens of the whole text" },
   kv = { type = "enum", optional = true, choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values; bf16, or what a packed file has" },
   temperature = { type = "float", default = 0.0, min = 0, max = 100, doc = "0: always the likeliest token" },
-  top_k = { type = "int", default = 0, max = 1000000, doc = "draw among that many of the likeliest; 0: among all" },
+  top_k = { type = "int", default = 0, min = 0, max = 1000000, doc = "draw among that many of the likeliest; 0: among all" },
   top_p = { type = "float", default = 1.0, min = 0, max = 1, doc = "draw among the likeliest that together have this probability" },
   seed = { type = "int", default = 1, doc = "of what is drawn by lot" },
   window = { type = "int", default = 0, min = 0, max = 1048576, doc = "go on when the context is full, with so many recent tokens; 0: end there" },

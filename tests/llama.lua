@@ -29,6 +29,7 @@ end
 function ask.complete(m, q)
   local heard = {}
   local call = { rows = rows(q), both = q.both, ids = q.ids, prompt = q.prompt, tokens = q.tokens, stop = q.stop, special = q.special, ignore_end = q.ignore_end, quiet = true }
+  if q.typo then call.tokns = 3 end
   call.loop = evla.loop[q.loop or "generate"](q.sampling or {})
   if q.enough then
     call.on_text = function(piece) heard[#heard + 1] = piece return #heard >= q.enough end

@@ -200,7 +200,7 @@ got = ask((tiny, {"context": 32}, [["logits", {"ids": ids[:40]}], ["complete", {
           (tiny, {"context": 1}, [["perplexity", {"path": os.path.abspath(__file__)}]]))
 tap.ok("has 40 tokens, the context only 32" in got[0][0].get("error", ""), "a text beyond the context is refused", got[0][0])
 tap.ok(got[0][1]["answer"]["why"] == "length" and len(got[0][1]["answer"]["tokens"]) == 3 and "answer" in got[0][2], "tokens end where the context does, and the model goes on", got[0][1])
-tap.ok("need 1 blocks of keys and values, 0 of 2 are free" in got[1][0].get("error", "") and "answer" in got[1][1] and got[1][2]["answer"]["free_blocks"] == 2,
+tap.ok("need 1 more of the 2 blocks of keys and values, of which 0 are free" in got[1][0].get("error", "") and "answer" in got[1][1] and got[1][2]["answer"]["free_blocks"] == 2,
        "an exhausted pool is a sentence, and the model goes on", got[1][0])
 tap.ok("the budget is 1000" in got[2][0].get("error", ""), "a budget that is missed is refused by number", got[2][0])
 tap.ok("token 1 is 5000; want 0 to 1023" in got[3][0].get("error", "") and "has no token" in got[3][1].get("error", ""), "tokens outside the vocabulary, and no tokens, are refused", got[3])
@@ -250,6 +250,23 @@ r = [run("pack", *x) for x in ((at("qwen"), "-o", at("x.gguf")), (q8, "-o", at("
 tap.ok([x.returncode for x in r] == [2] * 6 and all(says in x.stderr for x, says in zip(r, (
     "is a folder", "ends in .evla or .gguf", "no --speed", "want one of bf16, f16, f32, q4_0,", "how keys and values are kept", "is packed already"))),
        "what cannot be packed is said in a sentence", [x.stderr for x in r])
+
+# ---- what a folder's config.json may not say ----
+config = json.load(open(at("qwen", "config.json")))
+asked, want = [], []
+for key, value, says in (("num_attention_heads", 0, "num_attention_heads is 0; want a whole number from 1 to 16777216"),
+                         ("hidden_size", "64", "hidden_size is 64; want a whole number"), ("num_hidden_layers", 1.5, "num_hidden_layers is 1.5; want"),
+                         ("intermediate_size", [1, 2], "intermediate_size is a list; want"), ("vocab_size", 1 << 40, "vocab_size is 1099511627776; want"),
+                         ("rms_norm_eps", -1.0, "rms_norm_eps is -1.0; want a number above 0"), ("max_position_embeddings", "many", "max_position_embeddings is many; want")):
+    os.makedirs(at(key))
+    json.dump({**config, key: value}, open(at(key, "config.json"), "w"))
+    asked.append((at(key), {}, same))
+    want.append(says)
+got = ask(*asked, (work.name, {}, same), (q8, {}, []))
+tap.ok(got and all(says in x[0].get("error", "") for says, x in zip(want + ["want a file to read, found a folder"], got)), "sizes that are none are refused by name", got)
+got = ask((at("qwen"), {}, [["complete", {"prompt": "a", "stop": "x"}], ["complete", {"prompt": "a", "sampling": {}, "typo": True}]]))
+tap.ok(got and "stop: want a list of texts, got string" in got[0][0].get("error", "") and 'there is no "tokns"; did you mean "tokens"?' in got[0][1].get("error", ""),
+       "and so is a wish that nobody would hear", got)
 
 # ---- a folder packed, its tokenizer within ----
 r = run("pack", at("qwen"), "-o", at("folder.evla"), "--kv", "f32")

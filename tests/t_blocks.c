@@ -150,7 +150,9 @@ static void test_recall(void)
     sequence_new(&cx, b, 64, 64, &t);
     ok(sequence_extend(&cx, t, tokens, 1, slots, copy, NULL) < 0 &&
            says(&cx, EVLA_E_LIMIT,
-                "1 tokens need 1 blocks of keys and values, 0 of 4 are free") &&
+                "1 more tokens need 1 more of the 4 blocks of keys and values, of which 0 "
+                "are "
+                "free; want more blocks, or a shorter text") &&
            t->n == 0,
        "an exhausted pool is a sentence, and the sequence is as before");
     ok(sequence_extend(&cx, s, tokens, 1, slots, copy, NULL) < 0 &&

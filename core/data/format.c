@@ -46,7 +46,9 @@ int32_t format_probe(ctx *cx, const char *path, const evla_item **out)
     ssize_t have = -1;
     if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) have = read(fd, head, sizeof head);
     close(fd);
-    if (have < 0) return ctx_fail(cx, EVLA_E_FORMAT, "%s: want a file to read", path);
+    if (have < 0)
+        return ctx_fail(cx, EVLA_E_FORMAT,
+                        "%s: want a file to read, found a folder or device", path);
     host_init(&h, cx, NULL);
     for (int32_t i = 0; i < n; i++) {
         if (!reads(table_of(all[i]))) continue;

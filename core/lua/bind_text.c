@@ -20,6 +20,7 @@
  */
 #include "../graph/model.h"
 #include "../job/language.h"
+#include "../near.h"
 #include "../run/clock.h"
 #include "../run/pool.h"
 #include "script.h"
@@ -393,6 +394,25 @@ static void push_answer(lua_State *L, const completion_answer *a, int32_t n_prom
 }
 
 /* The request's texts, from the table at index 2. */
+/* A key that means nothing would be a wish that nobody hears. */
+static void refuse_unknown(lua_State *L, script *s, int at)
+{
+    static const char *const known[] = {"ids",     "prompt",  "tokens", "loop",
+                                        "stop",    "special", "begins", "ignore_end",
+                                        "on_text", "rows",    "both",   "quiet"};
+    enum { N = sizeof known / sizeof *known };
+    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        int is_known = 0;
+        for (int i = 0; i < N; i++)
+            is_known |= !strcmp(known[i], key);
+        if (is_known) continue;
+        const char *near = near_miss(key, known, N);
+        script_error(L, s, "text: complete: there is no \"%.60s\"%s%s%s", key,
+                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+}
+
 static void read_request(lua_State *L, script *s, text_box *b, completion_request *r)
 {
     if (lua_getfield(L, 2, "ids") == LUA_TTABLE)
@@ -432,7 +452,9 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
         }
         r->stops = stops;
         r->n_stops = (int32_t)n;
-    }
+    } else if (!lua_isnil(L, -1))
+        script_error(L, s, "text: complete: stop: want a list of texts, got %s",
+                     luaL_typename(L, -1));
 }
 
 static int l_complete(lua_State *L)
@@ -445,6 +467,7 @@ static int l_complete(lua_State *L)
     completion_request r = {0};
     completion_answer a;
     listener ear = {.L = L, .s = s};
+    refuse_unknown(L, s, 2);
     read_request(L, s, b, &r);
     lua_getfield(L, 2, "loop");
     const choice *loop = lua_isnil(L, -1) ? NULL : bind_choice_at(L, s, lua_gettop(L));

@@ -190,9 +190,11 @@ int32_t sequence_extend(ctx *cx, sequence *s, const int32_t *tokens, int32_t n,
     int is_shared = s->n % BLOCK_ROWS && s->n_table > s->n / BLOCK_ROWS &&
                     blocks_refs(s->of, s->table[s->n / BLOCK_ROWS]) > 1;
     if (want + is_shared > have || own_last(s, copy, to) < 0)
-        return ctx_fail(cx, EVLA_E_LIMIT,
-                        "%d tokens need %d blocks of keys and values, %d of %d are free", n,
-                        want + is_shared, have, blocks_count(s->of));
+        return ctx_fail(
+            cx, EVLA_E_LIMIT,
+            "%d more tokens need %d more of the %d blocks of keys and values, of "
+            "which %d are free; want more blocks, or a shorter text",
+            n, want + is_shared, blocks_count(s->of), have);
     for (int32_t i = 0; i < want; i++)
         s->table[s->n_table++] = blocks_take(s->of);
     for (int32_t i = 0; i < n; i++) {

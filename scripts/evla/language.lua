@@ -12,6 +12,25 @@ local language = {}
 -- the rows of Llama's queries and keys so that neighbours do.
 local GGUF = { llama = "interleaved", qwen2 = "half" }
 
+-- want(key, preset) gives what a file says under a key; the other two want it to be a whole number that counts something, and a number.
+local function wanting(path, get, shown)
+  local function want(key, preset)
+    local v = get(key)
+    if v == nil then v = preset end
+    if v == nil then error(("%s: %s is missing"):format(path, shown(key)), 0) end
+    return v
+  end
+  local function checked(what, good)
+    return function(key, preset)
+      local v = want(key, preset)
+      if not good(v) then error(("%s: %s is %s; want %s"):format(path, shown(key), type(v) == "table" and "a list" or tostring(v), what), 0) end
+      return v
+    end
+  end
+  return want, checked("a whole number from 1 to 16777216", function(v) return math.type(v) == "integer" and v >= 1 and v <= 1 << 24 end),
+    checked("a number above 0", function(v) return type(v) == "number" and v > 0 and v < math.huge end)
+end
+
 local function from_gguf(path, file)
   local attrs = file.attrs
   local arch = attrs["general.architecture"]
@@ -23,14 +42,9 @@ local function from_gguf(path, file)
     table.sort(names)
     error(("%s: its architecture is %s; want one of %s"):format(path, arch, table.concat(names, ", ")), 0)
   end
-  local function want(key, preset)
-    local v = attrs[arch .. "." .. key]
-    if v == nil then v = preset end
-    if v == nil then error(("%s: %s.%s is missing"):format(path, arch, key), 0) end
-    return v
-  end
-  local heads, width = want "attention.head_count", want "embedding_length"
-  local head = want("attention.key_length", width // heads)
+  local want, whole, number = wanting(path, function(key) return attrs[arch .. "." .. key] end, function(key) return arch .. "." .. key end)
+  local heads, width = whole "attention.head_count", whole "embedding_length"
+  local head = whole("attention.key_length", width // heads)
   local embed = file["token_embd.weight"]
   if not embed then error(("%s: has no tensor token_embd.weight"):format(path), 0) end
   local scaling = want("rope.scaling.type", "none")
@@ -38,12 +52,12 @@ local function from_gguf(path, file)
     error(("%s: rope.scaling.type is %s; want none or linear"):format(path, scaling), 0)
   end
   return {
-    layers = want "block_count", width = width, heads = heads, kv_heads = want("attention.head_count_kv", heads), head = head,
-    hidden = want "feed_forward_length", vocabulary = embed.shape[1], eps = want "attention.layer_norm_rms_epsilon",
-    rope_base = want("rope.freq_base", 10000.0), rope_scale = scaling == "linear" and 1 / want("rope.scaling.factor", 1.0) or 1.0,
-    rope_dims = want("rope.dimension_count", head), rope_pairs = pairs_of, rope_weights = file["rope_freqs.weight"] ~= nil,
+    layers = whole "block_count", width = width, heads = heads, kv_heads = whole("attention.head_count_kv", heads), head = head,
+    hidden = whole "feed_forward_length", vocabulary = embed.shape[1], eps = number "attention.layer_norm_rms_epsilon",
+    rope_base = number("rope.freq_base", 10000.0), rope_scale = scaling == "linear" and 1 / number("rope.scaling.factor", 1.0) or 1.0,
+    rope_dims = whole("rope.dimension_count", head), rope_pairs = pairs_of, rope_weights = file["rope_freqs.weight"] ~= nil,
     bias = file["blk.0.attn_q.bias"] ~= nil, tied = file["output.weight"] == nil, names = "gguf",
-  }, want("context_length", 2048)
+  }, whole("context_length", 2048)
 end
 
 local HF = { LlamaForCausalLM = true, MistralForCausalLM = true, Qwen2ForCausalLM = true }
@@ -63,18 +77,13 @@ local function from_folder(folder, classes)
   local c = read_json(path)
   local class = c.architectures and c.architectures[1]
   if not (classes or HF)[class] then error(("%s: its architecture is %s; want LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM"):format(path, tostring(class)), 0) end
-  local function want(key, preset)
-    local v = c[key]
-    if v == nil then v = preset end
-    if v == nil then error(("%s: %s is missing"):format(path, key), 0) end
-    return v
-  end
-  local heads, width = want "num_attention_heads", want "hidden_size"
-  local head = want("head_dim", width // heads)
+  local want, whole, number = wanting(path, function(key) return c[key] end, function(key) return key end)
+  local heads, width = whole "num_attention_heads", whole "hidden_size"
+  local head = whole("head_dim", width // heads)
   local options = {
-    layers = want "num_hidden_layers", width = width, heads = heads, kv_heads = want("num_key_value_heads", heads), head = head,
-    hidden = want "intermediate_size", vocabulary = want "vocab_size", eps = want "rms_norm_eps",
-    rope_base = want("rope_theta", 10000.0), rope_dims = head, rope_pairs = "half",
+    layers = whole "num_hidden_layers", width = width, heads = heads, kv_heads = whole("num_key_value_heads", heads), head = head,
+    hidden = whole "intermediate_size", vocabulary = whole "vocab_size", eps = number "rms_norm_eps",
+    rope_base = number("rope_theta", 10000.0), rope_dims = head, rope_pairs = "half",
     bias = want("attention_bias", class == "Qwen2ForCausalLM"), tied = want("tie_word_embeddings", false), names = "hf",
   }
   local s = c.rope_scaling
@@ -86,7 +95,7 @@ local function from_folder(folder, classes)
   elseif kind ~= "default" then
     error(("%s: rope_scaling is %s; want default, linear or llama3"):format(path, kind), 0)
   end
-  return options, want("max_position_embeddings", 2048)
+  return options, whole("max_position_embeddings", 2048)
 end
 
 -- For models that have such a decoder in them: the same options and the context, from a GGUF file or a folder whose architecture
