@@ -25,7 +25,8 @@ function formats.want(kind, what)
 end
 
 -- format(name, extents) of a weight, and why it is another than asked for; nil: no matrix, which stays as it is.
-function formats.of(kind, tied)
+-- narrowest: what rows get that are no whole blocks of 32; f16 as llama.cpp has it.
+function formats.of(kind, tied, narrowest)
   local heads = { ["output.weight"] = true, ["lm_head.weight"] = true, ["token_embd.weight"] = tied, ["model.embed_tokens.weight"] = tied }
   return function(name, shape)
     if #shape ~= 2 then return nil end
@@ -35,7 +36,7 @@ function formats.of(kind, tied)
       format, why = NARROW[format], ("%s has rows of %d, no multiple of 256"):format(name, width)
     end
     if format:find "^q" and width % 32 ~= 0 then
-      format, why = NARROWEST, ("%s has rows of %d, no multiple of 32"):format(name, width)
+      format, why = narrowest or NARROWEST, ("%s has rows of %d, no multiple of 32"):format(name, width)
     end
     return format, why
   end

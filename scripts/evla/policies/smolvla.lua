@@ -69,7 +69,7 @@ local function statistics(path, file)
       local name, long = what .. "_" .. which, (what == "state" and "observation.state." or "action.") .. which
       local from = what == "state" and before or after
       local buffer = (what == "state" and "normalize_inputs.buffer_observation_state." or "unnormalize_outputs.buffer_action.") .. which
-      local t = file[name] or file[buffer] or from and from[long]
+      local t = file[name] or file[buffer] or file.attrs["smolvla." .. name] or from and from[long]
       out[name] = t and t:list() or stats[name] or stats[long]
       if type(out[name]) ~= "table" or #out[name] == 0 then
         error(("%s: the statistics %s are missing: they stand neither in it nor in stats.json or policy_%sprocessor.json beside it"):format(path, name,
@@ -105,12 +105,13 @@ function smolvla.options(path, file)
     if type(v) ~= "number" then error(("%s: %s%s is missing"):format(path, where, name), 0) end
     return v
   end
-  local layers, experts = count(n.lm, "q"), count(n.expert, "q")
+  local layers, experts = count(n.lm, "k"), count(n.expert, "k") -- of the last layer only keys and values are needed
   if experts < layers then
     error(("%s: num_expert_layers is %d, below the %d layers of its language model; an expert on every few layers is not supported"):format(path, experts, layers), 0)
   end
   local head = want("head_dim", nil, 64)
-  local embed, patch, fc, into = shape(n.embed, 2), shape(n.patch, 4), shape(n.fc, 2), shape(n.head:format "action_in_proj", 2)
+  local patch = file[n.patch] and file[n.patch].rank == 2 and { file[n.patch].shape[1], 3, want "patch_size", want "patch_size" } or shape(n.patch, 4)
+  local embed, fc, into = shape(n.embed, 2), shape(n.fc, 2), shape(n.head:format "action_in_proj", 2)
   local side, shuffle = math.tointeger(math.sqrt(shape(n.positions, 2)[1])), math.tointeger(math.sqrt(fc[2] / patch[1]))
   if not side or not shuffle then error(("%s: its patches or the squares that %s joins are not as many as a square has"):format(path, n.fc), 0) end
   local cameras = 0
