@@ -67,7 +67,7 @@ job *job_given(const job *j, const char *parameter)
     return job_behind(value_get(&j->given, parameter));
 }
 
-static const evla_value *resolve(void *to, const value *v)
+const evla_value *job_resolve(void *to, const value *v)
 {
     (void)to;
     job *from = job_behind(v);
@@ -152,7 +152,7 @@ job *job_declare(program *p, const char *type, const char *name, const value *gi
         return ctx_fail(cx, EVLA_E_NOMEM, "job %s", name), NULL;
     param_site site = {.where = j->where,
                        .what = arena_text(&cx->mem, "%s \"%s\"", type, name),
-                       .resolve = resolve};
+                       .resolve = job_resolve};
     if (param_fill(cx, &cx->mem, &site, t->params, t->n_params, &j->given, j->params,
                    t->params_size) < 0 ||
         collect(j, &j->given) < 0)

@@ -39,13 +39,6 @@ static const char *item_name(script *s, const evla_item *item)
     return name ? name : item->name;
 }
 
-static const evla_value *resolve_job(void *to, const value *v)
-{
-    (void)to;
-    job *from = job_behind(v);
-    return from ? &from->result : NULL;
-}
-
 choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value *given,
                     const char *where)
 {
@@ -58,7 +51,7 @@ choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value 
                      item_name(s, item));
     param_site site = {.where = where,
                        .what = item_name(s, item),
-                       .resolve = resolve_job,
+                       .resolve = job_resolve,
                        .lenient = !strcmp(item->kind, EVLA_OP)};
     ctx_clear(cx);
     c->item.item = item;

@@ -71,13 +71,6 @@ _Noreturn static void throw(lua_State * L, script *s, const session_box *b)
     script_error(L, s, "%s", b->cx.why);
 }
 
-static const evla_value *resolve(void *to, const value *v)
-{
-    (void)to;
-    job *from = job_behind(v);
-    return from ? &from->result : NULL;
-}
-
 static int l_session(lua_State *L)
 {
     script *s = script_of(L);
@@ -92,7 +85,8 @@ static int l_session(lua_State *L)
     lua_setiuservalue(L, -2, 1);
     ctx_init_child(&b->cx, s->cx);
     b->has_ctx = 1;
-    param_site site = {.where = script_where(L, s), .what = "session", .resolve = resolve};
+    param_site site = {
+        .where = script_where(L, s), .what = "session", .resolve = job_resolve};
     ctx_clear(s->cx);
     if (param_fill(s->cx, &s->cx->mem, &site, params, N_PARAMS, &given, &p, sizeof p) < 0)
         script_throw(L, s);

@@ -56,10 +56,7 @@ _Noreturn static void throw(lua_State * L, script *s, const hand *h)
 
 static const evla_value *resolve(void *to, const value *v)
 {
-    (void)to;
-    job *from = job_behind(v);
-    if (from) return &from->result;
-    return !strcmp(v->ref_type, "file") ? v->as.ref : NULL;
+    return strcmp(v->ref_type, "file") != 0 ? job_resolve(to, v) : v->as.ref;
 }
 
 /* model = "policy.evla" becomes a value that stands for the file; a job must have run. */
