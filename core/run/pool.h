@@ -1,9 +1,9 @@
 /*
  * pool.h -- a set of workers that do one task together, with a barrier inside.
  *
- * The caller of pool_run is worker 0. Waiting spins for a moment, then sleeps on a futex; after
- * a millisecond of it the one that was late asks for its getrusage. A pool of one makes no
- * system call at all.
+ * The caller of pool_run is worker 0. Waiting spins for a moment, then sleeps on a futex;
+ * after a millisecond of it the one that was late asks for its getrusage. A pool of one
+ * makes no system call at all.
  *
  * When other processes take the processor away from one worker, all wait for it, a slice of
  * the scheduler's at a time; then one worker alone is faster and steadier. A pool that
