@@ -61,7 +61,7 @@ help:
 	@echo 'make coffee    install what is missing, build, run pipelines/coffee.lua'
 	@echo 'make check     install what is missing, build, run all tests'
 	@echo 'make bench     the figures: rates and ratios against peers, in one run'
-	@echo 'make bench-peers  language models beside llama.cpp; ROUNDS=3 PEER=/path/to/llama-bench'
+	@echo 'make bench-peers  beside llama.cpp and onnxruntime; ROUNDS=3 PEER=/path/to/llama-bench'
 	@echo 'make fuzz      fuzz every parser; FUZZ_SECONDS=10 each'
 	@echo 'make lint      formatting, clang-tidy, cppcheck, both compilers without warnings'
 	@echo 'make san       all tests under ASan and UBSan; pool, queues and mailboxes under TSan'
@@ -149,8 +149,9 @@ $(B)/bench/%: tests/bench/%.c $$($$*_SRC) $(B)/libevla.so
 bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 	sh tests/bench/run.sh $(B)
 bench-peers: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_x86.c))
-	@sh tests/peers.sh $(B)
+	@sh tests/peers.sh $(B) bench
 	@/usr/bin/python3 tests/bench/peers.py $(B)
+	@/usr/bin/python3 tests/bench/vit.py $(B)
 
 # ---- fuzzing: clang's libFuzzer with ASan, sources of the core compiled in ----
 

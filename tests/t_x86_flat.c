@@ -188,6 +188,25 @@ static void test_cast(void)
        good, LENGTHS);
 }
 
+static void test_cast_to_bf16(void)
+{
+    enum { N = 40000 };
+    const evla_cast_params to = {"bf16"};
+    static uint32_t x[N];
+    static uint16_t want[N], have[N];
+    for (uint32_t i = 0; i < N; i++) /* all exponents, halves between two codes, NaN */
+        x[i] = i % 3 ? i * 107377u : i << 16 | (i % 2 ? 0x8000u : 0x7fffu + i % 7);
+    x[5] = 0x7f800001u, x[6] = 0xffffffffu, x[7] = 0x7f7fffffu;
+    kit_node node = {.op = "cast", .params = &to, .n_in = 1, .data = {x}, .made = {want}};
+    node.in[0] = kit_type(EVLA_F32, 1, (int64_t[]){N});
+    int good =
+        kit_infer(&k, &node) >= 0 && kit_once(&k, "cast.half", &machine, &node, 1, 0) >= 0;
+    node.made[0] = have;
+    good = good && kit_once(&k, named("cast", isa), &machine, &node, 2, 1) >= 0;
+    ok(good && !memcmp(want, have, sizeof want),
+       "%s: cast of f32 to bf16 has the bits of plugins/half", isa);
+}
+
 static void test_machine(const char *name)
 {
     static const char *const unary[] = {"neg", "abs",  "exp",  "sqrt",    "rsqrt", "square",
@@ -218,6 +237,7 @@ static void test_machine(const char *name)
     test_rows("gelu_grad", 2, &none);
     test_rows("gelu_grad", 2, &by_tanh);
     test_cast();
+    if (kit_find(&k, EVLA_KERNEL, "cast.half")) test_cast_to_bf16();
     test_adamw();
 }
 
@@ -225,6 +245,7 @@ int main(void)
 {
     if (!kit_load(&k, "ops")) return skip_all("plugins/ops.so is not built");
     if (!kit_load(&k, "cpu-x86")) return skip_all("plugins/cpu-x86.so is not built here");
+    kit_load(&k, "half");
     test_machine("avx2");
     test_machine("avx512");
     return tap_done();

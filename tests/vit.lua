@@ -10,7 +10,7 @@ for _, c in ipairs(json.decode(file:read "a")) do
   local m = evla[c.kind](c.model or "vit")(given)
   if c.int8 then
     m = evla.recipe(c.name .. "_int8") { model = m, rules = { { "*", evla.quant.int8 {} } },
-                                         accept = { graph = "vision", metric = "output_error", worse_by = "100%" } }
+                                         accept = { graph = "vision", metric = "output_error", worse_by = "100%", samples = 1 }, calibrate = { samples = 1 }, runs = 1 }
   end
   jobs[#jobs + 1] = evla.apply(c.name) { model = m, graph = "vision", symbols = c.symbols, runs = 1 }
 end

@@ -284,9 +284,11 @@ static int32_t apply_run(ctx *cx, job *j)
     session_options how = {
         .n_workers = count_workers(j), .profile = 1, .budget = (uint64_t)given->memory};
     /* a checkpoint's graphs are at hand and in no file */
-    const model *m = from && from->type->is_live ? job_model_graphs(from) : NULL;
+    model *m = from && from->type->is_live ? job_model_graphs(from) : NULL;
     int32_t st = m ? 0 : save_open(cx, given->model->path, &read);
-    if (st >= 0) st = make_plan(cx, j, m ? m : read, &p);
+    if (!m) m = read;
+    if (st >= 0) m->packs = 1;
+    if (st >= 0) st = make_plan(cx, j, m, &p);
     if (st >= 0) st = session_open(cx, &p, 1, &how, &s);
     if (st >= 0) st = run_session(cx, j, s, p);
     if (s) session_close(s);

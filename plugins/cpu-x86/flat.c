@@ -1,6 +1,6 @@
 /*
  * flat.c -- kernels of element-wise operators that stand alone, of slopes, of casts from
- * bytes to f32, and of adamw.
+ * bytes to f32 and from f32 to bf16, and of adamw.
  *
  * Tiles of 16384 numbers. The bits are those of the portable kernels (numerics
  * "f32.element").
@@ -128,13 +128,16 @@ static int32_t slope_run(const evla_host *h, const flat_isa *isa, const evla_arg
     return EVLA_OK;
 }
 
-/* ---- cast, of pixels ---- */
+/* ---- cast, of pixels to f32 and of f32 to bf16 ---- */
 
 static int32_t cast_accepts(const evla_host *h, const flat_isa *isa, const evla_machine *m,
                             const evla_node *n, evla_offer *offer)
 {
-    (void)h;
-    if (!is_ours(isa, m, n) || n->in[0].dtype != EVLA_U8) return EVLA_E_MISSING;
+    int32_t from = n->in[0].dtype, to = n->out[0].dtype;
+    int is_known = from == EVLA_U8 ? to == EVLA_F32
+                                   : from == EVLA_F32 && to >= EVLA_DTYPE_FIRST &&
+                                         to == h->dtype(h, "bf16");
+    if (!is_known || n->n_tail || !node_has(m, isa->lanes->feature)) return EVLA_E_MISSING;
     offer_of(isa, -1, offer);
     offer->numerics = "exact";
     return EVLA_OK;
@@ -144,8 +147,13 @@ static int32_t cast_run(const evla_host *h, const flat_isa *isa, const evla_args
                         int32_t phase, int64_t tile)
 {
     (void)h, (void)phase;
-    isa->flat->from_u8((const uint8_t *)a->in[0].data[0] + tile * TILE,
-                       (float *)a->out[0].data[0] + tile * TILE, part(a->node, tile));
+    int64_t from = tile * TILE, some = part(a->node, tile);
+    if (a->node->out[0].dtype == EVLA_F32)
+        isa->flat->from_u8((const uint8_t *)a->in[0].data[0] + from,
+                           (float *)a->out[0].data[0] + from, some);
+    else
+        isa->flat->to_bf16((const float *)a->in[0].data[0] + from,
+                           (uint16_t *)a->out[0].data[0] + from, some);
     return EVLA_OK;
 }
 

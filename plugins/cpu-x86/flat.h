@@ -17,6 +17,7 @@ typedef struct x86_rates {
 typedef struct x86_flat {
     x86_slope *(*slope)(const char *op, const void *params); /* NULL: has none */
     void (*from_u8)(const uint8_t *x, float *y, int64_t n);  /* y[i] = x[i] */
+    void (*to_bf16)(const float *x, uint16_t *y, int64_t n); /* to the nearest even */
     void (*adamw)(const x86_rates *r, const float *g, float *w, float *m, float *v,
                   int64_t n);
 } x86_flat;

@@ -89,4 +89,16 @@ static void from_u8(const uint8_t *x, float *y, int64_t n)
         y[i] = (float)x[i];
 }
 
-const x86_flat FLAT = {.slope = find_slope, .from_u8 = from_u8, .adamw = adamw_all};
+/* A NaN stays one, quiet. */
+static void to_bf16(const float *x, uint16_t *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, sizeof u);
+        uint32_t near = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+        y[i] = (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? u >> 16 | 0x40u : near);
+    }
+}
+
+const x86_flat FLAT = {
+    .slope = find_slope, .from_u8 = from_u8, .to_bf16 = to_bf16, .adamw = adamw_all};
