@@ -228,7 +228,9 @@ static void attend(const attention_isa *isa, const evla_args *a, const sizes *s,
             p[j] = 0;
         sum[r] = folded(lanes);
     }
-    if (n > 0) multiply(isa, score, s->score, values, rows, n, s->dv, y, y_row);
+    for (int64_t c = 0; n > 0 && c < s->dv; c += PACKED_ROWS) /* panels of all tk rows */
+        multiply(isa, score, s->score, values + c * s->tk, rows, n,
+                 least(s->dv - c, PACKED_ROWS), y + c, y_row);
     for (int64_t r = 0; r < rows; r++)
         finish(s, score + r * s->score, values, n, sum[r], has_mask || s->causal,
                y + r * y_row);
