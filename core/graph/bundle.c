@@ -75,28 +75,30 @@ static int32_t make_header(ctx *cx, const char *path, const char *kind, const va
     return 0;
 }
 
-static int32_t put_padded(file_new *f, const void *data, uint64_t n)
+/* Zeros behind n bytes up to a multiple of ALIGN. */
+static int32_t put_zeros(file_new *f, uint64_t n)
 {
     static const char zeros[ALIGN];
-    int32_t st = file_put(f, data, n);
-    return st < 0 ? st : file_put(f, zeros, round_up(n) - n);
+    return file_put(f, zeros, round_up(n) - n);
 }
 
 static int32_t put_parts(ctx *cx, file_new *f, const char *text, uint64_t total,
                          const bundle_part *parts, int32_t n)
 {
-    arena *a = &cx->scratch;
-    uint64_t text_n = strlen(text), whole = round_up(HEAD_BYTES + text_n);
-    unsigned char *head = arena_push(a, whole, 1);
-    if (!head) return ctx_fail(cx, EVLA_E_NOMEM, "%s: header", f->path);
+    unsigned char head[HEAD_BYTES] = {0};
+    uint64_t text_n = strlen(text);
     memcpy(head, magic, sizeof magic);
     put_number(head + 8, VERSION, 4);
     put_number(head + 16, text_n, 8);
     put_number(head + 24, total, 8);
-    memcpy(head + HEAD_BYTES, text, text_n);
-    int32_t st = file_put(f, head, whole);
-    for (int32_t i = 0; st >= 0 && i < n; i++)
-        st = put_padded(f, parts[i].data, (uint64_t)type_bytes(cx->reg, &parts[i].type));
+    int32_t st = file_put(f, head, sizeof head);
+    if (st >= 0) st = file_put(f, text, text_n);
+    if (st >= 0) st = put_zeros(f, HEAD_BYTES + text_n);
+    for (int32_t i = 0; st >= 0 && i < n; i++) {
+        uint64_t bytes = (uint64_t)type_bytes(cx->reg, &parts[i].type);
+        st = file_put(f, parts[i].data, bytes);
+        if (st >= 0) st = put_zeros(f, bytes);
+    }
     return st;
 }
 
