@@ -55,6 +55,24 @@ static const evla_param params[] = {
 };
 // clang-format on
 
+/* Binding shows whether graph and types fit; plans are made when it runs. own: whose
+ * symbols the graph has; NULL: the decoder binds them. */
+static int32_t check_graph(ctx *cx, const job *from, const model *m, const char *name,
+                           const language_params *own)
+{
+    graph *g;
+    symbols s;
+    bound *b;
+    int32_t st = model_want_graph(cx, m, name, &g);
+    if (st >= 0 && !own) st = job_model_symbols(cx, from, g, NULL, 1, &s);
+    if (st < 0) return st;
+    if (own) s = language_symbols(own, g);
+    arena mem = arena_growing(64 << 10);
+    st = infer_bind(cx, &mem, g, &s, NULL, &b);
+    arena_free(&mem);
+    return st;
+}
+
 static int32_t generate_check(ctx *cx, job *j)
 {
     const generate_params *p = j->params;
@@ -73,19 +91,12 @@ static int32_t generate_check(ctx *cx, job *j)
     const job *from = job_given(j, "model");
     if (!from || job_model_failed(from)) return 0; /* told already */
     if ((st = language_model(cx, j->name, from, &m)) < 0) return st;
-    sight sees;
-    if (p->picture && (st = sight_open(cx, m, p->picture, &p->language, &sees)) < 0)
-        return st;
-    /* binding shows whether graph and types fit; plans are made when it runs */
-    graph *g;
-    st = model_want_graph(cx, m, p->language.graph, &g);
-    if (st < 0) return st;
-    symbols s;
-    arena mem = arena_growing(64 << 10);
-    bound *b;
-    st = job_model_symbols(cx, from, g, NULL, 1, &s);
-    if (st >= 0) st = infer_bind(cx, &mem, g, &s, NULL, &b);
-    arena_free(&mem);
+    sight s = {.language = p->language};
+    if (p->picture && (st = sight_open(cx, m, p->picture, &p->language, &s)) < 0) return st;
+    st = check_graph(cx, from, m, p->language.graph, NULL);
+    for (int64_t i = 0; st >= 0 && i < s.language.others.n; i++)
+        st = check_graph(cx, from, m, ((const char *const *)s.language.others.items)[i],
+                         &s.language);
     return st;
 }
 

@@ -24,23 +24,28 @@ int32_t language_model(ctx *cx, const char *what, const job *from, model **out)
     return *out = m, 0;
 }
 
-/* The symbols that a graph has, of those given for all. */
-static int32_t bind_others(ctx *cx, model *m, const language_params *p, decoder_graph *out)
+symbols language_symbols(const language_params *p, const graph *g)
+{
+    symbols s = {0};
+    for (int64_t k = 0; k < p->symbols.n; k++) {
+        const job_symbol *given = (const job_symbol *)p->symbols.items + k;
+        for (int32_t w = 0; w < g->n_symbols && s.n < TENSOR_MAX_SYMBOLS; w++)
+            if (!strcmp(g->symbols[w].name, given->name)) {
+                s.name[s.n] = given->name;
+                s.extent[s.n++] = given->extent;
+            }
+    }
+    return s;
+}
+
+static int32_t find_others(ctx *cx, model *m, const language_params *p, decoder_graph *out)
 {
     for (int64_t i = 0; i < p->others.n; i++) {
         graph *g;
-        out[i] = (decoder_graph){.name = ((const char *const *)p->others.items)[i]};
+        out[i].name = ((const char *const *)p->others.items)[i];
         int32_t st = model_want_graph(cx, m, out[i].name, &g);
         if (st < 0) return st;
-        symbols *s = &out[i].symbols;
-        for (int64_t k = 0; k < p->symbols.n; k++) {
-            const job_symbol *given = (const job_symbol *)p->symbols.items + k;
-            for (int32_t w = 0; w < g->n_symbols && s->n < TENSOR_MAX_SYMBOLS; w++)
-                if (!strcmp(g->symbols[w].name, given->name)) {
-                    s->name[s->n] = given->name;
-                    s->extent[s->n++] = given->extent;
-                }
-        }
+        out[i].symbols = language_symbols(p, g);
     }
     return 0;
 }
@@ -54,7 +59,7 @@ int32_t language_open(ctx *cx, const job *from, const language_params *p, int32_
     if (st >= 0 && p->others.n > LANGUAGE_OTHERS)
         st = ctx_fail(cx, EVLA_E_LIMIT, "text: others: want at most %d graphs",
                       LANGUAGE_OTHERS);
-    if (st >= 0) st = bind_others(cx, m, p, others);
+    if (st >= 0) st = find_others(cx, m, p, others);
     if (st < 0) return st;
     m->packs = 1;
     completer_options o = {.decode = {.graph = p->graph,

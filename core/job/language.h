@@ -53,6 +53,8 @@ typedef struct language_params {
 
 /* Do the parameters go together? `what` is for messages. */
 int32_t language_check(ctx *cx, const char *what, const language_params *p);
+/* Those of its symbols that a graph has. */
+symbols language_symbols(const language_params *p, const graph *g);
 /* The model behind the parameters, a checkpoint of this program. */
 int32_t language_model(ctx *cx, const char *what, const job *from, model **out);
 /* Plans everything, so that what does not fit is known before anything runs. */
