@@ -96,8 +96,7 @@ int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b)
 
 /* ---- packing ---- */
 
-/* The whole pages between two addresses, of which nothing is wanted any more. */
-static void drop_pages(const void *from, size_t bytes)
+void layout_drop_pages(const void *from, size_t bytes)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t at = ((uintptr_t)from + page - 1) / page * page,
@@ -105,10 +104,10 @@ static void drop_pages(const void *from, size_t bytes)
     if (end > at) madvise((void *)at, end - at, MADV_DONTNEED);
 }
 
-/* The same of a mapped file, which has them still. */
+/* What lies in a mapped file, which has it still. */
 static void give_back(const model *m, const void *from, size_t bytes)
 {
-    if (m->file || m->map) drop_pages(from, bytes);
+    if (m->file || m->map) layout_drop_pages(from, bytes);
 }
 
 /* Files may hold tensors anywhere; kernels and pack want their numbers where C wants them.
@@ -220,17 +219,6 @@ static int32_t align_plain(ctx *cx, model *m)
     return 0;
 }
 
-/* What lies in its layout needs no plain rows; those of a file come back when somebody
- * asks. */
-static void take(ctx *cx, weight_info *w, const void *packed)
-{
-    w->packed = packed;
-    if (!w->is_own) return;
-    drop_pages(w->data, (size_t)type_bytes(cx->reg, &w->type));
-    w->data = NULL;
-    w->is_own = 0;
-}
-
 int32_t layout_pack(ctx *cx, model *m, pool *workers)
 {
     packer p = {.m = m};
@@ -249,7 +237,7 @@ int32_t layout_pack(ctx *cx, model *m, pool *workers)
         ctx_free(&p.own[w]);
     }
     for (int32_t i = 0; p.to && i < m->n_weights; i++) {
-        if (st >= 0 && p.to[i]) take(cx, &m->weights[i], p.to[i]);
+        if (st >= 0 && p.to[i]) m->weights[i].packed = p.to[i];
         if (st < 0) mem_free(p.to[i]);
     }
     mem_free(p.own);

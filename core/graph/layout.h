@@ -17,5 +17,8 @@ int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b);
  * the pool. Pages of a mapped file are given back as they have been read, so that no second
  * copy stays in memory. Plain rows that lie at an odd address in their file are moved. */
 int32_t layout_pack(ctx *cx, model *m, pool *workers);
+/* Gives back the whole pages of a mapped file between two addresses. They come back when
+ * somebody reads them. */
+void layout_drop_pages(const void *from, size_t bytes);
 
 #endif

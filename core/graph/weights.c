@@ -7,6 +7,7 @@
 #include "../near.h"
 #include "../registry.h"
 #include "bundle.h"
+#include "layout.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -262,6 +263,7 @@ static int32_t take_rounded(ctx *cx, model *m, int32_t slot, const evla_tensor *
         if (st >= 0)
             st = format_encode(cx, type.dtype, values, some.shape[0],
                                own + at / row * row_out);
+        layout_drop_pages(some.data[0], (size_t)(some.shape[0] / row * row_in));
         if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
     }
     if (st < 0) return ctx_prefix(cx, "weight %s", w->name), st;
