@@ -37,8 +37,9 @@ __attribute__((format(printf, 3, 4))) static int32_t fail(const evla_host *h, in
 /* The header's text; its length leaves the rows aligned. */
 static int make_head(const evla_tensor *t, const char *format, char head[MOST_HEAD])
 {
+    static const char magic[8] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0};
     int n = HEAD;
-    memcpy(head, "\x93NUMPY\x01\x00", 8);
+    memcpy(head, magic, sizeof magic);
     n += snprintf(head + n, (size_t)(MOST_HEAD - n),
                   "{'descr': '%s', 'fortran_order': False, 'shape': (", format);
     for (int32_t i = 0; i < t->rank; i++)
