@@ -7,7 +7,7 @@
 #include <string.h>
 
 // clang-format off
-const evla_param drive_line_fields[3] = {
+const evla_param drive_line_fields[4] = {
     {.name = "graph", .doc = "its name", .type = EVLA_P_STRING,
      .offset = offsetof(policy_line, graph)},
     {.name = "rate", .doc = "runs per second; 0: at every control tick", .preset = "0",
@@ -15,6 +15,9 @@ const evla_param drive_line_fields[3] = {
     {.name = "latency", .doc = "from an observation until others read the result; above 0 it runs "
      "beside the ticks", .preset = "0s", .unit = "s", .type = EVLA_P_DURATION, .max = 3600,
      .offset = offsetof(policy_line, latency_ns)},
+    {.name = "times", .doc = "runs in a row, as a loop that takes noise away: its input `step` counts "
+     "them from 0, and outputs go back into inputs of the same name", .type = EVLA_P_INT,
+     .preset = "1", .min = 1, .max = TURNS_MOST, .offset = offsetof(policy_line, times)},
 };
 // clang-format on
 

@@ -24,7 +24,8 @@ typedef struct flyer {
     mailbox *requests, *results; /* requests: NULL on the tick's own thread */
     const unsigned char *news;   /* the newest result that was delivered */
     mail_stamp news_at;
-    int64_t asked_ns; /* time of the newest request; 0: none */
+    int64_t asked_ns;   /* time of the newest request; 0: none */
+    uint64_t n_answers; /* in this episode */
     pthread_t thread;
     int has_thread;
     /* written by its own thread */
@@ -69,12 +70,27 @@ static int64_t gather(const pilot *p, const flyer *f, const pilot_view *v,
             at = p->flyers[from->index].news_at.captured_ns;
             break;
         case SOURCE_NONE:
+        case SOURCE_NOISE:
             continue;
         }
         if (at < oldest) oldest = at;
         memcpy(s ? session_input(s, 0, i)->data[0] : to + from->place, data, from->bytes);
     }
     return oldest;
+}
+
+/* All runs of an answer; noise depends on how many answers there were. */
+static int32_t run_graph(ctx *cx, flyer *f)
+{
+    const plan *p = f->g->plan;
+    int32_t st = 0;
+    for (int32_t i = 0; st >= 0 && i < p->graph->n_inputs; i++)
+        if (f->g->sources[i].kind == SOURCE_NOISE)
+            st = model_fill_one(cx, p->graph->wires[p->graph->inputs[i]].name, "normal:1",
+                                plan_input_type(p, i), f->n_answers,
+                                session_input(f->s, 0, i)->data[0]);
+    f->n_answers++;
+    return st < 0 ? st : turns_run(cx, f->s, 0, &f->g->loop);
 }
 
 static void post_result(flyer *f, mail_stamp at)
@@ -93,10 +109,10 @@ static int32_t answer(flyer *f, const unsigned char *request, int64_t captured_n
 {
     for (int32_t i = 0; i < f->g->plan->graph->n_inputs; i++) {
         const source *from = &f->g->sources[i];
-        if (from->kind == SOURCE_NONE) continue;
+        if (from->kind == SOURCE_NONE || from->kind == SOURCE_NOISE) continue;
         memcpy(session_input(f->s, 0, i)->data[0], request + from->place, from->bytes);
     }
-    int32_t st = session_run(&f->cx, f->s, 0);
+    int32_t st = run_graph(&f->cx, f);
     if (st >= 0) post_result(f, (mail_stamp){captured_ns, clock_ns()});
     return st;
 }
@@ -243,7 +259,7 @@ uint64_t pilot_held(const pilot *p)
 static int32_t fly(ctx *cx, pilot *p, flyer *f, const pilot_view *v, int64_t due_ns)
 {
     int64_t oldest = gather(p, f, v, NULL, f->s);
-    int32_t st = session_run(cx, f->s, 0);
+    int32_t st = run_graph(cx, f);
     if (st >= 0) post_result(f, (mail_stamp){oldest, due_ns});
     return st;
 }
@@ -270,6 +286,7 @@ int32_t pilot_reset(ctx *cx, pilot *p, const char *instruction, const pilot_view
         mailbox_clear(f->results);
         if (f->requests) mailbox_clear(f->requests);
         f->asked_ns = 0;
+        f->n_answers = 0;
         atomic_store(&f->answered_ns, 0);
         if ((st = session_reset(cx, f->s)) < 0) break;
         if ((st = fly(cx, p, f, first, first->now_ns)) < 0) break;

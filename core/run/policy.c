@@ -43,7 +43,7 @@ static int32_t plan_line(ctx *cx, policy_graph *g, const model *m)
     if (st >= 0) st = bind_symbols(cx, from, &s);
     if (st >= 0) st = plan_make(cx, from, &s, &(plan_options){.n_workers = 1}, &g->plan);
     if (st >= 0) g->name = from->name;
-    return st;
+    return st < 0 ? st : turns_of(cx, g->plan, g->line.times, &g->loop);
 }
 
 static int32_t check_line(ctx *cx, policy *p, policy_graph *g)
@@ -169,6 +169,15 @@ static int32_t find_channel(ctx *cx, policy *p, const evla_body_info *body, int3
     return 0;
 }
 
+/* What only chance can feed: noise by name, and what a loop begins with. */
+static int is_noise(const policy_graph *g, const char *input, const evla_type *want)
+{
+    int is_linked = !strcmp(input, "noise");
+    for (int32_t i = 0; i < g->loop.n_links; i++)
+        is_linked |= plan_input(g->plan, input) == g->loop.links[i].in;
+    return is_linked && want->dtype == EVLA_F32;
+}
+
 static int32_t find_source(ctx *cx, policy *p, const evla_body_info *body, int32_t of,
                            const char *input, const evla_type *want, source *s)
 {
@@ -190,6 +199,7 @@ static int32_t find_source(ctx *cx, policy *p, const evla_body_info *body, int32
             .kind = SOURCE_GRAPH, .index = k, .offset = maker->output_places[slot]};
         return 0;
     }
+    if (is_noise(g, input, want)) return s->kind = SOURCE_NOISE, 0;
     if (strcmp(input, "instruction") != 0) return no_source(cx, p, body, of, input);
     if (want->dtype != EVLA_U8 || want->rank < 1 || want->rank > 2 ||
         (want->rank == 2 && want->shape[0] != 1)) {
@@ -209,10 +219,12 @@ static int32_t connect(ctx *cx, policy *p, const evla_body_info *body, int32_t o
     for (int32_t i = 0; i < b->n_inputs; i++) {
         if (b->inputs[i] < 0 || g->plan->places[b->inputs[i]].home == HOME_NONE)
             continue; /* nobody reads it */
+        if (turns_feeds(&g->loop, i)) continue;
         const evla_type *want = plan_input_type(g->plan, i);
         source *s = &g->sources[i];
         int32_t st = find_source(cx, p, body, of, b->wires[b->inputs[i]].name, want, s);
         if (st < 0) return st;
+        if (s->kind == SOURCE_NOISE) continue;
         s->bytes = (size_t)type_bytes(p->reg, want);
         s->place = place_next(&g->request_bytes, s->bytes);
         if (s->kind == SOURCE_INSTRUCTION && s->bytes > p->instruction_bytes)

@@ -4,14 +4,16 @@
  *
  * A graph's inputs are found by name: a channel of the body ("obs/joint_pos"),
  * "instruction" (the episode's sentence as UTF-8 bytes, zeros behind it, cut where the
- * input ends), or an output of another graph of the schedule. The batch symbol "B" is bound
- * to 1. One graph makes "action", f32[1,n_action]; it runs on the tick itself.
+ * input ends), or an output of another graph of the schedule. What a graph that runs
+ * several times in a row hands on to itself starts as standard normal noise, as does an
+ * input "noise"; both are drawn anew for every answer. The batch symbol "B" is bound to 1.
+ * One graph makes "action", f32[1,n_action]; it runs on the tick itself.
  *
  * A policy holds plans and no data. Any number of pilots (pilot.h) fly it at once.
  */
 #ifndef EVLA_RUN_POLICY_H
 #define EVLA_RUN_POLICY_H
-#include "../graph/plan.h"
+#include "turns.h"
 
 enum { POLICY_MOST_GRAPHS = 8 };
 
@@ -21,13 +23,15 @@ typedef struct policy_line {
     double rate_hz;     /* 0: the body's control rate */
     int64_t latency_ns; /* from a tick's observation until others read the result; > 0: it
                            runs beside the ticks, not on them */
+    int64_t times;      /* runs in a row, see turns.h; 0: one */
 } policy_line;
 
 typedef enum source_kind {
     SOURCE_NONE,
     SOURCE_CHANNEL,
     SOURCE_INSTRUCTION,
-    SOURCE_GRAPH
+    SOURCE_GRAPH,
+    SOURCE_NOISE
 } source_kind;
 
 /* Where an input of a graph comes from. */
@@ -43,6 +47,7 @@ typedef struct policy_graph {
     policy_line line;
     const char *name;
     plan *plan;
+    turns loop;
     source *sources; /* by input slot */
     size_t
         *output_places; /* by output slot, in a message: all outputs one after the other */
