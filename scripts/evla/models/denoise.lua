@@ -20,6 +20,20 @@ function denoise.times(steps)
   return out
 end
 
+-- Sines, then cosines, of every time at `half` angles: angle(t, part), where part goes from 0 to 1. A row [1, 2 half] per time.
+function denoise.waves(times, half, angle)
+  local out = {}
+  for s, t in ipairs(times) do
+    local row = {}
+    for i = 0, half - 1 do
+      local a = angle(t, half > 1 and i / (half - 1) or 0)
+      row[i + 1], row[half + i + 1] = math.sin(a), math.cos(a)
+    end
+    out[s] = { row }
+  end
+  return out
+end
+
 -- A noise law as tables by step: step s looks at t = T-1-s. alpha_bar: product of the alphas up to t; before: that of t-1, 1
 -- at the end.
 local function turned(g, w, steps) -- rows T-1 .. 0

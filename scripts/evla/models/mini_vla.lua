@@ -46,15 +46,9 @@ return {
         local x = g:input("x", ("f32[1,%d]"):format(p.action)) -- noise at first
         local cond = g:input("cond", ("f32[1,%d]"):format(p.width))
         local times = {}
-        for s = 1, p.steps do
-          local row, t = {}, p.steps - s
-          for i = 0, half - 1 do
-            local angle = t * math.exp(half > 1 and math.log(1000) * i / (half - 1) or 0)
-            row[i + 1], row[half + i + 1] = math.sin(angle), math.cos(angle)
-          end
-          times[s] = row
-        end
-        local time = g.reshape { denoise.row(g, g:const(("f32[%d,%d]"):format(p.steps, 2 * half), times), step), shape = { 1, 2 * half } }
+        for s = 1, p.steps do times[s] = p.steps - s end
+        local waves = denoise.waves(times, half, function(t, part) return t * math.exp(math.log(1000) * part) end)
+        local time = denoise.row(g, g:const(("f32[%d,1,%d]"):format(p.steps, 2 * half), waves), step)
         local net = "diffusion_head.denoise_model.net."
         local h = g.relu(linear(g, g.concat { x, time, cond, axis = -1 }, net .. "0"))
         local eps = linear(g, g.relu(linear(g, h, net .. "2")), net .. "4")

@@ -43,8 +43,7 @@ local function graphs(p)
   end
   local function attention(g, q, k, v, more) return g.attention { q, k, v, more and more.mask, heads = p.heads, kv_heads = p.kv_heads, causal = more and more.causal } end
   local function angles(g, first, count)
-    local at = {}
-    for i = 1, count do at[i] = first + i - 1 end
+    local at = {} for i = 1, count do at[i] = first + i - 1 end
     return { g.rope_angles { g:const(("i32[%d]"):format(count), at), dims = p.head, base = 10000 } } -- not the language model's own base
   end
   local function tap(g, name, x, ...) if p.inner then g:output(name, select("#", ...) > 0 and g.reshape { x, shape = { ... } } or x) end end
@@ -77,24 +76,20 @@ local function graphs(p)
       tap(g, "prefix_embs", x)
       local mask = {} -- images and words do not see the state, which sees everything
       for i = 1, rows do
-        mask[i] = {}
-        for j = 1, rows do mask[i][j] = (j < rows or i == rows) and 1 or 0 end
+        mask[i] = {} for j = 1, rows do mask[i][j] = (j < rows or i == rows) and 1 or 0 end
       end
       mask = g:const(("bool[%d,%d]"):format(rows, rows), mask)
       local at, lm, expert = angles(g, 0, rows), tower(g, n.lm, p.width, p.hidden), tower(g, n.expert, p.expert, p.expert_hidden)
       for i = 0, p.layers - 1 do
         local h = lm.norm(x, i, "norm1")
         local k, v = lm.turned(h, i, "k", p.kv_heads, at), lm.linear(h, i, "v", kv)
-        tap(g, "k_cache_l" .. i, k, rows, p.kv_heads, p.head)
-        tap(g, "v_cache_l" .. i, v, rows, p.kv_heads, p.head)
+        tap(g, "k_cache_l" .. i, k, rows, p.kv_heads, p.head) tap(g, "v_cache_l" .. i, v, rows, p.kv_heads, p.head)
         local xk, xv = k, v
         if not self_attends(i) then
           xk, xv = expert.linear(k, i, "k", kv), expert.linear(v, i, "v", kv)
-          tap(g, "xk_l" .. i, xk, rows, p.kv_heads, p.head)
-          tap(g, "xv_l" .. i, xv, rows, p.kv_heads, p.head)
+          tap(g, "xk_l" .. i, xk, rows, p.kv_heads, p.head) tap(g, "xv_l" .. i, xv, rows, p.kv_heads, p.head)
         end
-        g:output("k." .. i, xk)
-        g:output("v." .. i, xv)
+        g:output("k." .. i, xk) g:output("v." .. i, xv)
         if i < p.layers - 1 then -- of the last layer nothing but keys and values is read
           x = lm.rest(x, i, attention(g, lm.turned(h, i, "q", p.heads, at), k, v, { mask = mask }))
           tap(g, ("vlm_l%d_out"):format(i), x)
@@ -102,32 +97,21 @@ local function graphs(p)
       end
     end,
     expert = function(g)
-      local step, half, times = denoise.step(g), p.expert // 2, {}
-      for s, t in ipairs(denoise.times(p.steps)) do
-        local row = {}
-        for i = 0, half - 1 do
-          local angle = 2 * math.pi * t / (p.min_period * (p.max_period / p.min_period) ^ (half > 1 and i / (half - 1) or 0))
-          row[i + 1], row[half + i + 1] = math.sin(angle), math.cos(angle)
-        end
-        times[s] = row
-      end
+      local step, times = denoise.step(g), denoise.waves(denoise.times(p.steps), p.expert // 2, function(t, part)
+        return 2 * math.pi * t / (p.min_period * (p.max_period / p.min_period) ^ part)
+      end)
       local x_t = g:input("x_t", ("f32[%d,%d]"):format(p.chunk, p.action)) -- noise at first
-      local time = g.reshape { denoise.row(g, g:const(("f32[%d,%d]"):format(p.steps, 2 * half), times), step), shape = { 1, 2 * half } }
-      local x = g.concat { linear(g, x_t, "action_in_proj", p.action, p.expert), g.broadcast { time, shape = { p.chunk, 2 * half } }, axis = -1 }
+      local time = denoise.row(g, g:const(("f32[%d,1,%d]"):format(p.steps, p.expert), times), step)
+      local x = g.concat { linear(g, x_t, "action_in_proj", p.action, p.expert), g.broadcast { time, shape = { p.chunk, p.expert } }, axis = -1 }
       x = linear(g, g.silu(linear(g, x, "action_time_mlp_in", 2 * p.expert, p.expert)), "action_time_mlp_out", p.expert, p.expert)
       tap(g, "suffix_embs", x)
       local t, behind, own = tower(g, n.expert, p.expert, p.expert_hidden), angles(g, rows, p.chunk), angles(g, 0, p.chunk)
       for i = 0, p.layers - 1 do
         local cached = ("f32[%d,%d]"):format(rows, kv)
         local h, k, v = t.norm(x, i, "norm1"), g:input("k." .. i, cached), g:input("v." .. i, cached)
-        local a
-        if self_attends(i) then
-          k = g.concat { k, t.turned(h, i, "k", p.kv_heads, behind), axis = 0 }
-          a = attention(g, t.turned(h, i, "q", p.heads, behind), k, g.concat { v, t.linear(h, i, "v", kv), axis = 0 }, { causal = true })
-        else
-          a = attention(g, t.turned(h, i, "q", p.heads, own), k, v)
-        end
-        x = t.rest(x, i, a)
+        local q, all = t.turned(h, i, "q", p.heads, self_attends(i) and behind or own), self_attends(i)
+        if all then k, v = g.concat { k, t.turned(h, i, "k", p.kv_heads, behind), axis = 0 }, g.concat { v, t.linear(h, i, "v", kv), axis = 0 } end
+        x = t.rest(x, i, attention(g, q, k, v, { causal = all }))
         tap(g, ("aex_l%d_out"):format(i), x)
       end
       local v_t = linear(g, t.norm(x, nil, n.last .. ".weight"), "action_out_proj", p.expert, p.action)
