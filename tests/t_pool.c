@@ -129,8 +129,7 @@ static void test_rest(ctx *cx)
     usleep(300000);
     do_all(&s, 20000, 1);
     double third = rest_ms(s.p);
-    ok(third < 33, "and 32 ms again when all went well meanwhile (%.0f ms)",
-       third);
+    ok(third < 33, "and 32 ms again when all went well meanwhile (%.0f ms)", third);
     do_all(&s, 20000, 1);
     usleep(150000);
     do_all(&s, 0, 1);

@@ -95,11 +95,14 @@ static int lost_processor(worker *w)
  * 0 had better leave it. */
 static int is_held_up(pool *p, worker *last)
 {
-    int64_t now = last->came_ns;
-    int64_t waited = 0;
-    for (int32_t i = 0; i < p->n; i++)
+    int64_t now = last->came_ns, waited = 0;
+    int32_t others = 0;
+    for (int32_t i = 0; i < p->n; i++) {
+        if (i == last->index) continue;
         waited += now - p->workers[i].came_ns;
-    p->stalled_ns += waited / (p->n - 1);
+        others++;
+    }
+    p->stalled_ns += others ? waited / others : 0;
     if (p->stalled_ns < STALL_NS || p->stalled_ns < (now - p->began_ns) / STALL_PART)
         return 0;
     p->stalled_ns = 0;
