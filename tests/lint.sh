@@ -9,7 +9,7 @@ if command -v clang-format >/dev/null; then
     clang-format --dry-run -Werror $format 2>&1 | head -40 | grep . && fail=1
     echo "format: $(echo "$format" | wc -l) files"
 else echo "format: skipped, clang-format is not installed"; fi
-for cc in gcc clang; do
+for cc in ${LINT_COMPILERS:-gcc clang}; do
     if command -v $cc >/dev/null; then
         if make -s -j"$(nproc)" CC=$cc B=build/lint-$cc OPT=-O1 all tests; then
             echo "$cc: no warnings in the build"

@@ -163,14 +163,14 @@ tap.ok(tokens[0] == tokens[1] == tokens[2] == tokens[3], "top_k 1, a tiny top_p 
 tap.ok(tokens[4] == tokens[5] != tokens[6], "a seed gives the same lot again, another one another")
 tap.ok(len(set(tokens[7] + ids[:10])) == len(tokens[7]) + len(set(ids[:10])), "a strong penalty repeats nothing", tokens[7])
 tap.ok(tokens[8][:16] == tokens[0] and len(tokens[8]) == 40, "more tokens begin as fewer do")
-n = 3000
+n = 1000
 got = ask((tiny, {"kv": "f32"}, [complete(tokens=1, sampling={"temperature": 0.25, "top_k": 4, "seed": s}) for s in range(n)]))[0]
 p = np.exp(log_softmax(all_logits[9] / 0.25))
 best = np.argsort(-p)[:4]
 want = p[best] / p[best].sum() * n
 found = np.array([sum(g["answer"]["tokens"] == [int(b)] for g in got) for b in best])
 chi2 = ((found - want) ** 2 / want).sum()
-tap.ok(found.sum() == n and chi2 < 16.27, "3,000 lots among the top 4 follow the softmax (chi-squared, 3 degrees, 0.1 %)", (chi2, found, want))
+tap.ok(found.sum() == n and chi2 < 16.27, "1,000 lots among the top 4 follow the softmax (chi-squared, 3 degrees, 0.1 %)", (chi2, found, want))
 lp = got[0]["answer"]["logprobs"][0]
 tap.ok(abs(lp - log_softmax(all_logits[9])[got[0]["answer"]["tokens"][0]]) < 1e-4, "a logprob is the model's own, before temperature", lp)
 

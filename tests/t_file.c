@@ -236,6 +236,9 @@ int main(int argc, char **argv)
     if (!getenv("EVLA_PRELOADED") && !access(so, R_OK)) {
         setenv("EVLA_PRELOADED", "1", 1);
         setenv("LD_PRELOAD", so, 1);
+        /* in a sanitized build its library then comes second, which it would refuse */
+        if (getenv("EVLA_SAN"))
+            setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0", 1);
         execv(argv[0], argv);
     }
     unsetenv("LD_PRELOAD");

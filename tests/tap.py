@@ -24,10 +24,10 @@ def skip(title, why):
 
 
 def need(*files):
-    """Leaves the whole test out unless what it runs is built."""
+    """Leaves the whole test out unless what it runs and reads is there."""
     for file in files:
         if not os.path.exists(file):
-            print("1..0 # SKIP", file, "is not built", flush=True)
+            print("1..0 # SKIP", file, "is not there", flush=True)
             sys.exit(0)
 
 
