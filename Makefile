@@ -148,10 +148,12 @@ $(B)/bench/%: tests/bench/%.c $$($$*_SRC) $(B)/libevla.so
 	$(CC) $(CFLAGS_ALL) $($*_CFLAGS) -o $@ $(filter %.c,$^) $(B)/libevla.so -Wl,-rpath,$(abspath $(B)) $($*_LIBS) -ldl -lpthread -lm
 bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 	sh tests/bench/run.sh $(B)
-bench-peers: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_x86.c))
+bench-peers: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_x86.c tests/bench/bench_panels.c))
 	@sh tests/peers.sh $(B) bench
 	@/usr/bin/python3 tests/bench/peers.py $(B)
 	@/usr/bin/python3 tests/bench/vit.py $(B)
+	@echo 'linear, rows x 2048 x 2048, beside what registers alone can do'
+	@EVLA_BUILD='$(abspath $(B))' $(B)/bench/bench_panels
 
 # ---- fuzzing: clang's libFuzzer with ASan, sources of the core compiled in ----
 
