@@ -32,6 +32,15 @@ choice *bind_choice_at(lua_State *L, script *s, int at)
                : NULL;
 }
 
+void bind_fill(lua_State *L, script *s, param_site site, const evla_param *params,
+               int32_t n_params, const value *given, void *out, size_t size)
+{
+    site.where = script_where(L, s);
+    ctx_clear(s->cx);
+    if (param_fill(s->cx, &s->cx->mem, &site, params, n_params, given, out, size) < 0)
+        script_throw(L, s);
+}
+
 static const char *item_name(script *s, const evla_item *item)
 {
     const char *name =

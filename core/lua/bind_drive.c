@@ -108,11 +108,8 @@ static int l_drive(lua_State *L)
     ctx_init_child(&h->cx, s->cx);
     h->has_ctx = 1;
     h->hold = arena_growing(16 << 10);
-    param_site site = {.where = script_where(L, s), .what = "drive", .resolve = resolve};
-    ctx_clear(s->cx);
-    if (param_fill(s->cx, &s->cx->mem, &site, params, N_PARAMS, &given, &h->given,
-                   sizeof h->given) < 0)
-        script_throw(L, s);
+    bind_fill(L, s, (param_site){.what = "drive", .resolve = resolve}, params, N_PARAMS,
+              &given, &h->given, sizeof h->given);
     script_pause(s);
     int32_t st = open_hand(h);
     script_go_on(s);

@@ -42,10 +42,8 @@ static int l_picture(lua_State *L)
     value given = {.kind = VALUE_TABLE};
     const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
     if (!lua_isnoneornil(L, 2)) tree_read(L, s, 2, "picture", &given);
-    param_site site = {.where = script_where(L, s), .what = "picture"};
-    ctx_clear(s->cx);
-    if (param_fill(s->cx, &s->cx->mem, &site, params, N_PARAMS, &given, &p, sizeof p) < 0)
-        script_throw(L, s);
+    bind_fill(L, s, (param_site){.what = "picture"}, params, N_PARAMS, &given, &p,
+              sizeof p);
     const int64_t *rgb = p.behind.items;
     for (int i = 0; i < 3; i++) {
         if (p.behind.n != 3 || rgb[i] < 0 || rgb[i] > 255)

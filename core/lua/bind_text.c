@@ -79,10 +79,8 @@ static int l_text(lua_State *L)
     lua_setiuservalue(L, -2, 1);
     ctx_init_child(&b->cx, s->cx);
     b->has_ctx = 1;
-    param_site site = {.where = script_where(L, s), .what = "text", .resolve = job_resolve};
-    ctx_clear(s->cx);
-    if (param_fill(s->cx, &s->cx->mem, &site, params, N_PARAMS, &given, &p, sizeof p) < 0)
-        script_throw(L, s);
+    bind_fill(L, s, (param_site){.what = "text", .resolve = job_resolve}, params, N_PARAMS,
+              &given, &p, sizeof p);
     job *from = job_behind(value_get(&given, "model"));
     script_pause(s);
     int32_t workers = from ? job_workers(from, p.workers, POOL_MOST) : 1;

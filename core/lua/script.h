@@ -107,6 +107,12 @@ const char *sandbox_path(lua_State *L, script *s, const char *path, int is_write
 /* Restricted io, os, load, require, ... in place of Lua's own. */
 void sandbox_open(lua_State *L, script *s);
 
+/* ---- bind.c ---- */
+/* Parameters of an object, "session", from a tree: presets where it says nothing. site:
+ * what and resolve; `where` is found here. Throws what the user got wrong. */
+void bind_fill(lua_State *L, script *s, param_site site, const evla_param *params,
+               int32_t n_params, const value *given, void *out, size_t size);
+
 /* ---- tree.c ---- */
 /* A Lua value as a tree, in the ctx's arena. Throws on what cannot be one, naming the key.
  */
