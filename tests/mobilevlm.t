@@ -208,7 +208,7 @@ plain = lambda s: re.sub(r"<0x..>|\u2581|\ufffd|\s", "", s)
 tap.ok(r.returncode == 0 and len(plain(text)) > 2 and plain(text) in plain(r.stdout), "the answer is PyTorch's greedy one", (text, r.stdout, r.stderr))
 phases = re.search(r"image ([\d.]+) ms, vit_encode ([\d.]+) ms, prefill ([\d.]+) ms, decode ([\d.]+) ms; together ([\d.]+) ms", r.stdout)
 parts = [float(x) for x in phases.groups()] if phases else [0, 1]
-tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.01 * parts[-1] + 0.3, "its phases add up to the whole", parts)
+tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.26, "its phases add up to the whole, but for five roundings to 0.1 ms", parts)
 pair = pipeline("vqa.lua", "--model", at("lm.gguf"), "--mmproj", at("mmproj.gguf"), "--ask", question, "--tokens", "6")
 tap.ok(pair.returncode == 0 and pair.stdout.splitlines()[0] == heard, "the same from the pair of files", (pair.stdout, pair.stderr))
 r = pipeline("caption.lua", "--model", at("tiny"), "--tokens", "3")

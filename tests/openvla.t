@@ -175,7 +175,7 @@ tap.ok(r.returncode == 0 and abs(action - action_of(tokens)).max() < 1e-6, "the 
        r.stdout + r.stderr + str(action_of(tokens)))
 phases = re.search(r"image ([\d.]+) ms, vit_encode ([\d.]+) ms, prefill ([\d.]+) ms, decode ([\d.]+) ms; together ([\d.]+) ms", r.stdout)
 parts = [float(x) for x in phases.groups()] if phases else [0, 1]
-tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.01 * parts[-1] + 0.3, "its phases add up to the whole", parts)
+tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.26, "its phases add up to the whole, but for five roundings to 0.1 ms", parts)
 tap.ok(re.search(r"sees +[\d.]+ MB", r.stdout) and re.search(r"MB keys and values", r.stdout) and "0 allocations" in r.stdout, "and it says the bytes of each part", r.stdout)
 again = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--instruction", instruction, "--kv", "f32", "--workers", "1")
 tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with one thread")

@@ -187,18 +187,25 @@ static int32_t add_figures(job *j, const completer *c, const completion_answer *
     return st;
 }
 
-/* The phases of a text with a picture, which follow one another, and what seeing holds. */
-static int32_t add_sight(job *j, const sight *s, const completion_answer *a,
-                         int64_t total_ns)
+static value ms_between(int64_t from_ns, int64_t to_ns)
 {
+    return value_float(1e-6 * (double)(to_ns - from_ns));
+}
+
+/* The phases of a text with a picture, and what seeing holds. Each phase begins where the
+ * one before it ends, so they sum to the total whoever else had the processor. */
+static int32_t add_sight(job *j, const sight *s, const completion_answer *a,
+                         int64_t ended_ns)
+{
+    int64_t read_ns = a->began_ns + a->prompt_ns;
     const struct {
         const char *name;
         value v;
-    } rows[] = {{"image_ms", value_float(1e-6 * (double)s->image_ns)},
-                {"vit_encode_ms", value_float(1e-6 * (double)s->vision_ns)},
-                {"prefill_ms", value_float(1e-6 * (double)a->prompt_ns)},
-                {"decode_ms", value_float(1e-6 * (double)a->tokens_ns)},
-                {"total_ms", value_float(1e-6 * (double)total_ns)},
+    } rows[] = {{"image_ms", ms_between(s->began_ns, s->pixels_ns)},
+                {"vit_encode_ms", ms_between(s->pixels_ns, s->seen_ns)},
+                {"prefill_ms", ms_between(s->seen_ns, read_ns)},
+                {"decode_ms", ms_between(read_ns, ended_ns)},
+                {"total_ms", ms_between(s->began_ns, ended_ns)},
                 {"vision_bytes", value_int((int64_t)s->vision_bytes)}};
     int32_t st = 0;
     for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
@@ -226,7 +233,6 @@ static int32_t complete(ctx *cx, job *j, completer *c, sight *s)
     int32_t *ids, n;
     char *text;
     completion_answer a;
-    int64_t began = clock_ns();
     int32_t st = p->picture ? sight_see(cx, s, c, &cx->mem, &shown) : 0;
     if (st >= 0) st = find_prompt(cx, p, c, shown.n, &text, &ids, &n);
     if (st < 0) return st;
@@ -244,11 +250,11 @@ static int32_t complete(ctx *cx, job *j, completer *c, sight *s)
                             .hear = hear,
                             .to = j};
     st = completer_run(cx, c, &cx->mem, &r, &a);
-    int64_t total_ns = clock_ns() - began;
+    int64_t ended_ns = clock_ns();
     hear(j, "\n", 1);
     if (st >= 0) st = file_replace(cx, j->result.path, a.text, a.n_text);
     if (st >= 0) st = add_figures(j, c, &a, n);
-    if (st >= 0 && p->picture) st = add_sight(j, s, &a, total_ns);
+    if (st >= 0 && p->picture) st = add_sight(j, s, &a, ended_ns);
     if (st >= 0 && p->picture && s->has_action) st = add_action(cx, j, s, c, &a);
     return st;
 }

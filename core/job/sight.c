@@ -77,7 +77,7 @@ static int32_t take(ctx *cx, session *of, int32_t at, const plan *p, const char 
 
 int32_t sight_see(ctx *cx, sight *s, completer *c, arena *a, sequence_rows *out)
 {
-    int64_t began = clock_ns();
+    s->began_ns = clock_ns();
     session *of = decoder_session(completer_decoder(c));
     int32_t image, vision;
     const plan *first = plan_of(c, IMAGE, &image), *second = plan_of(c, VISION, &vision);
@@ -90,11 +90,11 @@ int32_t sight_see(ctx *cx, sight *s, completer *c, arena *a, sequence_rows *out)
         st = session_set(cx, of, vision, "pixels", pixels,
                          (size_t)type_bytes(cx->reg, &type));
     if (st < 0) return st;
-    s->image_ns = clock_ns() - began;
+    s->pixels_ns = clock_ns();
     s->vision_bytes = second->weight_bytes;
     st = session_run(cx, of, vision);
     if (st >= 0) st = take(cx, of, vision, second, "rows", EVLA_F32, a, &rows, &type);
-    s->vision_ns = clock_ns() - began - s->image_ns;
+    s->seen_ns = clock_ns();
     if (st >= 0 && type.rank != 2)
         st = ctx_fail(cx, EVLA_E_SHAPE, "graph %s: want rows as f32[N,W]", names[VISION]);
     if (st < 0) return st;

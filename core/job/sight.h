@@ -17,8 +17,10 @@ typedef struct sight {
     const char *graphs[3];
     job_symbol extents[2];
     int has_action;
-    int64_t image_ns, vision_ns; /* reading and preparing the file; what sees it */
-    uint64_t vision_bytes;       /* of the weights of what sees it */
+    int64_t began_ns;      /* when reading the file began, by clock_ns() */
+    int64_t pixels_ns;     /* when it was read and prepared */
+    int64_t seen_ns;       /* when its rows were there */
+    uint64_t vision_bytes; /* of the weights of what sees it */
 } sight;
 
 /* The picture's size and the graphs that see it. `language` gets what s->language holds

@@ -319,6 +319,7 @@ static int32_t go(running *x, const evla_host *h, const evla_loop *loop, void *s
     }
     if (st >= 0 && a->why != COMPLETION_STOP && a->why != COMPLETION_HEARER)
         st = add_piece(x, -1);
+    a->began_ns = began;
     a->mallocs = made;
     a->tokens_ns = clock_ns() - began - a->prompt_ns;
     return st;

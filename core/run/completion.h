@@ -76,6 +76,7 @@ typedef struct completion_answer {
     int32_t n_recalled; /* of the request's tokens, not run again */
     int32_t n_dropped;  /* tokens of the text whose keys and values are gone */
     completion_why why;
+    int64_t began_ns;             /* when reading the request began, by clock_ns() */
     int64_t prompt_ns, tokens_ns; /* reading the request; everything after */
     int64_t first_ns;             /* until the first token was chosen */
     int64_t mallocs;              /* while tokens were chosen; of this thread */
