@@ -110,6 +110,16 @@ static void emit_text(printer *o, const char *s)
     emit(o, "\"", 1);
 }
 
+/* The fewest digits that read back as the same number: 0.95, not 0.94999999999999996. 15
+ * of a normal number always survive, so fewer need no trial. */
+static void shortest(double x, char *out, size_t size)
+{
+    for (int digits = isnormal(x) ? 15 : 1; digits <= 17; digits++) {
+        snprintf(out, size, "%.*g", digits, x);
+        if (strtod(out, NULL) == x) return; // NOLINT: equal to the last bit is meant
+    }
+}
+
 static void emit_value(printer *o, const value *v)
 {
     char number[40];
@@ -133,7 +143,7 @@ static void emit_value(printer *o, const value *v)
                      : v->as.f > 0  ? "1e999"
                                     : "-1e999");
         else {
-            snprintf(number, sizeof number - 2, "%.17g", v->as.f);
+            shortest(v->as.f, number, sizeof number - 2);
             char *point = strchr(number, *localeconv()->decimal_point);
             if (point) *point = '.';
             if (!strpbrk(number, ".en")) strcat(number, ".0");

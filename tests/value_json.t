@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -104,7 +105,22 @@ for i in range(N):
 texts = [t for t in texts if "\n" not in t and "\0" not in t]
 out = subprocess.run([program, "--print"], input="\n".join(texts) + "\n", capture_output=True, text=True,
                      check=True).stdout.split("\n")
-wrong = {"accepted": [], "refused": [], "meaning": []}
+
+
+def digits(v):
+    """How many digits the floats of a value take, printed by Python: the fewest that read back."""
+    if isinstance(v, float) and abs(v) < 1e308:
+        return len("".join(c for c in repr(v).split("e")[0] if c.isdigit()).strip("0"))
+    return sum(map(digits, v if isinstance(v, list) else v.values() if isinstance(v, dict) else []))
+
+
+def printed_digits(text):
+    without_texts = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+    floats = (t for t in re.findall(r"\d+(?:\.\d+(?:e[-+]\d+)?|e[-+]\d+)", without_texts) if t != "1e999")
+    return sum(len("".join(c for c in t.split("e")[0] if c.isdigit()).strip("0")) for t in floats)
+
+
+wrong = {"accepted": [], "refused": [], "meaning": [], "longer": []}
 accepted = 0
 for text, printed in zip(texts, out):
     try:
@@ -119,11 +135,14 @@ for text, printed in zip(texts, out):
         accepted += 1
         if not same(ours(printed), want):
             wrong["meaning"].append(text)
+        if printed_digits(printed) > digits(want):
+            wrong["longer"].append(text)
 claims = [
     (len(out) == len(texts) + 1 and accepted > N // 2, f"{len(texts)} texts were answered, {accepted} accepted by both"),
     (not wrong["accepted"], "what Python refuses is refused"),
     (not wrong["refused"], "what Python accepts is accepted"),
     (not wrong["meaning"], "what is accepted means the same, floats to the last bit"),
+    (not wrong["longer"], "with the fewest digits that do so"),
 ]
 for i, (claim, title) in enumerate(claims, 1):
     print("ok" if claim else "not ok", i, "-", title)

@@ -12,13 +12,13 @@
 #include "../job/call.h"
 #include "../run/pool.h"
 #include "bind_graph.h"
+#include "box.h"
 #include <string.h>
 
 typedef struct session_box {
+    box box;
     schedule *s; /* NULL once closed */
     model *m;
-    ctx cx; /* its own sentences, and memory for what it was declared with */
-    int has_ctx;
 } session_box;
 
 // clang-format off
@@ -61,14 +61,8 @@ static session_box *box_at(lua_State *L, script *s)
 {
     session_box *b = luaL_checkudata(L, 1, "evla.session");
     if (!b->s) script_error(L, s, "session: it is closed");
-    ctx_clear(&b->cx);
+    ctx_clear(&b->box.cx);
     return b;
-}
-
-/* The sentence of the box's own ctx. */
-_Noreturn static void throw(lua_State * L, script *s, const session_box *b)
-{
-    script_error(L, s, "%s", b->cx.why);
 }
 
 static int l_session(lua_State *L)
@@ -78,22 +72,18 @@ static int l_session(lua_State *L)
     call_params p;
     luaL_checktype(L, 1, LUA_TTABLE);
     tree_read(L, s, 1, "session", &given);
-    session_box *b = lua_newuserdatauv(L, sizeof *b, 1);
-    memset(b, 0, sizeof *b);
-    luaL_setmetatable(L, "evla.session");
+    session_box *b = box_push(L, s, "evla.session", sizeof *b, 1);
     lua_getfield(L, 1, "model"); /* its weights live as long as we */
     lua_setiuservalue(L, -2, 1);
-    ctx_init_child(&b->cx, s->cx);
-    b->has_ctx = 1;
     bind_fill(L, s, (param_site){.what = "session", .resolve = job_resolve}, params,
               N_PARAMS, &given, &p, sizeof p);
     job *from = job_behind(value_get(&given, "model"));
     script_pause(s);
-    int32_t st = call_model(&b->cx, from, p.model, &b->m);
+    int32_t st = call_model(&b->box.cx, from, p.model, &b->m);
     int32_t workers = from ? job_workers(from, p.workers, POOL_MOST) : 1;
-    if (st >= 0) st = call_open(&b->cx, b->m, &p, workers, 0, &b->s);
+    if (st >= 0) st = call_open(&b->box.cx, b->m, &p, workers, 0, &b->s);
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     return 1;
 }
 
@@ -102,7 +92,7 @@ static int l_gc(lua_State *L)
     session_box *b = luaL_checkudata(L, 1, "evla.session");
     schedule_close(b->s);
     model_drop(b->m);
-    if (b->has_ctx) ctx_free(&b->cx);
+    box_free(&b->box);
     *b = (session_box){0};
     return 0;
 }
@@ -140,7 +130,7 @@ static int l_set(lua_State *L)
     session_box *b = box_at(L, s);
     const char *name = luaL_checkstring(L, 2);
     const schedule_port *p;
-    if (schedule_want_input(&b->cx, b->s, name, &p) < 0) throw(L, s, b);
+    if (schedule_want_input(&b->box.cx, b->s, name, &p) < 0) box_throw(L, s, &b->box);
     size_t want = (size_t)type_bytes(s->cx->reg, &p->type), n;
     arena_place mark = arena_mark(&s->cx->scratch);
     const char *type = type_text(s->cx->reg, &s->cx->scratch, &p->type);
@@ -178,7 +168,8 @@ static int l_get(lua_State *L)
     script *s = script_of(L);
     session_box *b = box_at(L, s);
     const schedule_port *p;
-    if (schedule_want_output(&b->cx, b->s, luaL_checkstring(L, 2), &p) < 0) throw(L, s, b);
+    if (schedule_want_output(&b->box.cx, b->s, luaL_checkstring(L, 2), &p) < 0)
+        box_throw(L, s, &b->box);
     size_t bytes = (size_t)type_bytes(s->cx->reg, &p->type);
     void *data = lua_newuserdatauv(L, bytes, 0);
     memcpy(data, p->view.data[0], bytes);
@@ -192,9 +183,9 @@ static int l_run(lua_State *L)
     script *s = script_of(L);
     session_box *b = box_at(L, s);
     script_pause(s);
-    int32_t st = schedule_run(&b->cx, b->s, NULL, NULL);
+    int32_t st = schedule_run(&b->box.cx, b->s, NULL, NULL);
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     lua_settop(L, 1);
     return 1;
 }

@@ -10,7 +10,7 @@
 #include "../job/drive.h"
 #include "../job/film.h"
 #include "../words.h"
-#include "script.h"
+#include "box.h"
 #include <string.h>
 #include <sys/stat.h>
 
@@ -30,26 +30,19 @@ enum { N_PARAMS = sizeof params / sizeof *params };
 
 /* The userdata: the loop and what it is made of. */
 typedef struct hand {
+    box box;
     hand_params given;
     drive drive;
     loop *loop; /* NULL: closed */
     arena hold;
-    ctx cx;
-    int has_ctx;
 } hand;
 
 static hand *hand_at(lua_State *L, script *s, int at)
 {
     hand *h = luaL_checkudata(L, at, "evla.drive");
     if (!h->loop) script_error(L, s, "drive: it is closed");
-    ctx_clear(&h->cx);
+    ctx_clear(&h->box.cx);
     return h;
-}
-
-/* The sentence of the hand's own ctx. */
-_Noreturn static void throw(lua_State * L, script *s, const hand *h)
-{
-    script_error(L, s, "%s", h->cx.why);
 }
 
 /* ---- making one ---- */
@@ -85,7 +78,7 @@ static void find_model(lua_State *L, script *s, value *given)
 
 static int32_t open_hand(hand *h)
 {
-    ctx *cx = &h->cx;
+    ctx *cx = &h->box.cx;
     int32_t st = drive_open(cx, &h->hold, "drive", &h->given.drive, &h->drive);
     if (st < 0) return st;
     h->drive.spec.late = h->given.late;
@@ -102,31 +95,26 @@ static int l_drive(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     tree_read(L, s, 1, "drive", &given);
     find_model(L, s, &given);
-    hand *h = lua_newuserdatauv(L, sizeof *h, 0);
-    memset(h, 0, sizeof *h);
-    luaL_setmetatable(L, "evla.drive");
-    ctx_init_child(&h->cx, s->cx);
-    h->has_ctx = 1;
+    hand *h = box_push(L, s, "evla.drive", sizeof *h, 0);
     h->hold = arena_growing(16 << 10);
     bind_fill(L, s, (param_site){.what = "drive", .resolve = resolve}, params, N_PARAMS,
               &given, &h->given, sizeof h->given);
     script_pause(s);
     int32_t st = open_hand(h);
     script_go_on(s);
-    if (st < 0) throw(L, s, h);
+    if (st < 0) box_throw(L, s, &h->box);
     return 1;
 }
 
 static int l_gc(lua_State *L)
 {
     hand *h = luaL_checkudata(L, 1, "evla.drive");
-    if (!h->has_ctx) return 0;
-    loop_close(&h->cx, h->loop);
+    if (!h->box.has_ctx) return 0;
+    loop_close(&h->box.cx, h->loop);
     h->loop = NULL;
     drive_free(&h->drive);
     arena_free(&h->hold);
-    ctx_free(&h->cx);
-    h->has_ctx = 0;
+    box_free(&h->box);
     return 0;
 }
 
@@ -144,9 +132,9 @@ static int l_reset(lua_State *L)
         told = copy;
     }
     script_pause(s);
-    int32_t st = loop_reset(&h->cx, h->loop, (uint64_t)seed, told, 0);
+    int32_t st = loop_reset(&h->box.cx, h->loop, (uint64_t)seed, told, 0);
     script_go_on(s);
-    if (st < 0) throw(L, s, h);
+    if (st < 0) box_throw(L, s, &h->box);
     lua_settop(L, 1);
     return 1; /* chains */
 }
@@ -201,7 +189,7 @@ static int l_step(lua_State *L)
         events |= h->loop->now.events;
     }
     script_go_on(s);
-    if (st < 0) throw(L, s, h);
+    if (st < 0) box_throw(L, s, &h->box);
     push_state(L, s, h->loop, events);
     return 1;
 }
@@ -229,10 +217,11 @@ static int l_observe(lua_State *L)
     if (i == info->n_channels)
         script_error(L, s, "drive: the body has no channel \"%s\"; observe() lists them",
                      name);
-    if (type_parse(&h->cx, info->channels[i].type, &(symbols){0}, &t) < 0) throw(L, s, h);
+    if (type_parse(&h->box.cx, info->channels[i].type, &(symbols){0}, &t) < 0)
+        box_throw(L, s, &h->box);
     void *data = lua_newuserdatauv(L, (size_t)type_bytes(s->cx->reg, &t) + 1, 0);
     if (h->loop->body->observe(&h->loop->h.table, h->loop->self, i, data) < 0)
-        throw(L, s, h);
+        box_throw(L, s, &h->box);
     evla_tensor view = tensor_view(s->cx->reg, &t, data);
     bind_push_tensor(L, lua_gettop(L), &view);
     return 1;
@@ -254,7 +243,7 @@ static int l_why(lua_State *L)
         return 1;
     }
     if (l->guard->explain(&l->h.table, l->guard_self, &l->verdict, text, sizeof text) < 0)
-        throw(L, s, h);
+        box_throw(L, s, &h->box);
     lua_pushstring(L, *text ? text : verdict_name(&l->verdict));
     arena *a = &s->cx->scratch;
     arena_place mark = arena_mark(a);

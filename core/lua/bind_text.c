@@ -23,7 +23,7 @@
 #include "../near.h"
 #include "../run/clock.h"
 #include "../run/pool.h"
-#include "script.h"
+#include "box.h"
 #include <string.h>
 
 // clang-format off
@@ -32,9 +32,8 @@ enum { N_PARAMS = sizeof params / sizeof *params, MOST_MESSAGES = 256, MOST_TOKE
 // clang-format on
 
 typedef struct text_box {
-    completer *c; /* NULL: closed */
-    ctx cx;
-    int has_ctx;
+    box box;
+    completer *c;     /* NULL: closed */
     int is_busy;      /* completing: whoever hears the text may not call us */
     arena_place mark; /* what a call pushes on cx.mem goes at the next one */
 } text_box;
@@ -52,15 +51,9 @@ static text_box *box_at(lua_State *L, script *s)
     text_box *b = luaL_checkudata(L, 1, "evla.text");
     refuse_busy(L, s, b);
     if (!b->c) script_error(L, s, "text: it is closed");
-    ctx_clear(&b->cx);
-    arena_reset(&b->cx.mem, b->mark);
+    ctx_clear(&b->box.cx);
+    arena_reset(&b->box.cx.mem, b->mark);
     return b;
-}
-
-/* The sentence of the box's own ctx. */
-_Noreturn static void throw(lua_State * L, script *s, const text_box *b)
-{
-    script_error(L, s, "%s", b->cx.why);
 }
 
 /* ---- opening ---- */
@@ -72,22 +65,18 @@ static int l_text(lua_State *L)
     language_params p;
     luaL_checktype(L, 1, LUA_TTABLE);
     tree_read(L, s, 1, "text", &given);
-    text_box *b = lua_newuserdatauv(L, sizeof *b, 1);
-    memset(b, 0, sizeof *b);
-    luaL_setmetatable(L, "evla.text");
+    text_box *b = box_push(L, s, "evla.text", sizeof *b, 1);
     lua_getfield(L, 1, "model"); /* its weights live as long as we */
     lua_setiuservalue(L, -2, 1);
-    ctx_init_child(&b->cx, s->cx);
-    b->has_ctx = 1;
     bind_fill(L, s, (param_site){.what = "text", .resolve = job_resolve}, params, N_PARAMS,
               &given, &p, sizeof p);
     job *from = job_behind(value_get(&given, "model"));
     script_pause(s);
     int32_t workers = from ? job_workers(from, p.workers, POOL_MOST) : 1;
-    int32_t st = language_open(&b->cx, from, &p, workers, &b->c);
+    int32_t st = language_open(&b->box.cx, from, &p, workers, &b->c);
     script_go_on(s);
-    b->mark = arena_mark(&b->cx.mem);
-    if (st < 0) throw(L, s, b);
+    b->mark = arena_mark(&b->box.cx.mem);
+    if (st < 0) box_throw(L, s, &b->box);
     return 1;
 }
 
@@ -96,8 +85,7 @@ static int l_gc(lua_State *L)
     text_box *b = luaL_checkudata(L, 1, "evla.text");
     completer_close(b->c);
     b->c = NULL;
-    if (b->has_ctx) ctx_free(&b->cx);
-    b->has_ctx = 0;
+    box_free(&b->box);
     return 0;
 }
 
@@ -137,7 +125,7 @@ static void push_ids(lua_State *L, const int32_t *ids, int32_t n)
 static int32_t *ids_at(lua_State *L, script *s, text_box *b, int at, int32_t *n)
 {
     lua_Integer count = (lua_Integer)lua_rawlen(L, at);
-    int32_t *ids = arena_push(&b->cx.mem, (size_t)count + 1, sizeof *ids);
+    int32_t *ids = arena_push(&b->box.cx.mem, (size_t)count + 1, sizeof *ids);
     if (!ids || count > INT32_MAX) script_error(L, s, "text: out of memory");
     for (lua_Integer i = 0; i < count; i++) {
         int good;
@@ -159,9 +147,9 @@ static int l_encode(lua_State *L)
     size_t bytes;
     const char *text = luaL_checklstring(L, 2, &bytes);
     int32_t *ids, n;
-    if (completer_encode(&b->cx, b->c, &b->cx.mem, text, bytes,
+    if (completer_encode(&b->box.cx, b->c, &b->box.cx.mem, text, bytes,
                          flags_at(L, 3, has(L, 3, "whole")), &ids, &n) < 0)
-        throw(L, s, b);
+        box_throw(L, s, &b->box);
     push_ids(L, ids, n);
     return 1;
 }
@@ -174,8 +162,9 @@ static int l_decode(lua_State *L)
     int32_t n;
     char *text;
     int32_t *ids = ids_at(L, s, b, 2, &n);
-    if (completer_decode(&b->cx, b->c, &b->cx.mem, ids, n, flags_at(L, 3, 0), &text) < 0)
-        throw(L, s, b);
+    if (completer_decode(&b->box.cx, b->c, &b->box.cx.mem, ids, n, flags_at(L, 3, 0),
+                         &text) < 0)
+        box_throw(L, s, &b->box);
     lua_pushstring(L, text);
     return 1;
 }
@@ -284,10 +273,10 @@ static int l_run(lua_State *L)
     }
     script_pause(s);
     int64_t began = clock_ns();
-    int32_t st = session_run(&b->cx, of, at);
+    int32_t st = session_run(&b->box.cx, of, at);
     int64_t took = clock_ns() - began;
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     lua_newtable(L);
     for (int32_t i = 0; i < p->graph->n_outputs; i++) {
         const evla_type *type = plan_output_type(p, i);
@@ -414,9 +403,9 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
         if (lua_getfield(L, 2, "prompt") != LUA_TSTRING)
             script_error(L, s, "text: complete: want a prompt or ids");
         const char *text = lua_tolstring(L, -1, &bytes);
-        if (completer_encode(&b->cx, b->c, &b->cx.mem, text, bytes, flags_at(L, 2, 1), &ids,
-                             &r->n_ids) < 0)
-            throw(L, s, b);
+        if (completer_encode(&b->box.cx, b->c, &b->box.cx.mem, text, bytes,
+                             flags_at(L, 2, 1), &ids, &r->n_ids) < 0)
+            box_throw(L, s, &b->box);
         r->ids = ids;
     }
     r->shown = rows_at(L, s, 2);
@@ -433,7 +422,7 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
         if (n > COMPLETION_MOST_STOPS)
             script_error(L, s, "text: complete: stop: want at most %d texts",
                          COMPLETION_MOST_STOPS);
-        const char **stops = arena_push(&b->cx.mem, (size_t)n + 1, sizeof *stops);
+        const char **stops = arena_push(&b->box.cx.mem, (size_t)n + 1, sizeof *stops);
         if (!stops) script_error(L, s, "text: out of memory");
         for (lua_Integer i = 0; i < n; i++) {
             lua_rawgeti(L, at, i + 1); /* stays on the stack, so its text stays */
@@ -473,11 +462,11 @@ static int l_complete(lua_State *L)
     }
     b->is_busy = 1;
     script_pause(s);
-    int32_t st = completer_run(&b->cx, b->c, &b->cx.mem, &r, &a);
+    int32_t st = completer_run(&b->box.cx, b->c, &b->box.cx.mem, &r, &a);
     script_go_on(s);
     b->is_busy = 0;
     if (ear.is_broken) lua_error(L); /* the hearer's own */
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     push_answer(L, &a, r.n_ids);
     return 1;
 }
@@ -503,7 +492,8 @@ static int l_template(lua_State *L)
         m[i] = (evla_message){lua_tostring(L, -2), lua_tostring(L, -1)};
         lua_pop(L, 3); /* the messages keep their texts */
     }
-    if (completer_chat(&b->cx, b->c, &b->cx.mem, m, (int32_t)n, &text) < 0) throw(L, s, b);
+    if (completer_chat(&b->box.cx, b->c, &b->box.cx.mem, m, (int32_t)n, &text) < 0)
+        box_throw(L, s, &b->box);
     lua_pushstring(L, text);
     return 1;
 }
@@ -517,11 +507,11 @@ static int l_loss(lua_State *L)
     int32_t *ids, n, scored = 0;
     double mean = 0;
     script_pause(s);
-    int32_t st = completer_encode(&b->cx, b->c, &b->cx.mem, text, bytes, EVLA_TOKENS_WHOLE,
-                                  &ids, &n);
-    if (st >= 0) st = completer_loss(&b->cx, b->c, ids, n, &mean, &scored);
+    int32_t st = completer_encode(&b->box.cx, b->c, &b->box.cx.mem, text, bytes,
+                                  EVLA_TOKENS_WHOLE, &ids, &n);
+    if (st >= 0) st = completer_loss(&b->box.cx, b->c, ids, n, &mean, &scored);
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     lua_pushnumber(L, mean);
     lua_pushinteger(L, scored);
     return 2;
@@ -538,9 +528,9 @@ static int l_logits(lua_State *L)
     int64_t vocabulary = decoder_vocabulary(completer_decoder(b->c));
     float *out = lua_newuserdatauv(L, (size_t)vocabulary * sizeof *out, 0);
     script_pause(s);
-    int32_t st = completer_logits(&b->cx, b->c, ids, n, &shown, out);
+    int32_t st = completer_logits(&b->box.cx, b->c, ids, n, &shown, out);
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     const evla_type t = {.dtype = EVLA_F32, .rank = 1, .shape = {vocabulary}};
     const evla_tensor view = tensor_view(s->cx->reg, &t, out);
     bind_push_tensor(L, lua_gettop(L), &view);
@@ -556,9 +546,9 @@ static int l_save(lua_State *L)
     int32_t n;
     const int32_t *ids = ids_at(L, s, b, 3, &n);
     script_pause(s);
-    int32_t st = completer_save(&b->cx, b->c, ids, n, path);
+    int32_t st = completer_save(&b->box.cx, b->c, ids, n, path);
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     return 0;
 }
 
@@ -569,9 +559,9 @@ static int l_load(lua_State *L)
     const char *path = sandbox_path(L, s, luaL_checkstring(L, 2), 0);
     int32_t n = 0;
     script_pause(s);
-    int32_t st = completer_load(&b->cx, b->c, path, &n);
+    int32_t st = completer_load(&b->box.cx, b->c, path, &n);
     script_go_on(s);
-    if (st < 0) throw(L, s, b);
+    if (st < 0) box_throw(L, s, &b->box);
     lua_pushinteger(L, n);
     return 1;
 }
