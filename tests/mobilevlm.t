@@ -12,8 +12,10 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import gguf
 import tap
+import tiny_models
 from op_oracle import np
-from torch_cases import attend, causal, layer_norm, letters_tokenizer, linear, llama, rel, save
+from tiny_models import HEADS, PATCH, PROJECTOR, SIDE, TOWER, WIDTH
+from torch_cases import attend, causal, layer_norm, linear, llama, rel
 
 try:
     import torch
@@ -31,58 +33,10 @@ at = lambda *name: os.path.join(work.name, *name)
 run = lambda *args: subprocess.run([evla, *args], cwd=work.name, capture_output=True, text=True, timeout=300)
 
 # ---- a tiny model under the real names ----
-SIDE, PATCH, SEES, BLOCKS, WIDTH, HEADS, VOCABULARY, BLANK = 56, 14, 32, 3, 64, 4, 512, 400
-TOWER, PROJECTOR = "model.vision_tower.vision_tower.vision_model.", "model.mm_projector."
-rng = np.random.default_rng(9)
-weights = {}
-
-
-def draw(name, *shape, about=0.0, spread=None):
-    spread = spread or (1 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else 0.2)
-    weights[name] = (about + spread * rng.standard_normal(shape)).astype(np.float32)
-
-
-def norm(name, width):
-    draw(name + ".weight", width, about=1), draw(name + ".bias", width)
-
-
-def dense(name, out, width):
-    draw(name + ".weight", out, width), draw(name + ".bias", out)
-
-
-draw(TOWER + "embeddings.class_embedding", SEES, spread=1), draw(TOWER + "embeddings.patch_embedding.weight", SEES, 3, PATCH, PATCH)
-draw(TOWER + "embeddings.position_embedding.weight", (SIDE // PATCH) ** 2 + 1, SEES, spread=0.5)
-norm(TOWER + "pre_layrnorm", SEES), norm(TOWER + "post_layernorm", SEES)
-for i in range(BLOCKS):
-    b = f"{TOWER}encoder.layers.{i}."
-    norm(b + "layer_norm1", SEES), norm(b + "layer_norm2", SEES)
-    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        dense(b + "self_attn." + name, SEES, SEES)
-    dense(b + "mlp.fc1", 96, SEES), dense(b + "mlp.fc2", SEES, 96)
-dense(PROJECTOR + "mlp.mlp.0", WIDTH, SEES), dense(PROJECTOR + "mlp.mlp.2", WIDTH, WIDTH)
-draw(PROJECTOR + "peg.peg.0.weight", WIDTH, 1, 3, 3), draw(PROJECTOR + "peg.peg.0.bias", WIDTH)
-draw("model.embed_tokens.weight", VOCABULARY, WIDTH, spread=1), draw("lm_head.weight", VOCABULARY, WIDTH), draw("model.norm.weight", WIDTH, about=1)
-for i in range(2):
-    b = f"model.layers.{i}."
-    for name in ("input_layernorm", "post_attention_layernorm"):
-        draw(f"{b}{name}.weight", WIDTH, about=1)
-    for name, out, width in (("self_attn.q_proj", WIDTH, WIDTH), ("self_attn.k_proj", WIDTH, WIDTH), ("self_attn.v_proj", WIDTH, WIDTH), ("self_attn.o_proj", WIDTH, WIDTH),
-                             ("mlp.gate_proj", 96, WIDTH), ("mlp.up_proj", 96, WIDTH), ("mlp.down_proj", WIDTH, 96)):
-        draw(f"{b}{name}.weight", out, width)
-
-config = {"architectures": ["MobileLlamaForCausalLM"], "model_type": "mobilevlm", "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2,
-          "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "rms_norm_eps": 1e-6, "vocab_size": VOCABULARY, "max_position_embeddings": 2048,
-          "mm_projector_type": "ldpnetv2", "mm_hidden_size": SEES, "mm_vision_select_layer": -2}
-
-
-def folder(name, **changes):
-    os.makedirs(at(name))
-    save(at(name, "model.safetensors"), weights)
-    json.dump({**config, **changes}, open(at(name, "config.json"), "w"))
-    return letters_tokenizer(at(name, "tokenizer.json"), VOCABULARY, BLANK)
-
-
-encode = folder("tiny")
+BLOCKS, VOCABULARY = 3, 512
+made = tiny_models.mobilevlm(BLOCKS, VOCABULARY)
+weights, rng = made.weights, made.weights.rng
+encode = made.folder(at("tiny"))
 
 # ---- the same as llama.cpp's pair ----
 LM = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -216,7 +170,7 @@ tap.ok(r.returncode == 0 and "caption: 3 tokens" in r.stdout, "a caption is a qu
 
 # ---- what is refused ----
 write_pair("lm.gguf", "mlp.gguf", False, "mlp")
-folder("ldp", mm_projector_type="ldpnet")
+made.folder(at("ldp"), mm_projector_type="ldpnet")
 for model, more, what in ((at("lm.gguf"), [], "reads no pictures by itself; want mmproj"), (at("lm.gguf"), ["--mmproj", at("mlp.gguf")], "clip.projector_type is mlp; want ldpv2"),
                           (at("lm.gguf"), ["--mmproj", at("lm.gguf")], "clip.projector_type is nil; want ldpv2"), (at("ldp"), [], "mm_projector_type is ldpnet; want ldpnetv2")):
     r = pipeline("caption.lua", "--model", model, *more)

@@ -11,8 +11,10 @@ import tempfile
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import tap
+import tiny_models
 from op_oracle import np
-from torch_cases import attend, bf16, causal, layer_norm, letters_tokenizer, linear, llama, rel, save
+from tiny_models import HEADS, PATCH, SIDE, WIDTH
+from torch_cases import attend, bf16, causal, layer_norm, linear, llama, rel, save
 
 try:
     import torch
@@ -30,80 +32,20 @@ at = lambda *name: os.path.join(work.name, *name)
 run = lambda *args: subprocess.run([evla, *args], cwd=work.name, capture_output=True, text=True, timeout=300)
 
 # ---- a tiny model: the real names, vocabulary and numbers of heads ----
-SIDE, PATCH, WIDTH, HEADS, VOCABULARY = 56, 14, 64, 4, 32064
-rng = np.random.default_rng(3)
-weights = {}
+made = tiny_models.openvla()
+weights, config, rng, lm = made.weights, made.config, made.weights.rng, "language_model."
+stats = config["norm_stats"]
+low, high = (stats["bridge_orig"]["action"][q] for q in ("q01", "q99"))
+encode = made.folder(at("tiny"))
+tiny = at("tiny")
 
 
-def draw(name, *shape, about=0.0, spread=None):
-    spread = spread or (1 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else 0.2)
-    weights[name] = (about + spread * rng.standard_normal(shape)).astype(np.float32)
-
-
-def norm(name, width):
-    draw(name + ".weight", width, about=1), draw(name + ".bias", width)
-
-
-def dense(name, out, width):
-    draw(name + ".weight", out, width), draw(name + ".bias", out)
-
-
-def tower(name, width, layers, hidden, registers):
-    p = f"vision_backbone.{name}."
-    draw(p + "patch_embed.proj.weight", width, 3, PATCH, PATCH), draw(p + "patch_embed.proj.bias", width)
-    draw(p + "pos_embed", 1, (SIDE // PATCH) ** 2, width, spread=0.5)
-    if registers:
-        draw(p + "cls_token", 1, 1, width, spread=1), draw(p + "reg_token", 1, registers, width, spread=1)
-    for i in range(layers):
-        b = f"{p}blocks.{i}."
-        norm(b + "norm1", width), norm(b + "norm2", width)
-        dense(b + "attn.qkv", 3 * width, width), dense(b + "attn.proj", width, width)
-        dense(b + "mlp.fc1", hidden, width), dense(b + "mlp.fc2", width, hidden)
-        if registers:
-            draw(b + "ls1.scale_factor", width, about=0.5), draw(b + "ls2.scale_factor", width, about=0.5)
-    norm(p + "norm", width)  # in the files, and not used
-
-
-tower("featurizer", 32, 3, 96, 4)
-tower("fused_featurizer", 64, 2, 96, 0)
-draw("vision_backbone.fused_featurizer.attn_pool.latent", 1, 1, 64)
-for i, (a, b) in enumerate(((96, 128), (128, WIDTH), (WIDTH, WIDTH))):
-    dense(f"projector.fc{i + 1}", b, a)
-lm = "language_model."
-draw(lm + "model.embed_tokens.weight", VOCABULARY, WIDTH, spread=1)
-draw(lm + "lm_head.weight", VOCABULARY, WIDTH)
-draw(lm + "model.norm.weight", WIDTH, about=1)
-for i in range(2):
-    b = f"{lm}model.layers.{i}."
-    for name in ("input_layernorm", "post_attention_layernorm"):
-        draw(f"{b}{name}.weight", WIDTH, about=1)
-    for name, out, width in (("self_attn.q_proj", WIDTH, WIDTH), ("self_attn.k_proj", WIDTH, WIDTH), ("self_attn.v_proj", WIDTH, WIDTH), ("self_attn.o_proj", WIDTH, WIDTH),
-                             ("mlp.gate_proj", 96, WIDTH), ("mlp.up_proj", 96, WIDTH), ("mlp.down_proj", WIDTH, 96)):
-        draw(f"{b}{name}.weight", out, width)
-
-low, high = rng.uniform(-0.1, 0, 7).tolist(), rng.uniform(0.01, 0.2, 7).tolist()
-stats = {"bridge_orig": {"action": {"q01": low, "q99": high, "mask": [True] * 6 + [False], "mean": [0] * 7, "std": [1] * 7}}}
-config = {"architectures": ["OpenVLAForActionPrediction"], "model_type": "openvla", "n_action_bins": 256, "pad_to_multiple_of": 64, "image_sizes": [SIDE, SIDE],
-          "use_fused_vision_backbone": True, "text_config": {"model_type": "llama", "vocab_size": VOCABULARY, "num_attention_heads": HEADS}, "norm_stats": stats}
-
-
-def folder(name):
-    os.makedirs(at(name))
-    save(at(name, "model.safetensors"), weights)
-    json.dump(config, open(at(name, "config.json"), "w"))
-    return at(name), letters_tokenizer(at(name, "tokenizer.json"), 32000, 29871)
-
-
-def changed(name, **changes):
-    """the same weights and tokenizer beside another config.json"""
-    os.makedirs(at(name))
-    for file in ("model.safetensors", "tokenizer.json"):
-        os.link(at("tiny", file), at(name, file))
-    json.dump({k: v for k, v in {**config, **changes}.items() if v is not None}, open(at(name, "config.json"), "w"))
+def changed(name, weights=None, **changes):
+    """the same beside another config.json, or with other weights"""
+    made.folder(at(name), weights, **changes)
     return at(name)
 
 
-tiny, encode = folder("tiny")
 Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).resize((120, 90), Image.BICUBIC).save(at("table.png"))
 
 # ---- the oracle ----
@@ -181,9 +123,7 @@ again = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--i
 tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with one thread")
 
 # ---- in bf16, as its authors publish it ----
-half = changed("half_as_wide")
-os.remove(at("half_as_wide", "model.safetensors"))
-save(at("half_as_wide", "model.safetensors"), {k: bf16(v) for k, v in weights.items()})
+half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
 forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]
 json.dump([{"model": model, "options": {"name": f"m{i}", "kv": "f32", **o}, "picture": at("table.png"), "text": instruction, "ids": ends} for i, (_, model, o, _) in enumerate(forms)],
           open(at("questions.json"), "w"))
@@ -201,14 +141,12 @@ for got, (what, _, _, most) in zip(answers, forms):
 entries, chunk, state = 7, 4, 5
 base = dict(weights)
 head = "action_head.model."
-dense("proprio_projector.fc1", WIDTH, state), dense("proprio_projector.fc2", WIDTH, WIDTH)
-norm(head + "layer_norm1", entries * WIDTH), dense(head + "fc1", WIDTH, entries * WIDTH)
+weights.dense("proprio_projector.fc1", WIDTH, state), weights.dense("proprio_projector.fc2", WIDTH, WIDTH)
+weights.norm(head + "layer_norm1", entries * WIDTH), weights.dense(head + "fc1", WIDTH, entries * WIDTH)
 for i in range(2):
-    norm(f"{head}mlp_resnet_blocks.{i}.ffn.0", WIDTH), dense(f"{head}mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
-norm(head + "layer_norm2", WIDTH), dense(head + "fc2", entries, WIDTH)
+    weights.norm(f"{head}mlp_resnet_blocks.{i}.ffn.0", WIDTH), weights.dense(f"{head}mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
+weights.norm(head + "layer_norm2", WIDTH), weights.dense(head + "fc2", entries, WIDTH)
 oft = changed("oft", num_actions_chunk=chunk)
-os.remove(at("oft", "model.safetensors"))
-save(at("oft", "model.safetensors"), weights)
 w.update({k: torch.tensor(v, dtype=torch.float64) for k, v in weights.items() if k not in base})
 views = torch.tensor(rng.uniform(-2, 2, (2, 6, SIDE, SIDE)).astype(np.float32))
 proprio = torch.tensor(rng.uniform(-1, 1, (1, state)).astype(np.float32))
@@ -248,9 +186,7 @@ for model, more, what in cases:
     r = ask(model, *more)
     tap.ok(r.returncode == 2 and what in r.stderr, "refused: " + what, r.stdout + r.stderr)
 plain = {k: v for k, v in weights.items() if not k.startswith("vision_backbone.fused")}
-os.remove(at("other", "model.safetensors")), os.remove(at("other", "config.json"))
-save(at("other", "model.safetensors"), plain), json.dump(config, open(at("other", "config.json"), "w"))
-r = ask(at("other"))
+r = ask(changed("one_tower", plain))
 tap.ok(r.returncode == 2 and "has no tensor vision_backbone.fused_featurizer.patch_embed.proj.weight; is it another architecture's?" in r.stderr,
        "weights of another architecture are refused by the tensor that they lack", r.stderr)
 with open(at("cut.png"), "wb") as f:
