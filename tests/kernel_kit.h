@@ -42,6 +42,33 @@ typedef struct kit_run {
     atomic_long next;
 } kit_run;
 
+/* ---- numbers that are the same in every run ---- */
+
+static inline uint64_t *kit_seed(void)
+{
+    static uint64_t seed = 1;
+    return &seed;
+}
+
+/* 31 bits. */
+static inline uint32_t kit_draw(void)
+{
+    uint64_t *seed = kit_seed();
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*seed >> 33);
+}
+
+/* From -1 to 1. */
+static inline float kit_number(void) { return (float)kit_draw() / 1073741824.0f - 1.0f; }
+
+static inline float *kit_numbers(int64_t n)
+{
+    float *x = malloc((size_t)(n + 1) * sizeof *x);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = kit_number();
+    return x;
+}
+
 /* Loads BUILD/plugins/NAME.so; 0 when it is not there. */
 static inline int kit_load(kit *k, const char *name)
 {
@@ -66,6 +93,17 @@ static inline const evla_item *kit_find(const kit *k, const char *kind, const ch
                 !strcmp(k->plugins[i]->items[j].name, name))
                 return &k->plugins[i]->items[j];
     return NULL;
+}
+
+/* Learns whether this is the machine `name`, of one worker; below 0 k->host.why says what
+ * it lacks. */
+static inline int32_t kit_detect(kit *k, const char *name, evla_machine *out)
+{
+    const evla_item *item = kit_find(k, EVLA_MACHINE, name);
+    *out = (evla_machine){.size = sizeof *out, .n_workers = 1, .name = name};
+    op_host_init(&k->host);
+    return item ? ((const evla_machine_kind *)item->table)->detect(&k->host.table, out)
+                : EVLA_E_BUG;
 }
 
 static inline evla_type kit_type(int32_t dtype, int32_t rank, const int64_t *shape)

@@ -10,24 +10,6 @@ static kit k;
 static evla_machine machine;
 static char isa[16]; /* "avx512": the kernels at hand are called linear.avx512, ... */
 
-/* ---- numbers ---- */
-
-static uint64_t seed = 1;
-
-static uint32_t draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33);
-}
-
-static float *numbers(int64_t n)
-{
-    float *x = malloc((size_t)(n + 1) * sizeof *x);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)draw() / 1073741824.0f - 1.0f;
-    return x;
-}
-
 static const char *named(const char *op, const char *ending)
 {
     static char name[4][64];
@@ -91,10 +73,11 @@ static void one_linear(tally *t, int64_t m, int64_t cols, int64_t depth, int wit
     n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){m, depth});
     n.in[1] = kit_type(EVLA_F32, 2, (int64_t[]){cols, depth});
     n.in[2] = kit_type(EVLA_F32, 1, (int64_t[]){cols});
-    float *x = n.data[0] = numbers(m * depth), *w = n.data[1] = numbers(cols * depth);
-    float *b = n.data[2] = numbers(cols);
-    float *y = n.made[0] = numbers(m * cols), *again = numbers(m * cols),
-          *slow = numbers(m * cols), *size = numbers(m * cols);
+    float *x = n.data[0] = kit_numbers(m * depth),
+          *w = n.data[1] = kit_numbers(cols * depth);
+    float *b = n.data[2] = kit_numbers(cols);
+    float *y = n.made[0] = kit_numbers(m * cols), *again = kit_numbers(m * cols),
+          *slow = kit_numbers(m * cols), *size = kit_numbers(m * cols);
     size_t bytes = (size_t)(m * cols) * sizeof *y;
     t->cases++;
     int32_t st = kit_infer(&k, &n);
@@ -138,8 +121,8 @@ static void test_linear(void)
                                  31, 64, 255, 256, 257, 300, 520};
     tally t = {0};
     for (int i = 0; i < 260; i++) {
-        int64_t m = ms[draw() % 14], n = ns[draw() % 16], d = ks[draw() % 15];
-        one_linear(&t, m, n, d, (int)(draw() % 2));
+        int64_t m = ms[kit_draw() % 14], n = ns[kit_draw() % 16], d = ks[kit_draw() % 15];
+        one_linear(&t, m, n, d, (int)(kit_draw() % 2));
     }
     one_linear(&t, 3, 5, 0, 1); /* nothing to add up: the bias */
     ok(t.same == t.cases, "%s: linear has the bits of its definition in %d of %d cases",
@@ -164,10 +147,10 @@ static int one_matmul(int batch_a, int batch_b, int64_t m, int64_t cols, int64_t
     n.in[1] = kit_type(EVLA_F32, 3, b_shape);
     if (batch_b == 0) n.in[1] = kit_type(EVLA_F32, 2, b_shape + 1);
     int64_t batch = batch_a > batch_b ? batch_a : batch_b, each = m * cols;
-    float *a = n.data[0] = numbers(batch_a * m * depth);
-    float *b = n.data[1] = numbers((batch_b ? batch_b : 1) * cols * depth);
-    float *y = n.made[0] = numbers(batch * each), *again = numbers(batch * each),
-          *slow = numbers(batch * each), *size = numbers(batch * each);
+    float *a = n.data[0] = kit_numbers(batch_a * m * depth);
+    float *b = n.data[1] = kit_numbers((batch_b ? batch_b : 1) * cols * depth);
+    float *y = n.made[0] = kit_numbers(batch * each), *again = kit_numbers(batch * each),
+          *slow = kit_numbers(batch * each), *size = kit_numbers(batch * each);
     int good =
         kit_infer(&k, &n) >= 0 && kit_once(&k, kernel("matmul"), &machine, &n, 1, 0) >= 0;
     for (int64_t q = 0; q < batch; q++)
@@ -206,8 +189,8 @@ static void test_matmul(void)
     int good = 0, cases = 0;
     double worst = 0;
     for (int i = 0; i < 300; i++, cases++) {
-        const int *pair = pairs[draw() % 5];
-        int64_t m = ms[draw() % 9], n = ns[draw() % 9], d = ks[draw() % 8];
+        const int *pair = pairs[kit_draw() % 5];
+        int64_t m = ms[kit_draw() % 9], n = ns[kit_draw() % 9], d = ks[kit_draw() % 8];
         good += one_matmul(pair[0], pair[1], m, n, d, i & 1, i >> 1 & 1, &worst);
     }
     ok(good == cases,
@@ -229,38 +212,39 @@ static void test_tails(void)
     static const evla_gelu_params gelu[2] = {{EVLA_GELU_NONE, 0}, {EVLA_GELU_TANH, 0}};
     int good = 0, cases = 0;
     for (int i = 0; i < 120; i++, cases++) {
-        int64_t m = 1 + draw() % 20, cols = 1 + draw() % 150, d = 1 + draw() % 40;
+        int64_t m = 1 + kit_draw() % 20, cols = 1 + kit_draw() % 150,
+                d = 1 + kit_draw() % 40;
         evla_linear_params p = {cols};
         kit_node n = {.op = "linear", .params = &p, .n_in = 3};
         n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){m, d});
         n.in[1] = kit_type(EVLA_F32, 2, (int64_t[]){cols, d});
         n.in[2] = kit_type(EVLA_F32, 1, (int64_t[]){cols});
         for (int q = 0; q < 3; q++)
-            n.data[q] = numbers(kit_count(&n.in[q]));
-        float *y = numbers(m * cols), *have = numbers(m * cols);
+            n.data[q] = kit_numbers(kit_count(&n.in[q]));
+        float *y = kit_numbers(m * cols), *have = kit_numbers(m * cols);
         n.made[0] = y;
         int fine = kit_infer(&k, &n) >= 0 &&
                    kit_once(&k, kernel("linear"), &machine, &n, 1, 0) >= 0;
         /* the same with tails, and the portable operators one after the other */
-        int tails = 1 + (int)(draw() % 3);
+        int tails = 1 + (int)(kit_draw() % 3);
         for (int q = 0; q < tails; q++) {
             kit_node one = {.n_in = 1, .in = {n.out[0]}, .data = {y}, .made = {y}};
             evla_tail *t = &n.tail[n.n_tail++];
             *t = (evla_tail){.other = -1};
-            if (draw() % 2) {
-                one.op = t->op = unary[draw() % 11];
-                one.params = t->params = &gelu[draw() % 2];
+            if (kit_draw() % 2) {
+                one.op = t->op = unary[kit_draw() % 11];
+                one.params = t->params = &gelu[kit_draw() % 2];
             } else {
                 static const int64_t one_of = 1;
-                t->op = one.op = binary[draw() % 6];
+                t->op = one.op = binary[kit_draw() % 6];
                 t->other = n.n_in;
-                t->is_rhs = (int32_t)(draw() % 2);
-                int kind = (int)(draw() % 4);
+                t->is_rhs = (int32_t)(kit_draw() % 2);
+                int kind = (int)(kit_draw() % 4);
                 n.in[n.n_in] = kind == 0   ? n.out[0]
                                : kind == 1 ? kit_type(EVLA_F32, 1, &cols)
                                : kind == 2 ? kit_type(EVLA_F32, 2, (int64_t[]){m, 1})
                                            : kit_type(EVLA_F32, 1, &one_of);
-                n.data[n.n_in] = numbers(kit_count(&n.in[n.n_in]));
+                n.data[n.n_in] = kit_numbers(kit_count(&n.in[n.n_in]));
                 one.n_in = 2;
                 one.in[!t->is_rhs] = n.in[n.n_in];
                 one.in[t->is_rhs] = n.out[0];
@@ -268,7 +252,7 @@ static void test_tails(void)
                 one.data[t->is_rhs] = y;
                 n.n_in++;
             }
-            float *next = numbers(m * cols);
+            float *next = kit_numbers(m * cols);
             one.made[0] = next;
             fine = fine && kit_infer(&k, &one) >= 0 &&
                    kit_once(&k, portable(one.op), &machine, &one, 1, 0) >= 0;
@@ -301,7 +285,7 @@ static int8_t *code_numbers(int64_t n, int extreme)
 {
     int8_t *q = malloc((size_t)n + 1);
     for (int64_t i = 0; i < n; i++)
-        q[i] = extreme ? (draw() % 2 ? -128 : 127) : (int8_t)(draw() & 255);
+        q[i] = extreme ? (kit_draw() % 2 ? -128 : 127) : (int8_t)(kit_draw() & 255);
     return q;
 }
 
@@ -316,8 +300,9 @@ static int one_codes(int64_t m, int64_t cols, int64_t d, int per_token, int bias
     n.in[3] = kit_type(EVLA_F32, 2, (int64_t[]){cols, 1});
     n.in[4] = kit_type(EVLA_F32, 1, (int64_t[]){cols});
     n.data[0] = code_numbers(m * d, extreme), n.data[2] = code_numbers(cols * d, extreme);
-    n.data[1] = numbers(m), n.data[3] = numbers(cols), n.data[4] = numbers(cols);
-    float *y = n.made[0] = numbers(m * cols), *slow = numbers(m * cols);
+    n.data[1] = kit_numbers(m), n.data[3] = kit_numbers(cols),
+    n.data[4] = kit_numbers(cols);
+    float *y = n.made[0] = kit_numbers(m * cols), *slow = kit_numbers(m * cols);
     size_t bytes = (size_t)(m * cols) * sizeof *y;
     if (tail) {
         n.n_tail = 1;
@@ -348,9 +333,9 @@ static void test_codes(void)
     static const int64_t ks[] = {1, 3, 31, 32, 33, 63, 64, 65, 127, 256, 1000, 1100};
     int good = 0, cases = 0;
     for (; cases < 250; cases++) {
-        int64_t m = ms[draw() % 9], cols = ns[draw() % 11], d = ks[draw() % 12];
-        good += one_codes(m, cols, d, (int)(draw() % 2), (int)(draw() % 2),
-                          (int)(draw() % 2), draw() % 8 == 0);
+        int64_t m = ms[kit_draw() % 9], cols = ns[kit_draw() % 11], d = ks[kit_draw() % 12];
+        good += one_codes(m, cols, d, (int)(kit_draw() % 2), (int)(kit_draw() % 2),
+                          (int)(kit_draw() % 2), kit_draw() % 8 == 0);
     }
     ok(good == cases,
        "%s: quantized_linear has the bits of the portable kernel in %d of %d cases, "
@@ -371,15 +356,16 @@ static int one_quantize(int64_t rows, int64_t d, int is_static, int odd)
     float scale = 0.007f;
     n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){rows, d});
     n.in[1] = kit_type(EVLA_F32, 0, NULL);
-    float *x = n.data[0] = numbers(rows * d);
+    float *x = n.data[0] = kit_numbers(rows * d);
     n.data[1] = &scale;
     for (int64_t i = 0; i < rows * d; i++) {
-        if (draw() % 16 == 0) x[i] = ((float)(draw() % 255) - 127.5f) * 0.007f; /* halves */
-        if (odd && draw() % 64 == 0) x[i] = specials[draw() % 8];
+        if (kit_draw() % 16 == 0)
+            x[i] = ((float)(kit_draw() % 255) - 127.5f) * 0.007f; /* halves */
+        if (odd && kit_draw() % 64 == 0) x[i] = specials[kit_draw() % 8];
         if (odd && i / d == 0) x[i] = 0;
     }
     int8_t *q = malloc((size_t)(rows * d) + 1), *slow = malloc((size_t)(rows * d) + 1);
-    float *s = numbers(rows), *slow_s = numbers(rows);
+    float *s = kit_numbers(rows), *slow_s = kit_numbers(rows);
     int good = kit_infer(&k, &n) >= 0;
     n.made[0] = slow, n.made[1] = slow_s;
     good = good && kit_once(&k, portable("quantize"), &machine, &n, 1, 0) >= 0;
@@ -400,12 +386,12 @@ static int one_quantize_blocks(int64_t rows, int64_t group, int64_t groups, int 
     kit_node n = {.op = "quantize_blocks", .params = &p, .n_in = 1};
     int64_t d = group * groups, count = rows * d;
     n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){rows, d});
-    float *x = n.data[0] = numbers(count);
+    float *x = n.data[0] = kit_numbers(count);
     for (int64_t i = 0; i < count; i++)
-        x[i] *= (float)(draw() % 9);
-    if (bad && count) x[draw() % (uint32_t)count] = draw() % 2 ? NAN : INFINITY;
+        x[i] *= (float)(kit_draw() % 9);
+    if (bad && count) x[kit_draw() % (uint32_t)count] = kit_draw() % 2 ? NAN : INFINITY;
     int8_t *q = malloc((size_t)count + 1), *slow = malloc((size_t)count + 1);
-    float *s = numbers(rows * groups), *slow_s = numbers(rows * groups);
+    float *s = kit_numbers(rows * groups), *slow_s = kit_numbers(rows * groups);
     int good = kit_infer(&k, &n) >= 0;
     n.made[0] = slow, n.made[1] = slow_s;
     good = good && kit_once(&k, portable("quantize_blocks"), &machine, &n, 1, 0) >= 0;
@@ -423,8 +409,9 @@ static void test_quantize_blocks(void)
 {
     int good = 0, cases = 0;
     for (; cases < 100; cases++)
-        good += one_quantize_blocks(1 + draw() % 20, draw() % 3 ? 32 : 1 + draw() % 50,
-                                    1 + draw() % 40, (int)(draw() % 2));
+        good += one_quantize_blocks(1 + kit_draw() % 20,
+                                    kit_draw() % 3 ? 32 : 1 + kit_draw() % 50,
+                                    1 + kit_draw() % 40, (int)(kit_draw() % 2));
     good += one_quantize_blocks(0, 32, 4, 0), cases++;
     ok(good == cases,
        "%s: quantize_blocks has the bits of the portable kernel in %d of %d cases, NaN and "
@@ -436,8 +423,8 @@ static void test_quantize(void)
 {
     int good = 0, cases = 0;
     for (; cases < 200; cases++)
-        good += one_quantize(1 + draw() % 40, 1 + draw() % 300, (int)(draw() % 2),
-                             (int)(draw() % 2));
+        good += one_quantize(1 + kit_draw() % 40, 1 + kit_draw() % 300,
+                             (int)(kit_draw() % 2), (int)(kit_draw() % 2));
     good += one_quantize(3, 20000, 0, 1), cases++;
     ok(good == cases,
        "%s: quantize has the bits of the portable kernel in %d of %d cases, NaN, Inf and "
@@ -447,26 +434,17 @@ static void test_quantize(void)
 
 /* ---- machines ---- */
 
-static int32_t detect(const char *name, evla_machine *out)
-{
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    *out = (evla_machine){.size = sizeof *out, .n_workers = 1, .name = name};
-    op_host_init(&k.host);
-    return item ? ((const evla_machine_kind *)item->table)->detect(&k.host.table, out)
-                : EVLA_E_BUG;
-}
-
 enum { REALS = 1, CODES = 2 };
 
 static void test_machine(const char *name, const char *kernels, int what)
 {
-    if (detect(name, &machine) < 0) {
+    if (kit_detect(&k, name, &machine) < 0) {
         ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
     }
     note("%s: %s", name, machine.features);
     snprintf(isa, sizeof isa, "%s", kernels);
-    seed = 1;
+    *kit_seed() = 1;
     if (what & REALS) {
         test_linear();
         test_matmul();

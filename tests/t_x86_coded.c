@@ -16,16 +16,6 @@ enum { FORMATS = sizeof formats / sizeof *formats, CASES = 14, ROWS = 40, DEFINE
 
 /* ---- a case ---- */
 
-static uint64_t seed;
-
-static uint32_t draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33);
-}
-
-static float number(void) { return (float)draw() / 1073741824.0f - 1.0f; }
-
 typedef struct trial {
     int64_t m, n, d;
     const evla_dtype *format;
@@ -53,27 +43,27 @@ static void trial_node(trial *t, const char *format)
 
 static trial trial_new(const char *format)
 {
-    trial t = {.m = 1 + draw() % ROWS, .n = 1 + draw() % 70};
+    trial t = {.m = 1 + kit_draw() % ROWS, .n = 1 + kit_draw() % 70};
     const evla_host *h = &k.host.table;
     op_host_init(&k.host);
     t.format = h->dtype_table(h, h->dtype(h, format));
     /* beyond what the kernels take at once */
-    t.d =
-        t.format->block_elements * (1 + draw() % (t.format->block_elements > 32 ? 5 : 45));
+    t.d = t.format->block_elements *
+          (1 + kit_draw() % (t.format->block_elements > 32 ? 5 : 45));
     t.row = t.d / t.format->block_elements * t.format->block_bytes;
     t.q = room(t.m * t.d), t.s = room(t.m * t.d / 32 * 4), t.y = room(t.m * t.n * 4);
     t.b = room(t.n * 4), t.other = room(t.m * t.n * 4);
     t.w = room(t.n * t.row), t.decoded = room(t.n * t.d * 4);
     for (int64_t i = 0; i < t.m * t.d; i++)
-        t.q[i] = (int8_t)draw();
+        t.q[i] = (int8_t)kit_draw();
     for (int64_t i = 0; i < t.m * t.d / 32; i++)
-        t.s[i] = fabsf(number()) + 1e-3f;
+        t.s[i] = fabsf(kit_number()) + 1e-3f;
     for (int64_t i = 0; i < t.n; i++)
-        t.b[i] = number();
+        t.b[i] = kit_number();
     for (int64_t i = 0; i < t.m * t.n; i++)
-        t.other[i] = number();
+        t.other[i] = kit_number();
     for (int64_t i = 0; i < t.n * t.d; i++)
-        t.decoded[i] = number() * (i / 97 % 7 ? 1 : 20);
+        t.decoded[i] = kit_number() * (i / 97 % 7 ? 1 : 20);
     for (int64_t r = 0; r < t.n; r++) {
         t.format->encode(h, t.decoded + r * t.d, t.d, t.w + r * t.row);
         t.format->decode(h, t.w + r * t.row, t.d, t.decoded + r * t.d);
@@ -274,7 +264,7 @@ static void test_format(const char *name, int f)
     double worst = 0;
     for (int c = 0; c < CASES; c++) {
         trial t = trial_new(formats[f]);
-        int64_t cut = draw() % (uint32_t)t.m;
+        int64_t cut = kit_draw() % (uint32_t)t.m;
         if (trial_pack(&t) && kit_once(&k, kernel, &machine, &t.node, 1, 0) >= 0) {
             ran++;
             layouts += layout_holds(&t);
@@ -311,7 +301,7 @@ static void test_format(const char *name, int f)
 
 static void test_refusals(const char *name)
 {
-    seed = 9;
+    *kit_seed() = 9;
     trial t = trial_new("q8_0");
     kit_run r;
     static const evla_layout foreign = {
@@ -332,15 +322,12 @@ static void test_refusals(const char *name)
 
 static void test_machine(const char *name)
 {
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    op_host_init(&k.host);
-    machine = (evla_machine){.size = sizeof machine, .n_workers = 1, .name = name};
-    if (((const evla_machine_kind *)item->table)->detect(&k.host.table, &machine) < 0) {
+    if (kit_detect(&k, name, &machine) < 0) {
         ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
     }
     snprintf(kernel, sizeof kernel, "coded_linear.%s", name);
-    seed = 1;
+    *kit_seed() = 1;
     for (int f = 0; f < FORMATS; f++)
         test_format(name, f);
     if (!first_name) first_name = name;

@@ -12,14 +12,6 @@ enum { SPECIALS = 14 };
 static kit k;
 static evla_machine machine;
 static const char *isa;
-static uint64_t seed = 1;
-
-static float draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (float)(seed >> 40) / 8388608.0f - 1.0f;
-}
-
 /* Of all sizes; the first ones special. Positive when asked. */
 static float *numbers(int64_t n, int is_positive)
 {
@@ -28,7 +20,7 @@ static float *numbers(int64_t n, int is_positive)
                                             -88.0f, 103.0f, 0.625f,  -3.0e38f};
     float *x = malloc((size_t)(n + 1) * sizeof *x);
     for (int64_t i = 0; i < n; i++) {
-        float v = draw() * (i % 3 == 0 ? 1.0f : i % 3 == 1 ? 8.0f : 0.01f);
+        float v = kit_number() * (i % 3 == 0 ? 1.0f : i % 3 == 1 ? 8.0f : 0.01f);
         x[i] = n > 100 && i < SPECIALS ? special[i] : v;
         if (is_positive) x[i] = fabsf(x[i]);
     }
@@ -215,12 +207,8 @@ static void test_machine(const char *name)
     static const char *const slope[] = {"relu_grad", "sigmoid_grad", "tanh_grad",
                                         "silu_grad"};
     const evla_gelu_params none = {EVLA_GELU_NONE, 0}, by_tanh = {EVLA_GELU_TANH, 0};
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    machine = (evla_machine){.size = sizeof machine, .n_workers = 1, .name = name};
-    op_host_init(&k.host);
-    if (!item ||
-        ((const evla_machine_kind *)item->table)->detect(&k.host.table, &machine) < 0) {
-        ok(1, "%s # SKIP %s", name, k.host.why);
+    if (kit_detect(&k, name, &machine) < 0) {
+        ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
     }
     isa = name;

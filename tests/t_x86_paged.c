@@ -10,16 +10,6 @@ static kit k;
 static evla_machine machine;
 static const char *isa;
 
-static uint64_t seed = 1;
-
-static uint32_t draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33);
-}
-
-static float draw_number(void) { return (float)draw() / 1073741824.0f - 1.0f; }
-
 static void *room(int64_t bytes)
 {
     void *p = calloc(1, (size_t)bytes + 64);
@@ -71,7 +61,7 @@ static cache cache_of(shape s, int32_t dtype, const float *keys, const float *va
     c.table = room((c.used + 1) * (int64_t)sizeof *c.table);
     int32_t *all = room(c.blocks * (int64_t)sizeof *all);
     for (int64_t i = 0; i < c.blocks; i++) {
-        int64_t j = draw() % (uint64_t)(i + 1);
+        int64_t j = kit_draw() % (uint64_t)(i + 1);
         all[i] = all[j];
         all[j] = (int32_t)i;
     }
@@ -152,11 +142,11 @@ static void one_shape(tally *t, shape s, int32_t dtype, int64_t tokens)
     char name[64];
     snprintf(name, sizeof name, "paged_attention.%s", isa);
     for (int64_t i = 0; i < tokens * s.heads * s.d; i++)
-        q[i] = draw_number() * 2;
+        q[i] = kit_number() * 2;
     for (int64_t i = 0; i < s.length * s.kv_heads * s.d; i++)
-        keys[i] = draw_number();
+        keys[i] = kit_number();
     for (int64_t i = 0; i < s.length * s.kv_heads * s.dv; i++)
-        values[i] = draw_number();
+        values[i] = kit_number();
     for (int64_t i = 0; i < tokens; i++)
         last[i] = (int32_t)(s.length - tokens + i);
     if (tokens > 2) last[1] = -1; /* a place that nobody needs */
@@ -231,9 +221,9 @@ static void test_special(void)
     char name[64];
     snprintf(name, sizeof name, "paged_attention.%s", isa);
     for (int i = 0; i < 64; i++)
-        q[i] = draw_number();
+        q[i] = kit_number();
     for (int i = 0; i < 3200; i++)
-        keys[i] = draw_number(), values[i] = draw_number();
+        keys[i] = kit_number(), values[i] = kit_number();
     keys[50 * 32 + 3] = NAN; /* head 0 of position 50 */
     values[70 * 32 + 20] = NAN;
     cache c = cache_of(s, EVLA_F32, keys, values);
@@ -274,15 +264,12 @@ static void test_special(void)
 
 static uint64_t test_machine(const char *name)
 {
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    machine = (evla_machine){.size = sizeof machine, .n_workers = 1, .name = name};
-    op_host_init(&k.host);
-    if (((const evla_machine_kind *)item->table)->detect(&k.host.table, &machine) < 0) {
-        ok(1, "%s # SKIP %s", name, k.host.why);
+    if (kit_detect(&k, name, &machine) < 0) {
+        ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return 0;
     }
     isa = name;
-    seed = digest = 1;
+    *kit_seed() = digest = 1;
     test_shapes("f32");
     test_shapes("bf16");
     test_shapes("f16");

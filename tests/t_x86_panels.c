@@ -8,22 +8,14 @@
 
 static kit k;
 static evla_machine machine;
-static uint64_t seed;
 enum { CASES = 40 };
-
-static uint32_t draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33);
-}
 
 /* Numbers that bf16 and f16 hold exactly, a few, or any. */
 static float *numbers(int64_t n, int is_coarse)
 {
     float *x = malloc((size_t)(n + 1) * sizeof *x);
     for (int64_t i = 0; i < n; i++)
-        x[i] = is_coarse ? (float)(draw() % 511) / 256.0f - 1.0f
-                         : (float)draw() / 1073741824.0f - 1.0f;
+        x[i] = is_coarse ? (float)(kit_draw() % 511) / 256.0f - 1.0f : kit_number();
     return x;
 }
 
@@ -86,7 +78,7 @@ static void try_node(const char *kernel, kit_node *n, int32_t w, const float *de
                      float *want, int is_oracle, tally *t)
 {
     int64_t m = n->in[0].shape[0], cols = n->in[w].shape[0], count = m * cols;
-    int64_t cut = draw() % (uint32_t)m;
+    int64_t cut = kit_draw() % (uint32_t)m;
     n->made[0] = want;
     t->cases++;
     if (!is_oracle)
@@ -128,9 +120,10 @@ static void multiply(const char *isa, int64_t m, int64_t cols, int64_t d, float 
 static void one_case(const char *isa, const char *format, int is_coded, tally *t)
 {
     static const evla_linear_params p;
-    int64_t m = 1 + draw() % 40, cols = 1 + draw() % 200, d = 2 * (1 + draw() % 400);
+    int64_t m = 1 + kit_draw() % 40, cols = 1 + kit_draw() % 200,
+            d = 2 * (1 + kit_draw() % 400);
     int is_f32 = !strcmp(format, "f32");
-    if (is_f32) cols = cols < 32 ? 32 : cols / 32 * 32 - draw() % 4;
+    if (is_f32) cols = cols < 32 ? 32 : cols / 32 * 32 - kit_draw() % 4;
     float *x = numbers(m * d, 0), *w = numbers(cols * d, 0), *b = numbers(cols, 0);
     float *y = numbers(m * cols, 0);
     void *wc = w, *xc = x;
@@ -194,7 +187,8 @@ static void test_bf16(void)
     tally t = {0};
     int exact = 0, n_exact = 0;
     for (int c = 0; c < CASES; c++) {
-        int64_t m = 1 + draw() % 40, cols = 1 + draw() % 100, d = 2 * (1 + draw() % 400);
+        int64_t m = 1 + kit_draw() % 40, cols = 1 + kit_draw() % 100,
+                d = 2 * (1 + kit_draw() % 400);
         int is_coarse = c % 2;
         float *x = numbers(m * d, is_coarse), *w = numbers(cols * d, is_coarse),
               *y = numbers(m * cols, 0);
@@ -236,14 +230,11 @@ static void test_machine(const char *name, const char *isa)
                {"bf16", "linear with bf16", 0},
                {"f16", "coded_linear between f16", 1},
                {"bf16", "coded_linear between bf16", 1}};
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    op_host_init(&k.host);
-    machine = (evla_machine){.size = sizeof machine, .n_workers = 1, .name = name};
-    if (((const evla_machine_kind *)item->table)->detect(&k.host.table, &machine) < 0) {
+    if (kit_detect(&k, name, &machine) < 0) {
         ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
     }
-    seed = 1;
+    *kit_seed() = 1;
     for (size_t i = 0; i < sizeof all / sizeof *all && strcmp(isa, "bf16") != 0; i++) {
         tally t = {0};
         for (int c = 0; c < CASES; c++)

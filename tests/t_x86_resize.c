@@ -11,14 +11,6 @@ static kit k;
 static evla_machine machine;
 static const char *isa;
 
-static uint64_t seed = 1;
-
-static uint32_t draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33);
-}
-
 /* Memory whose last byte is the last of a page, so that a read behind it ends the test. */
 static unsigned char *at_the_end(size_t bytes, void **pages, size_t *size)
 {
@@ -39,9 +31,9 @@ static int same_bits(kit_node *n)
     size_t in = (size_t)kit_bytes(&k, &n->in[0]), out = (size_t)kit_bytes(&k, &n->out[0]);
     unsigned char *x = at_the_end(in, &pages[0], &size[0]);
     for (size_t i = 0; i < in && n->in[0].dtype == EVLA_U8; i++)
-        x[i] = draw() % 3 ? (uint8_t)draw() : draw() % 2 ? 255 : 0;
+        x[i] = kit_draw() % 3 ? (uint8_t)kit_draw() : kit_draw() % 2 ? 255 : 0;
     for (size_t i = 0; i < in / 4 && n->in[0].dtype == EVLA_F32; i++)
-        ((float *)(void *)x)[i] = (float)draw() / 1073741824.0f - 1.0f;
+        ((float *)(void *)x)[i] = kit_number();
     unsigned char *want = malloc(out + 1), *have = at_the_end(out, &pages[1], &size[1]);
     n->data[0] = x;
     n->made[0] = want;
@@ -93,11 +85,8 @@ static void test_resize(int32_t dtype, const char *format)
 
 static void test_machine(const char *name)
 {
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    machine = (evla_machine){.size = sizeof machine, .n_workers = 1, .name = name};
-    op_host_init(&k.host);
-    if (((const evla_machine_kind *)item->table)->detect(&k.host.table, &machine) < 0) {
-        ok(1, "%s # SKIP %s", name, k.host.why);
+    if (kit_detect(&k, name, &machine) < 0) {
+        ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
     }
     isa = name;

@@ -10,19 +10,11 @@ static kit k;
 static evla_machine machine;
 static const char *isa;
 
-static uint64_t seed = 1;
-
-static uint32_t draw(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(seed >> 33);
-}
-
 static float *numbers(int64_t n)
 {
     float *x = malloc((size_t)(n + 1) * sizeof *x);
     for (int64_t i = 0; i < n; i++)
-        x[i] = ((float)draw() / 1073741824.0f - 1.0f) * (draw() % 7 ? 1.0f : 1e3f);
+        x[i] = kit_number() * (kit_draw() % 7 ? 1.0f : 1e3f);
     return x;
 }
 
@@ -98,11 +90,8 @@ static void test_rope(int32_t pairs, const char *which)
 
 static void test_machine(const char *name)
 {
-    const evla_item *item = kit_find(&k, EVLA_MACHINE, name);
-    machine = (evla_machine){.size = sizeof machine, .n_workers = 1, .name = name};
-    op_host_init(&k.host);
-    if (((const evla_machine_kind *)item->table)->detect(&k.host.table, &machine) < 0) {
-        ok(1, "%s # SKIP %s", name, k.host.why);
+    if (kit_detect(&k, name, &machine) < 0) {
+        ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
     }
     isa = name;
