@@ -13,9 +13,7 @@ local opt = evla.options {
 }
 
 local function read(path)
-  local file <close> = assert(io.open(path))
-  local ok, all = pcall(json.decode, file:read "a")
-  local cases = ok and type(all) == "table" and all.cases
+  local cases = json.read(path).cases
   if type(cases) ~= "table" then error(("%s: holds no list \"cases\""):format(path), 0) end
   return cases
 end

@@ -142,4 +142,18 @@ function json.decode(s)
   return v
 end
 
+-- The object in a file; throws what is wrong with it. A file that may be missing gives nil.
+function json.read(path, may_be_missing)
+  local ok, file, why = pcall(io.open, path)
+  if not ok or not file then
+    if may_be_missing then return nil end
+    error(ok and why or file, 0)
+  end
+  local text = file:read "a"
+  file:close()
+  local good, value = pcall(json.decode, text)
+  if not good or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
+  return value
+end
+
 return json

@@ -62,19 +62,9 @@ end
 
 local HF = { LlamaForCausalLM = true, MistralForCausalLM = true, Qwen2ForCausalLM = true }
 
-local function read_json(path)
-  local file, why = io.open(path)
-  if not file then error(why, 0) end
-  local text = file:read "a"
-  file:close()
-  local ok, value = pcall(json.decode, text)
-  if not ok or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
-  return value
-end
-
 local function from_folder(folder, classes)
   local path = folder .. "/config.json"
-  local c = read_json(path)
+  local c = json.read(path)
   local class = c.architectures and c.architectures[1]
   if not (classes or HF)[class] then error(("%s: its architecture is %s; want LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM"):format(path, tostring(class)), 0) end
   local want, whole, number = wanting(path, function(key) return c[key] end, function(key) return key end)

@@ -8,16 +8,6 @@ local language = require "evla.language"
 
 local seeing = {}
 
-local function read_json(path)
-  local file, why = io.open(path)
-  if not file then error(why, 0) end
-  local text = file:read "a"
-  file:close()
-  local ok, value = pcall(json.decode, text)
-  if not ok or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
-  return value
-end
-
 local function exists(path)
   local ok, file = pcall(io.open, path)
   if ok and file then file:close() end
@@ -180,7 +170,7 @@ end
 
 local function from_folder(folder, options)
   local path = folder .. "/config.json"
-  local config = read_json(path)
+  local config = json.read(path)
   local class = config.architectures and config.architectures[1]
   local family = FAMILIES[class]
   if not family then

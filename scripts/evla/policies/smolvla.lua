@@ -22,16 +22,6 @@ function smolvla.is(file)
   return (file.attrs["general.architecture"] or file.attrs["smolvla.architecture"]) == "smolvla" or file[NAMES.hf.expert:format(0, "q")] ~= nil
 end
 
-local function read_json(path)
-  local ok, file = pcall(io.open, path)
-  if not ok or not file then return nil end
-  local text = file:read "a"
-  file:close()
-  local good, value = pcall(json.decode, text)
-  if not good or type(value) ~= "table" then error(("%s: is no JSON object"):format(path), 0) end
-  return value
-end
-
 -- What is never rounded: positions, statistics, and the small linears around the towers.
 function smolvla.is_exact(name)
   return name:find "pos_embd" or name:find "position_embedding" or name:find "state_" or name:find "action_"
@@ -45,7 +35,7 @@ local function settings(path, file)
     return function(name, other) return file.attrs["smolvla." .. name] or other and file.attrs["smolvla." .. other] end, "smolvla."
   end
   local config = path:gsub("[^/]*$", "config.json")
-  local c = read_json(config)
+  local c = json.read(config, true)
   if not c then error(("%s: there is no config.json beside it, which says how often it denoises and for how long it acts"):format(path), 0) end
   return function(name, other)
     if c[name] ~= nil then return c[name] end
@@ -56,9 +46,9 @@ end
 -- Means and spreads: in the file itself, in stats.json, or in the tensors that lerobot's processors name.
 local function statistics(path, file)
   local out, folder = {}, path:gsub("[^/]*$", "")
-  local stats = file.format ~= "gguf" and read_json(folder .. "stats.json") or {}
+  local stats = file.format ~= "gguf" and json.read(folder .. "stats.json", true) or {}
   local function processor(step)
-    local p = file.format ~= "gguf" and read_json(folder .. step .. ".json")
+    local p = file.format ~= "gguf" and json.read(folder .. step .. ".json", true)
     for _, s in ipairs(p and p.steps or {}) do
       if s.state_file then return evla.tensors(folder .. s.state_file) end
     end
