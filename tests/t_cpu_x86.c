@@ -289,6 +289,37 @@ static int8_t *code_numbers(int64_t n, int extreme)
     return q;
 }
 
+/* The same with weights as the kernel wants them to lie, if it does: in rows of whole
+ * words, and few that a last panel lacks. */
+static int packed_codes(kit_node *n, const float *slow, size_t bytes)
+{
+    const evla_kernel *table = kit_find(&k, EVLA_KERNEL, kernel("quantized_linear"))->table;
+    evla_node seen = kit_view_node(n);
+    const evla_layout *l = table->layout(&k.host.table, &machine, &seen, 2);
+    int64_t rows = n->in[2].shape[0], d = n->in[2].shape[1], lacks = (32 - rows % 32) % 32;
+    if (!l) return d % 4 || !d || lacks * 8 > rows;
+    kit_node other = *n;
+    float *row = malloc((size_t)d * sizeof *row);
+    const int8_t *plain = n->data[2];
+    void *panels = other.data[2] = kit_pack(&k, l, &n->in[2], plain);
+    other.layout[2] = l;
+    int good = d % 4 == 0 && lacks * 8 <= rows;
+    for (int64_t r = 0; r < rows; r++) {
+        l->row(&n->in[2], panels, r, row);
+        for (int64_t i = 0; i < d; i++)
+            good = good && row[i] == (float)plain[r * d + i];
+    }
+    for (int workers = 1; workers < 3; workers++) {
+        memset(n->made[0], 0, bytes);
+        good = good &&
+               kit_once(&k, kernel("quantized_linear"), &machine, &other, workers,
+                        workers > 1) >= 0 &&
+               !memcmp(n->made[0], slow, bytes);
+    }
+    free(row), free(panels);
+    return good;
+}
+
 static int one_codes(int64_t m, int64_t cols, int64_t d, int per_token, int bias, int tail,
                      int extreme)
 {
@@ -316,7 +347,7 @@ static int one_codes(int64_t m, int64_t cols, int64_t d, int per_token, int bias
            !memcmp(y, slow, bytes);
     memset(y, 0, bytes);
     good = good && kit_once(&k, kernel("quantized_linear"), &machine, &n, 2, 1) >= 0 &&
-           !memcmp(y, slow, bytes);
+           !memcmp(y, slow, bytes) && packed_codes(&n, slow, bytes);
     if (!good)
         note("codes %lld x %lld x %lld %s", (long long)m, (long long)cols, (long long)d,
              k.host.why);
@@ -328,20 +359,23 @@ static int one_codes(int64_t m, int64_t cols, int64_t d, int per_token, int bias
 
 static void test_codes(void)
 {
-    static const int64_t ms[] = {1, 2, 3, 4, 5, 7, 9, 65, 130};
-    static const int64_t ns[] = {1, 3, 4, 5, 15, 16, 17, 21, 64, 131, 260};
-    static const int64_t ks[] = {1, 3, 31, 32, 33, 63, 64, 65, 127, 256, 1000, 1100};
+    static const int64_t ms[] = {1, 2, 3, 4, 5, 7, 9, 12, 13, 61, 65, 130};
+    static const int64_t ns[] = {1, 3, 4, 5, 15, 16, 17, 21, 29, 32, 60, 64, 131, 253, 260};
+    static const int64_t ks[] = {1,  3,  4,  8,  20,  31,  32,   33,
+                                 60, 63, 64, 65, 127, 256, 1000, 1100};
     int good = 0, cases = 0;
-    for (; cases < 250; cases++) {
-        int64_t m = ms[kit_draw() % 9], cols = ns[kit_draw() % 11], d = ks[kit_draw() % 12];
+    for (; cases < 350; cases++) {
+        int64_t m = ms[kit_draw() % 12], cols = ns[kit_draw() % 15],
+                d = ks[kit_draw() % 16];
         good += one_codes(m, cols, d, (int)(kit_draw() % 2), (int)(kit_draw() % 2),
                           (int)(kit_draw() % 2), kit_draw() % 8 == 0);
     }
     ok(good == cases,
        "%s: quantized_linear has the bits of the portable kernel in %d of %d cases, "
-       "on one and two workers",
+       "from plain rows and panels, on one and two workers",
        isa, good, cases);
-    ok(one_codes(2, 3, EVLA_QUANTIZED_MAX, 1, 1, 0, 1),
+    ok(one_codes(2, 3, EVLA_QUANTIZED_MAX, 1, 1, 0, 1) &&
+           one_codes(2, 31, EVLA_QUANTIZED_MAX / 4 * 4, 1, 1, 0, 1),
        "%s: also at the longest rows allowed, full of -128 and 127", isa);
     ok(one_codes(2, 5, 0, 1, 1, 0, 0), "%s: and of rows without terms: the bias", isa);
     ok(one_codes(1, 600, 1024, 0, 1, 1, 0) && one_codes(1, 200, 4100, 0, 1, 0, 0),

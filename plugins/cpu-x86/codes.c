@@ -3,10 +3,12 @@
  * tails.
  *
  * Integer sums are exact and every f32 operation is rounded in the order that ops.h names,
- * so these have the bits of the portable kernels: numerics "exact".
+ * so these have the bits of the portable kernels: numerics "exact". Weights are read in
+ * panels where they lie so, else in plain rows.
  */
 #include "list.h"
 #include "node.h"
+#include "packed.h"
 #include <string.h>
 
 static int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
@@ -18,32 +20,46 @@ static int is_format(const evla_node *n, int32_t i, int32_t dtype)
 
 /* ---- quantized_linear ---- */
 
+enum { Q, QS, W, WS, BIAS };
+
 typedef struct tiles {
     int64_t m, n, k, rows, cols, across, down;
 } tiles;
 
-static tiles tiles_of(const evla_node *n)
+static tiles tiles_of(const x86_isa *isa, const evla_node *n)
 {
-    enum { ROWS = 64, COLS = 128, FEW = 256 << 10 /* codes of w worth a tile */ };
+    enum { COLS = 128, FEW = 256 << 10 /* codes of w worth a tile */ };
+    int64_t least = packed_is(n, W) ? PACKED_ROWS : 16;
     tiles t = {.m = node_rows(&n->out[0]),
                .n = node_last(&n->out[0]),
-               .k = node_last(&n->in[0]),
-               .rows = ROWS,
+               .k = node_last(&n->in[Q]),
+               .rows = X86_CODES_HIGH,
                .cols = COLS};
+    if (packed_is(n, W)) t.rows = t.rows / isa->codes_rows * isa->codes_rows;
     if (t.m < 8) /* few rows: tiles are as large as they must be to be worth it */
-        t.cols = 16 * ceil_div(t.k > 0 ? ceil_div(FEW, t.k) : 1, 16);
+        t.cols = least * ceil_div(t.k > 0 ? ceil_div(FEW, t.k) : 1, least);
     t.across = ceil_div(t.n, t.cols);
     t.down = ceil_div(t.m, t.rows);
     return t;
 }
 
+/* Panels, but where rows are no whole words, or a last panel would lack many. */
+static const evla_layout *linear_layout(const evla_host *h, const x86_isa *isa,
+                                        const evla_machine *m, const evla_node *n,
+                                        int32_t i)
+{
+    if (i != W || !node_has(m, isa->feature) || n->in[W].rank != 2) return NULL;
+    const packed_format *f = packed_of(h, n, W);
+    return f && packed_id(f) == PACKED_I8 && packed_fills(&n->in[W]) ? &f->layout : NULL;
+}
+
 static int32_t linear_accepts(const evla_host *h, const x86_isa *isa, const evla_machine *m,
                               const evla_node *n, evla_offer *offer)
 {
-    (void)h;
-    if (!node_has(m, isa->feature) || !is_format(n, 0, EVLA_I8) ||
-        !is_format(n, 1, EVLA_F32) || !is_format(n, 2, EVLA_I8) ||
-        !is_format(n, 3, EVLA_F32) || !node_takes_tails(isa, n))
+    if (!node_has(m, isa->feature) || !is_format(n, Q, EVLA_I8) ||
+        !is_format(n, QS, EVLA_F32) || !is_format(n, W, EVLA_I8) ||
+        !is_format(n, WS, EVLA_F32) || (packed_is(n, W) && !packed_of(h, n, W)) ||
+        !node_takes_tails(isa, n))
         return EVLA_E_MISSING;
     offer->score = isa->score;
     offer->alias_in = -1;
@@ -51,11 +67,11 @@ static int32_t linear_accepts(const evla_host *h, const x86_isa *isa, const evla
     return EVLA_OK;
 }
 
-static int32_t linear_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+static int32_t linear_plan(const evla_host *h, const x86_isa *isa, const evla_node *n,
                            evla_work *work)
 {
-    (void)h, (void)m;
-    tiles t = tiles_of(n);
+    (void)h;
+    tiles t = tiles_of(isa, n);
     work->n_phases = 1;
     work->tiles[0] = t.across * t.down;
     return EVLA_OK;
@@ -66,22 +82,23 @@ static int32_t linear_run(const evla_host *h, const x86_isa *isa, const evla_arg
 {
     (void)h, (void)phase;
     const evla_node *n = a->node;
-    tiles t = tiles_of(n);
-    int64_t r0 = tile / t.across * t.rows, c0 = tile % t.across * t.cols;
-    int64_t r1 = r0 + t.rows < t.m ? r0 + t.rows : t.m;
+    tiles t = tiles_of(isa, n);
+    int64_t down = tile / t.across, c0 = tile % t.across * t.cols;
+    int64_t r0 = t.m * down / t.down, r1 = t.m * (down + 1) / t.down;
     int64_t c1 = c0 + t.cols < t.n ? c0 + t.cols : t.n;
-    int has_bias = node_present(n, 4) && !node_is_operand(n, 4);
-    x86_codes p = {.q = a->in[0].data[0],
-                   .w = a->in[2].data[0],
-                   .qs = a->in[1].data[0],
-                   .ws = a->in[3].data[0],
-                   .b = has_bias ? a->in[4].data[0] : NULL,
+    int has_bias = node_present(n, BIAS) && !node_is_operand(n, BIAS);
+    x86_codes p = {.q = a->in[Q].data[0],
+                   .w = a->in[W].data[0],
+                   .panels = a->in[W].data[0],
+                   .qs = a->in[QS].data[0],
+                   .ws = a->in[WS].data[0],
+                   .b = has_bias ? a->in[BIAS].data[0] : NULL,
                    .y = a->out[0].data[0],
                    .m = t.m,
                    .n = t.n,
                    .k = t.k,
-                   .per_token = n->in[1].rank > 0};
-    isa->codes(&p, r0, r1, c0, c1);
+                   .per_token = n->in[QS].rank > 0};
+    (packed_is(n, W) ? isa->codes_packed : isa->codes)(&p, r0, r1, c0, c1);
     for (int64_t r = r0; n->n_tail && r < r1; r++)
         node_apply_tails(node_base(isa), a, r, c0, p.y + r * t.n + c0, c1 - c0);
     return EVLA_OK;
@@ -192,14 +209,17 @@ static int32_t blocks_run(const evla_host *h, const x86_isa *isa, const evla_arg
 
 #define LINEAR(id)                                                                         \
     NODE_ACCEPTS(linear_accepts, id, &x86_##id)                                            \
+    NODE_PLAN(linear_plan, id, &x86_##id)                                                  \
     NODE_RUN(linear_run, id, &x86_##id)                                                    \
+    NODE_LAYOUT(linear_layout, id, &x86_##id)                                              \
     const evla_kernel quantized_linear_##id = {.size = sizeof(evla_kernel),                \
                                                .max_tail = NODE_TAIL_MAX,                  \
                                                .op = "quantized_linear",                   \
                                                .tail_ops = NODE_TAIL_OPS,                  \
                                                .accepts = linear_accepts_##id,             \
-                                               .plan = linear_plan,                        \
-                                               .run = linear_run_##id};
+                                               .plan = linear_plan_##id,                   \
+                                               .run = linear_run_##id,                     \
+                                               .layout = linear_layout_##id};
 LINEAR(avx2)
 LINEAR(avx2_vnni)
 LINEAR(avx512)

@@ -182,23 +182,20 @@ static __attribute__((noinline)) void codes_line(const int8_t *q, const int8_t *
     i_fold(s, out);
 }
 
-/* What the offset adds to every sum with this row of q. */
-static int32_t codes_excess(const int8_t *q, int64_t k)
+/* What an offset of 128 adds to every sum with each of these rows of q. */
+static void codes_excess(const int8_t *q, int64_t k, int64_t rows, int32_t out[SUMS])
 {
-#ifdef VNNI
     vint s[SUMS];
-    int32_t out[SUMS];
-    for (int i = 0; i < SUMS; i++)
-        s[i] = i_zero();
-    int64_t i = 0;
-    for (; i + CODES <= k; i += CODES)
-        s[0] = i_dot(s[0], i_all8(0x80), i_load(q + i));
-    if (i < k) s[0] = i_dot(s[0], i_all8(0x80), i_load_some(q + i, i_first(k - i)));
+    for (int r = 0; r < SUMS; r++) {
+        s[r] = i_zero();
+        int64_t i = 0, end = r < rows ? k : 0;
+        for (; i + CODES <= end; i += CODES)
+            s[r] = i_dot(s[r], i_all8(1), i_load(q + i));
+        if (i < end) s[r] = i_dot(s[r], i_all8(1), i_load_some(q + i, i_first(end - i)));
+        s[r] = v_left(s[r], 7);
+        q += k;
+    }
     i_fold(s, out);
-    return out[0];
-#else
-    return (void)q, (void)k, 0;
-#endif
 }
 
 /* y[c] = (float)(sum[c] - excess) * (qs * ws[c]) + b[c], each operation rounded. y may be
@@ -253,12 +250,15 @@ static void codes(const x86_codes *p, int64_t r0, int64_t r1, int64_t c0, int64_
                        (size_t)cols * sizeof *out);
             c += cols;
         }
-        for (int64_t i = r; i < r + rows; i++) {
-            float *y = p->y + i * p->n + c0;
-            codes_scale((const int32_t *)(const void *)y, codes_excess(p->q + i * k, k),
-                        p->qs[p->per_token ? i : 0], p->ws + c0, p->b ? p->b + c0 : NULL, y,
+        int32_t excess[SUMS] = {0};
+#ifdef VNNI
+        codes_excess(p->q + r * k, k, rows, excess);
+#endif
+        for (int64_t i = 0; i < rows; i++, r++) {
+            float *y = p->y + r * p->n + c0;
+            codes_scale((const int32_t *)(const void *)y, excess[i],
+                        p->qs[p->per_token ? r : 0], p->ws + c0, p->b ? p->b + c0 : NULL, y,
                         c1 - c0);
         }
-        r += rows;
     }
 }

@@ -92,6 +92,9 @@ static shape shape_of(const x86_isa *isa, const evla_node *n)
     return s;
 }
 
+/* A format of numbers, not of codes. */
+static int is_number(int32_t id) { return id >= PACKED_F32 && id <= PACKED_F16; }
+
 /* What this kernel reads in panels; NULL: nothing, all numbers are f32 in plain rows. */
 static const packed_format *panels_of(const evla_host *h, const evla_node *n)
 {
@@ -104,7 +107,7 @@ static int takes_formats(const evla_host *h, const x86_isa *isa, const evla_node
 {
     const packed_format *f = panels_of(h, n);
     int32_t id = f ? packed_id(f) : PACKED_F32;
-    if (n->out[0].dtype != EVLA_F32 || id < PACKED_BLOCKS) return 0;
+    if (n->out[0].dtype != EVLA_F32 || !is_number(id)) return 0;
     if (isa == &x86_bf16 && id != PACKED_BF16) return 0;
     if (is_coded(n))
         return f && id != PACKED_F32 && n->in[0].dtype == n->in[2].dtype &&
@@ -135,9 +138,8 @@ static const evla_layout *layout(const evla_host *h, const x86_isa *isa,
         n->in[i].rank != 2)
         return NULL;
     const packed_format *f = packed_of(h, n, i);
-    int64_t rows = n->in[i].shape[0], lacks = -rows & (PACKED_ROWS - 1);
-    if (!f || packed_id(f) < PACKED_BLOCKS) return NULL;
-    return packed_id(f) != PACKED_F32 || lacks * 8 <= rows ? &f->layout : NULL;
+    if (!f || !is_number(packed_id(f))) return NULL;
+    return packed_id(f) != PACKED_F32 || packed_fills(&n->in[i]) ? &f->layout : NULL;
 }
 
 enum { WIDEN = 16384 /* numbers of a tile */ };

@@ -1,9 +1,9 @@
 /*
  * packed.c -- packing panels, and single rows of them decoded. See packed.h.
  *
- * Packing is a transposition, but for two: q8_0's codes get an offset, which makes them
- * unsigned, and the fifth bits of q5_0 and q5_1 change places within their word, so that
- * one shift serves four codes.
+ * Packing is a transposition, but for two: codes of eight bits get an offset, which makes
+ * them unsigned, and the fifth bits of q5_0 and q5_1 change places within their word, so
+ * that one shift serves four codes.
  */
 #include "packed.h"
 #include <string.h>
@@ -126,6 +126,12 @@ static void bf16_decode(const uint8_t *b, float *out)
 {
     out[0] = float_of(word_at(b) << 16);
     out[1] = float_of(word_at(b) & 0xffff0000u);
+}
+
+static void i8_decode(const uint8_t *b, float *out)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (float)(int8_t)b[i];
 }
 
 /* ---- words on their way into a panel, and back ---- */
@@ -251,7 +257,8 @@ static void layout_row(const packed_format *f, const evla_type *t, const void *p
     X(q6_k, Q6_K, 256, 210, 16, 0, 52, TURN_NONE)                                          \
     X(f32, F32, 1, 4, 1, 0, 1, TURN_NONE)                                                  \
     X(bf16, BF16, 2, 4, 1, 0, 1, TURN_NONE)                                                \
-    X(f16, F16, 1, 2, 1, 1, 0, TURN_NONE)
+    X(f16, F16, 1, 2, 1, 1, 0, TURN_NONE)                                                  \
+    X(i8, I8, 4, 4, 1, 0, 1, TURN_SIGN)
 // clang-format on
 
 #define FUNCTIONS(id, ID, ...)                                                             \
@@ -304,6 +311,12 @@ const packed_format *packed_of(const evla_host *h, const evla_node *n, int32_t i
                    : NULL;
     }
     return NULL;
+}
+
+int packed_fills(const evla_type *t)
+{
+    int64_t lacks = -t->shape[0] & (PACKED_ROWS - 1);
+    return lacks * 8 <= t->shape[0];
 }
 
 int32_t packed_id(const packed_format *f) { return (int32_t)(f - packed_formats); }

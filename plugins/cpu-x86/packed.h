@@ -8,6 +8,7 @@
  *
  *   number format   a block                      elements  fields
  *   f32, bf16, f16  one word, a pair, a number   1, 2, 1
+ *   i8              q                            4         codes offset by 128, so unsigned
  *   q8_0            d q                          32        codes offset by 128, so unsigned
  *   q4_0 q4_1       d (m) q                      32
  *   q5_0 q5_1       d (m) h q                    32        bit i of h's byte b: code 4 i +
@@ -26,7 +27,7 @@ enum { PACKED_ROWS = 32 };
 // clang-format off
 enum { PACKED_Q8_0, PACKED_Q4_0, PACKED_Q4_1, PACKED_Q5_0, PACKED_Q5_1, PACKED_Q4_K, PACKED_Q5_K,
        PACKED_Q6_K, PACKED_BLOCKS /* all in blocks */, PACKED_F32 = PACKED_BLOCKS, PACKED_BF16,
-       PACKED_F16, PACKED_FORMATS };
+       PACKED_F16, PACKED_I8, PACKED_FORMATS };
 // clang-format on
 
 typedef struct packed_format {
@@ -46,6 +47,8 @@ extern const packed_format packed_formats[PACKED_FORMATS];
  * lies in a way of somebody else. */
 const packed_format *packed_of(const evla_host *h, const evla_node *n, int32_t i);
 int packed_is(const evla_node *n, int32_t i); /* it lies in panels */
+/* Its last panel lacks few rows, or none. */
+int packed_fills(const evla_type *t);
 /* Which it is: PACKED_Q8_0, ... */
 int32_t packed_id(const packed_format *f);
 /* Bytes of a panel of rows of k elements. */

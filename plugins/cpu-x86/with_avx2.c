@@ -10,9 +10,12 @@ enum { ROWS = 6, THIN = 4, SLIM_MOST = THIN };
 #define SLIMS(X)  X(1) X(2) X(3) X(4)
 enum { CODED_ROWS = 3 };
 #define CODED_SIZES(X, F) X(F, 1) X(F, 2) X(F, 3)
+enum { CODES_ROWS = 3 };
+#define CODES_SIZES(X) X(1) X(2) X(3)
 #include "codes_inner.h"
 
 #include "coded_inner.h"
+#include "codes_packed_inner.h"
 #include "element_inner.h"
 #include "encode_inner.h"
 #include "matrix_inner.h"
@@ -30,6 +33,8 @@ const x86_isa x86_avx2 = {.feature = "avx2",
                           .unary = unary,
                           .binary = binary,
                           .codes = codes,
+                          .codes_rows = CODES_ROWS,
+                          .codes_packed = codes_packed,
                           .coded_rows = CODED_ROWS,
                           .coded_sums = coded_sums,
                           .coded = coded,

@@ -31,12 +31,14 @@ typedef struct x86_product {
 
 /* y[m,n] = (float)sum of q[m,k] w[n,k] * (qs[m] * ws[n]) + b[n], in the order written. */
 typedef struct x86_codes {
-    const int8_t *q, *w;
+    const int8_t *q, *w;      /* w: plain rows */
+    const uint8_t *panels;    /* w instead, where it lies packed (packed.h) */
     const float *qs, *ws, *b; /* b may be NULL */
     float *y;
     int64_t m, n, k;
     int per_token; /* qs has an entry per row, else one */
 } x86_codes;
+enum { X86_CODES_HIGH = 64 /* rows of a tile */ };
 
 /* y[m,n] = sum over k of q[m,k] s[m,k/32] w[n,k], w in packed panels (packed.h). Rows go in
  * `groups` of nearly equal size: group g starts at row m g / groups. */
@@ -82,8 +84,12 @@ struct x86_isa {
     void (*widen)(int32_t format, const uint16_t *x, int64_t n, float *out);
     x86_unary *(*unary)(const char *op);   /* NULL: has none */
     x86_binary *(*binary)(const char *op); /* likewise */
-    /* Rows [r0, r1), columns [c0, c1). */
+    /* Rows [r0, r1), columns [c0, c1). codes_packed, for panels: c0 is a panel's first, and
+     * rows are at most X86_CODES_HIGH; it has microkernels of codes_rows rows. */
     void (*codes)(const x86_codes *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1);
+    int32_t codes_rows;
+    void (*codes_packed)(const x86_codes *p, int64_t r0, int64_t r1, int64_t c0,
+                         int64_t c1);
     /* Codes with packed weights in blocks. A group has at most coded_rows rows. coded_sums
      * makes what `coded` must know of a group besides its codes: 2 numbers for each row and
      * block; `side` holds them group by group from group 0 on. coded: groups [g0, g1),

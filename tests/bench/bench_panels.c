@@ -86,24 +86,31 @@ static int node_of(const contest *c, int64_t m, int64_t n, int64_t d, void *w,
     static const evla_linear_params p;
     const evla_host *h = &k.host.table;
     int32_t id = h->dtype(h, c->format);
-    int is_f32 = c->kernel[0] == 'l', is_codes = c->terms == 4;
+    int is_f32 = c->kernel[0] == 'l', is_codes = c->terms == 4, is_row = id == EVLA_I8;
     const evla_kernel *table = kit_find(&k, EVLA_KERNEL, c->kernel)->table;
     int32_t at = is_f32 ? 1 : 2;
-    *out = (kit_node){.op = table->op, .params = is_f32 ? &p : NULL, .n_in = at + 1};
+    *out =
+        (kit_node){.op = table->op, .params = is_f32 ? &p : NULL, .n_in = at + 1 + is_row};
     out->in[0] = kit_type(is_f32     ? EVLA_F32
                           : is_codes ? EVLA_I8
                                      : id,
                           2, (int64_t[]){m, d});
     out->in[1] = (evla_type){.rank = -1};
-    if (is_codes) out->in[1] = kit_type(EVLA_F32, 2, (int64_t[]){m, d / 32});
+    int64_t scales = is_row ? 1 : d / 32; /* of a row of x */
+    if (is_codes) out->in[1] = kit_type(EVLA_F32, 2, (int64_t[]){m, scales});
     out->in[at] = kit_type(id, 2, (int64_t[]){n, d});
+    if (is_row) out->in[3] = kit_type(EVLA_F32, 2, (int64_t[]){n, 1});
     out->data[0] = memory((size_t)(m * d) * 4);
     out->made[0] = memory((size_t)(m * n) * 4);
     memset(out->data[0], 0, (size_t)(m * d) * 4);
     if (is_codes) {
-        out->data[1] = memory((size_t)(m * d / 32) * 4);
-        memset(out->data[1], 0, (size_t)(m * d / 32) * 4);
+        out->data[1] = memory((size_t)(m * scales) * 4);
+        memset(out->data[1], 0, (size_t)(m * scales) * 4);
         memset(out->data[0], 3, (size_t)(m * d));
+    }
+    if (is_row) {
+        out->data[3] = memory((size_t)n * 4);
+        memset(out->data[3], 0, (size_t)n * 4);
     }
     out->data[at] = w;
     if (kit_infer(&k, out) < 0) return 0;
@@ -114,8 +121,8 @@ static int node_of(const contest *c, int64_t m, int64_t n, int64_t d, void *w,
 
 static void node_free(kit_node *n)
 {
-    free(n->data[0]), free(n->made[0]);
-    if (n->in[1].rank == 2 && n->in[1].dtype == EVLA_F32 && n->n_in == 3) free(n->data[1]);
+    free(n->data[0]), free(n->made[0]), free(n->data[3]);
+    if (n->in[1].rank == 2 && n->in[1].dtype == EVLA_F32 && n->n_in > 2) free(n->data[1]);
 }
 
 static double best_of(const contest *c, int64_t m, int64_t n, int64_t d, void *w,
@@ -129,7 +136,7 @@ static double best_of(const contest *c, int64_t m, int64_t n, int64_t d, void *w
         fprintf(stderr, "bench_panels: %s does not take %s\n", c->kernel, c->format);
         exit(1);
     }
-    const evla_type *t = &node.in[node.n_in - 1];
+    const evla_type *t = &node.in[c->kernel[0] == 'l' ? 1 : 2];
     reading part = {.from = w, .bytes = (size_t)op_host_type_bytes(&k.host.table, t)};
     for (double end = now() + seconds; now() < end;) {
         best = least(best, seconds_of(&r));
@@ -174,6 +181,7 @@ static void compare(const contest *c, void *w, size_t bytes, double seconds)
 int main(int argc, char **argv)
 {
     static const contest all[] = {
+        {"i8", "quantized_linear.vnni", "vpdpbusd", peak_codes, 4},
         {"q8_0", "coded_linear.vnni", "vpdpbusd", peak_codes, 4},
         {"q4_0", "coded_linear.vnni", "vpdpbusd", peak_codes, 4},
         {"q4_1", "coded_linear.vnni", "vpdpbusd", peak_codes, 4},
