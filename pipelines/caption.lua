@@ -2,7 +2,7 @@
 --   evla run pipelines/caption.lua --model MobileVLM_V2-1.7B --picture table.jpg
 local evla = require "evla"
 local opt = evla.options {
-  model = { type = "path", doc = "a folder as Hugging Face keeps it, or a GGUF file" },
+  model = { type = "path", doc = "a folder as Hugging Face keeps it, a GGUF file, or a bundle" },
   mmproj = { type = "path", optional = true, doc = "the GGUF file with the tower, beside a GGUF model" },
   picture = { type = "path", doc = "JPEG or PNG" },
   tokens = { type = "int", default = 96, min = 1, max = 1000000, doc = "of the caption at most" },

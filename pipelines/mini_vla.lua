@@ -5,7 +5,7 @@
 local evla = require "evla"
 local json = require "evla.json"
 local opt = evla.options {
-  model = { type = "path", doc = "a checkpoint of mini-vla, safetensors" },
+  model = { type = "path", doc = "a checkpoint of mini-vla, safetensors, or a bundle of one" },
   cases = { type = "path", optional = true, doc = "a JSON file with a list \"cases\"" },
   within = { type = "float", default = 1e-4, min = 0, max = 1e9, doc = "how much an action may differ from the known one" },
   runs = { type = "int", default = 20, min = 1, max = 1000000, doc = "timed calls per case" },

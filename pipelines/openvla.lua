@@ -2,7 +2,7 @@
 --   evla run pipelines/openvla.lua --model openvla-7b --picture table.png --instruction "pick up the red cup" --unnorm_key bridge_orig
 local evla = require "evla"
 local opt = evla.options {
-  model = { type = "path", doc = "a folder with config.json, tokenizer.json and safetensors" },
+  model = { type = "path", doc = "a folder with config.json, tokenizer.json and safetensors, or a bundle" },
   picture = { type = "path", doc = "what the camera sees, JPEG or PNG" },
   instruction = { type = "string", doc = "what to do, \"pick up the red cup\"" },
   unnorm_key = { type = "string", optional = true, doc = "the data set whose statistics give actions their units; may be left out when there is one" },

@@ -3,7 +3,7 @@
 --   evla run pipelines/vqa.lua --model mobilellama.gguf --mmproj mmproj.gguf --picture table.jpg --ask "What is on the table?"
 local evla = require "evla"
 local opt = evla.options {
-  model = { type = "path", doc = "a folder as Hugging Face keeps it, or a GGUF file" },
+  model = { type = "path", doc = "a folder as Hugging Face keeps it, a GGUF file, or a bundle" },
   mmproj = { type = "path", optional = true, doc = "the GGUF file with the tower, beside a GGUF model" },
   picture = { type = "path", doc = "JPEG or PNG" },
   ask = { type = "string", doc = "what to ask" },

@@ -165,6 +165,10 @@ parts = [float(x) for x in phases.groups()] if phases else [0, 1]
 tap.ok(abs(sum(parts[:-1]) - parts[-1]) < 0.26, "its phases add up to the whole, but for five roundings to 0.1 ms", parts)
 pair = pipeline("vqa.lua", "--model", at("lm.gguf"), "--mmproj", at("mmproj.gguf"), "--ask", question, "--tokens", "6")
 tap.ok(pair.returncode == 0 and pair.stdout.splitlines()[0] == heard, "the same from the pair of files", (pair.stdout, pair.stderr))
+for name, model, more in (("folder.evla", "tiny", ()), ("pair.evla", "lm.gguf", ("--mmproj", at("mmproj.gguf")))):
+    r = run("pack", at(model), "-o", at(name), "--license", "apache-2.0", *more)
+    packed = pipeline("vqa.lua", "--model", at(name), "--ask", question, "--tokens", "6")
+    tap.ok(r.returncode == 0 and packed.returncode == 0 and packed.stdout.splitlines()[0] == heard, f"and from a bundle of {model}, with nothing beside it", r.stderr + packed.stderr)
 r = pipeline("caption.lua", "--model", at("tiny"), "--tokens", "3")
 tap.ok(r.returncode == 0 and "caption: 3 tokens" in r.stdout, "a caption is a question that is always the same", r.stdout + r.stderr)
 

@@ -122,6 +122,15 @@ tap.ok(re.search(r"sees +[\d.]+ MB", r.stdout) and re.search(r"MB keys and value
 again = run("run", pipeline, "--model", tiny, "--picture", at("table.png"), "--instruction", instruction, "--kv", "f32", "--workers", "1")
 tap.ok(re.search(r"action  (.*)", again.stdout)[1] == line[1], "the same with one thread")
 
+# ---- packed ----
+r = run("pack", tiny, "-o", at("tiny.evla"), "--license", "mit")
+again = ask(at("tiny.evla"))
+tap.ok(r.returncode == 0 and again.returncode == 0 and re.search(r"action  (.*)", again.stdout)[1] == line[1], "a bundle, with nothing beside it, acts the same", r.stderr + again.stderr)
+r = run("pack", tiny, "-o", at("x.evla"))
+tap.ok(r.returncode == 2 and "license is missing (--license NAME)" in r.stderr, "what the folder does not say of it is asked for by name", r.stderr)
+told = run("inspect", at("tiny.evla")).stdout
+tap.ok("fitted: resize, bicubic; colours: imagenet_bf16, siglip" in told and "as in the data set bridge_orig" in told, "evla inspect tells what it carries", told)
+
 # ---- in bf16, as its authors publish it ----
 half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
 forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]

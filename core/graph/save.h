@@ -17,6 +17,7 @@
  */
 #ifndef EVLA_GRAPH_SAVE_H
 #define EVLA_GRAPH_SAVE_H
+#include "bundle.h"
 #include "graph.h"
 
 #define SAVE_KIND "evla.model" /* of the bundle */
@@ -30,5 +31,14 @@ int32_t save_model_with(ctx *cx, const model *m, const char *path, const evla_at
 int32_t save_open(ctx *cx, const char *path, model **out);
 /* The same from bytes in memory, which must outlive the model. */
 int32_t save_read(ctx *cx, const char *path, const void *bytes, size_t n, model **out);
+
+/* For other graphs over the weights of such a file. The row of "packed" that a weight has
+ * in it; NULL: it lies in plain rows. */
+const value *save_packed_row(const bundle *b, const char *weight);
+/* A weight whose type and data are those of its part, as its row of "packed" says. */
+int32_t save_take_packed(ctx *cx, const char *path, const value *row, model *m,
+                         int32_t slot);
+/* What the file says beside its tensors; lists stay in the file. */
+int32_t save_attrs(ctx *cx, const char *path, const bundle *b, model *m);
 
 #endif

@@ -308,6 +308,39 @@ static int32_t read_graph(reader *r, const value *from)
     return graph_check(r->cx, r->g);
 }
 
+const value *save_packed_row(const bundle *b, const char *weight)
+{
+    const value *rows = value_get(&b->head, "packed");
+    for (int32_t i = 0; rows && i < rows->n_items; i++) {
+        const char *name = cell(&rows->as.items[i], 0);
+        if (name && !strcmp(name, weight)) return &rows->as.items[i];
+    }
+    return NULL;
+}
+
+int32_t save_take_packed(ctx *cx, const char *path, const value *row, model *m,
+                         int32_t slot)
+{
+    reader r = {.cx = cx, .path = path};
+    const char *layout = cell(row, 1), *type = cell(row, 2);
+    weight_info *w = &m->weights[slot];
+    if (!layout || !type)
+        return bad(&r, "packed weight %s: want [name, layout, type]", w->name);
+    if (w->type.dtype != EVLA_U8 || w->type.rank != 1)
+        return bad(&r, "the weight %s lies in a layout, but not in bytes", w->name);
+    w->packed = w->data;
+    w->packed_bytes = w->type.shape[0];
+    w->data = NULL;
+    w->packed_as = arena_copy(&m->mem, layout);
+    if (!w->packed_as) return ctx_fail(cx, EVLA_E_NOMEM, "%s: %s", path, w->name);
+    int32_t st = type_parse(cx, type, NULL, &w->type);
+    if (st < 0) return st;
+    if (w->type.rank != 2 || type_bytes(cx->reg, &w->type) < 0)
+        return bad(&r, "the weight %s lies in a layout, but is no matrix", w->name);
+    m->packs = 1;
+    return 0;
+}
+
 /* Weights that lie in a layout: what is there besides the bytes. */
 static int32_t read_packed(reader *r)
 {
@@ -315,22 +348,10 @@ static int32_t read_packed(reader *r)
     int32_t st = get_list(r, &r->b->head, "packed", &rows);
     for (int32_t i = 0; st >= 0 && i < rows->n_items; i++) {
         const value *row = &rows->as.items[i];
-        const char *name = cell(row, 0), *layout = cell(row, 1), *type = cell(row, 2);
+        const char *name = cell(row, 0);
         int32_t slot = name ? model_weight(r->m, name) : -1;
-        if (slot < 0 || !layout || !type)
-            return bad(r, "packed weight %d: want [name, layout, type] of a weight", i);
-        weight_info *w = &r->m->weights[slot];
-        if (w->type.dtype != EVLA_U8 || w->type.rank != 1)
-            return bad(r, "the weight %s lies in a layout, but not in bytes", name);
-        w->packed = w->data;
-        w->packed_bytes = w->type.shape[0];
-        w->data = NULL;
-        w->packed_as = arena_copy(&r->m->mem, layout);
-        if (!w->packed_as) return ctx_fail(r->cx, EVLA_E_NOMEM, "%s: %s", r->path, name);
-        if ((st = type_parse(r->cx, type, NULL, &w->type)) < 0) return st;
-        if (w->type.rank != 2 || type_bytes(r->cx->reg, &w->type) < 0)
-            return bad(r, "the weight %s lies in a layout, but is no matrix", name);
-        r->m->packs = 1;
+        st = slot < 0 ? bad(r, "packed weight %d: want [name, layout, type] of a weight", i)
+                      : save_take_packed(r->cx, r->path, row, r->m, slot);
     }
     return st;
 }
@@ -405,6 +426,12 @@ static int32_t read_attrs(reader *r)
     r->m->attrs = attrs;
     r->m->n_attrs = rows->n_items;
     return st;
+}
+
+int32_t save_attrs(ctx *cx, const char *path, const bundle *b, model *m)
+{
+    reader r = {.cx = cx, .path = path, .b = b, .m = m};
+    return read_attrs(&r);
 }
 
 static int32_t read_model(ctx *cx, const char *path, const bundle *b, model **out)

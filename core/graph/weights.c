@@ -6,8 +6,8 @@
 #include "../mem.h"
 #include "../near.h"
 #include "../registry.h"
-#include "bundle.h"
 #include "layout.h"
+#include "save.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ static int32_t source_open(ctx *cx, const char *path, source *s)
 {
     const evla_item *item;
     *s = (source){.path = path, .is_ours = bundle_claims(path)};
-    if (s->is_ours) return bundle_open(cx, path, "evla.model", &s->b);
+    if (s->is_ours) return bundle_open(cx, path, SAVE_KIND, &s->b);
     int32_t st = format_probe(cx, path, &item);
     if (st < 0 || item) return st < 0 ? st : format_open(cx, item, path, &s->f);
     arena_place mark = arena_mark(&cx->scratch);
@@ -290,6 +290,37 @@ static int32_t wanted_format(ctx *cx, const weights_format *as, int64_t n_as,
     return 0;
 }
 
+/* A weight that lies in a layout of kernels in a saved model stays so, whatever graphs it
+ * has there. */
+static int32_t adopt_packed(ctx *cx, model *m, int32_t slot, const source *from,
+                            const value *row, const evla_tensor *t, int32_t round_to)
+{
+    weight_info *w = &m->weights[slot];
+    evla_type bytes = format_type(t), want;
+    w->type.rank = -1;
+    int32_t st = model_set_weight(cx, m, slot, &bytes, t->data[0], 0);
+    if (st >= 0) st = save_take_packed(cx, from->path, row, m, slot);
+    if (st < 0) return st;
+    w->typed_by = from->path;
+    evla_type found = w->type;
+    if (w->type_text) {
+        if ((st = type_parse(cx, w->type_text, NULL, &want)) < 0) return st;
+        if (w->is_open) want.dtype = found.dtype;
+    }
+    if (w->type_text && !type_equal(&want, &found))
+        return ctx_fail(cx, EVLA_E_SHAPE, "%s: weight %s: want %s, found %s", from->path,
+                        w->name, type_text(cx->reg, &cx->scratch, &want),
+                        type_text(cx->reg, &cx->scratch, &found));
+    if (round_to && round_to != found.dtype)
+        return ctx_fail(cx, EVLA_E_DTYPE,
+                        "%s: weight %s is packed as %s and cannot be rounded to %s; want "
+                        "the file that it was made from",
+                        from->path, w->name, dtype_name(cx->reg, found.dtype),
+                        dtype_name(cx->reg, round_to));
+    if (w->is_open) w->type_text = NULL;
+    return 0;
+}
+
 static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s,
                          const weights_format *as, int64_t n_as)
 {
@@ -301,6 +332,8 @@ static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s,
         return ctx_fail(cx, EVLA_E_MISSING, "%s: it holds no weight %s", s->path, w->name);
     evla_type found = format_type(&t), want = found;
     int32_t st = wanted_format(cx, as, n_as, w->name, &round_to);
+    const value *row = from->is_ours ? save_packed_row(&from->b, w->name) : NULL;
+    if (st >= 0 && row) return adopt_packed(cx, m, slot, from, row, &t, round_to);
     if (st >= 0 && w->type_text) st = type_parse(cx, w->type_text, NULL, &want);
     if (st < 0) return st;
     if (w->type_text) {
@@ -365,7 +398,8 @@ int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside,
     if (!s->is_ours) {
         m->attrs = s->f.holds.attrs;
         m->n_attrs = s->f.holds.n_attrs;
-    }
+    } else if (st >= 0)
+        st = save_attrs(cx, s->path, &s->b, m);
     return st;
 }
 

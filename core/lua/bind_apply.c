@@ -143,6 +143,22 @@ static int declare_model(lua_State *L, const job_type *t, const char *name, int 
     return 1;
 }
 
+/* evla.attributes(path) -> what a file that evla pack wrote says beside its weights. */
+static int l_attributes(lua_State *L)
+{
+    script *s = script_of(L);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
+    model **m = bind_graph_own(L);
+    int at = lua_gettop(L);
+    ctx_clear(s->cx);
+    script_pause(s);
+    int32_t st = save_open(s->cx, path, m);
+    script_go_on(s);
+    if (st < 0) return script_throw(L, s);
+    bind_push_attrs(L, at, (*m)->attrs, (*m)->n_attrs);
+    return 1;
+}
+
 /* evla.packed(path, name) -> checkpoint, attributes: a file that evla pack wrote. */
 static int l_packed(lua_State *L)
 {
@@ -269,6 +285,8 @@ void bind_apply_open(lua_State *L)
     lua_setfield(L, -2, "__call");
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, "evla.core");
+    lua_pushcfunction(L, l_attributes);
+    lua_setfield(L, -2, "attributes");
     lua_pushcfunction(L, l_packed);
     lua_setfield(L, -2, "packed");
     lua_pushcfunction(L, l_pack);

@@ -1,7 +1,9 @@
 -- inspect.lua: evla inspect FILE: what a dataset or a model holds. What a file is follows from its content, not its name.
 local call = ...
+local bundle = require "evla.bundle"
 local evla = require "evla"
 local json = require "evla.json"
+local policy = require "evla.policy"
 local pretty = require "evla.pretty"
 local path = call.file
 local size_of_file
@@ -189,7 +191,7 @@ end
 
 -- ---- models and other bundles ----
 
-local function bundle(head)
+local function other_bundle(head)
   local version, _, n_head, n_file = ("<I4I4I8I8"):unpack(head, 9)
   local f <close> = assert(io.open(path, "rb"))
   local size = f:seek("end")
@@ -213,18 +215,23 @@ local function bundle(head)
 end
 
 local function model()
-  local m = call.model(path)
+  local m, attrs = call.model(path), evla.attributes(path)
+  local packed = bundle.read(path, attrs)
   local bytes = 0
   for _, w in ipairs(m.weights) do bytes = bytes + w.bytes end
   if call.json then
     for _, list in ipairs { m.graphs, m.weights, m.states } do json.array(list) end
     for _, g in ipairs(m.graphs) do json.array(g.inputs) json.array(g.outputs) json.array(g.ops) end
-    m.file, m.kind, m.weight_bytes = path, "model", bytes
+    m.file, m.kind, m.weight_bytes, m.bundle = path, "model", bytes, packed
     print(json.encode(m, true))
     return 0
   end
   print(("%s: model %s, %d graph%s, %d weights in %s"):format(bold(path), m.name, #m.graphs, #m.graphs == 1 and "" or "s",
     #m.weights, pretty.bytes(bytes)))
+  if packed then
+    heading(("bundle of %s, made by %s; evla.%s reads it"):format(packed.kind, packed.made_by, packed.opens))
+    rows_out(bundle.rows(packed.items, attrs))
+  end
   for _, g in ipairs(m.graphs) do
     heading("graph " .. g.name)
     local counts, rows, ops = {}, {}, {}
@@ -304,6 +311,18 @@ local function shares(list)
   return out
 end
 
+-- What a policy's own file and the files beside it say, of what a bundle needs; nil: it is no policy's, or not whole.
+local function items_of(a)
+  local fine, p = pcall(function()
+    local name, kind = policy.find(path)
+    return name and kind.about(kind.options(path, a), a)
+  end)
+  if not fine or not p then return nil end
+  local folder = path:match "^(.*)/" or "."
+  bundle.beside(p, folder, a.attrs)
+  return p
+end
+
 local function archive()
   local a = evla.tensors(path)
   local attrs = a.attrs
@@ -346,6 +365,11 @@ local function archive()
     for i, key in ipairs(keys) do rows[i] = { key, value_text(attrs[key]) } end
     rows_out(rows)
   end
+  local items = items_of(a)
+  if items then
+    heading "as a policy"
+    rows_out(bundle.rows(items, attrs))
+  end
   if #list == 0 then return 0 end
   heading("tensors" .. (unread > 0 and (" (the range of %d was not read, --all reads all)"):format(unread) or ""))
   local rows, shown = { { "name", "type", "bytes", "min", "mean", "max", "" } }, call.options.all and #list or math.min(#list, 400)
@@ -375,7 +399,7 @@ if head:sub(1, 8) == "evla\r\n\26\n" then
   if #head < 32 then return fail(3, path .. ": it is cut off within its first 32 bytes") end
   f:seek("set", 32)
   local told = f:read(math.min(size - 32, 1 << 20)) or ""
-  look = told:find('"kind":"evla.model"', 1, true) and model or function() return bundle(head) end
+  look = told:find('"kind":"evla.model"', 1, true) and model or function() return other_bundle(head) end
 else
   -- a dataset's signature stands at 0, 512, 1024, ...
   local at = 0

@@ -10,14 +10,18 @@ local function quote(s)
   return '"' .. s:gsub('[%c"\\]', function(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
 end
 
-local function encode(v, indent, out)
+local function number(v, exact)
+  if v ~= v or v == math.huge or v == -math.huge then return "null" end -- JSON has neither infinities nor NaN
+  local s = ("%.10g"):format(v)
+  return exact and tonumber(s) ~= v and ("%.17g"):format(v) or s
+end
+
+local function encode(v, indent, out, exact)
   local t = type(v)
   if t == "string" then out[#out + 1] = quote(v)
   elseif t == "boolean" or v == nil then out[#out + 1] = tostring(v == nil and "null" or v)
   elseif math.type(v) == "integer" then out[#out + 1] = tostring(v)
-  elseif t == "number" then
-    -- JSON has neither infinities nor NaN
-    out[#out + 1] = (v ~= v or v == math.huge or v == -math.huge) and "null" or ("%.10g"):format(v)
+  elseif t == "number" then out[#out + 1] = number(v, exact)
   elseif t == "table" then
     local inner = indent and indent .. "  "
     local gap = indent and "\n" .. inner or ""
@@ -34,20 +38,20 @@ local function encode(v, indent, out)
     out[#out + 1] = list and "[" or "{"
     for i, name in ipairs(list and v or names) do
       out[#out + 1] = (i > 1 and "," or "") .. gap
-      if list then encode(v[i], inner, out)
+      if list then encode(v[i], inner, out, exact)
       else
         out[#out + 1] = quote(name) .. (indent and ": " or ":")
-        encode(v[name] == nil and v[tonumber(name)] or v[name], inner, out)
+        encode(v[name] == nil and v[tonumber(name)] or v[name], inner, out, exact)
       end
     end
     out[#out + 1] = (indent and "\n" .. indent or "") .. (list and "]" or "}")
   else error("json: a " .. t .. " cannot be written", 0) end
 end
 
--- pretty: true for one name a line.
-function json.encode(v, pretty)
+-- pretty: true for one name a line; exact: numbers read back as they are, else they have ten digits.
+function json.encode(v, pretty, exact)
   local out = {}
-  encode(v, pretty and "" or nil, out)
+  encode(v, pretty and "" or nil, out, exact)
   return table.concat(out)
 end
 

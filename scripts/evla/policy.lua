@@ -4,6 +4,7 @@
 --   evla.call "act" (p:call { files = { image = "image.u8" } })
 -- Which architecture it is, its sizes and its statistics are read from the file and what lies beside it; what is missing is
 -- refused by name. scripts/evla/policies/NAME.lua knows one architecture each.
+local bundle = require "evla.bundle"
 local evla = require "evla.core"
 local formats = require "evla.formats"
 
@@ -43,27 +44,62 @@ local function rounded(kind, file, is_exact)
   return list
 end
 
--- evla.policy(path, options): options are those of models/NAME.lua, name, and type, the number format of its matrices in memory;
--- or a function of what the file says that returns them.
-function policy.load(path, options)
+local function exists(path)
+  local ok, file = pcall(io.open, path)
+  if ok and file then file:close() end
+  return ok and file ~= nil
+end
+
+-- Whose file it is: the architecture's name and module, the file's tensors and its path, which of a folder is that of the weights
+-- in it. nil: nobody's, and the file, if it is of any format.
+function policy.find(path)
+  local weights = path:gsub("/+$", "") .. "/model.safetensors"
+  if exists(weights) then path = weights end
   local file = evla.tensors(path)
-  if not file then error(("%s: is of no format that is loaded"):format(path), 2) end
-  for _, name in ipairs(KINDS) do
+  for _, name in ipairs(file and KINDS or {}) do
     local kind = require("evla.policies." .. name)
-    if kind.is(file) then
-      local own = kind.options(path, file)
-      local given = type(options) == "function" and options(own) or options or {}
-      if kind.check then kind.check(path, own, given) end
-      local schedule = own.schedule
-      if given.type and kind.is_exact then given.formats = rounded(given.type, file, kind.is_exact) end
-      own.schedule, given.type = nil, nil
-      for k, v in pairs(own) do if given[k] == nil then given[k] = v end end
-      given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
-      given.weights = path
-      return setmetatable({ kind = name, model = evla.checkpoint(name, given), schedule = schedule, given = given }, object)
-    end
+    if kind.is(file) then return name, kind, file, path end
   end
-  error(("%s: its tensors are those of no policy that is known (%s)"):format(path, table.concat(KINDS, ", ")), 2)
+  return nil, nil, file, path
+end
+
+-- The same for a bundle: name, module, options and items.
+local function unpacked(path)
+  local b = bundle.open(path, "policy")
+  for _, name in ipairs(KINDS) do
+    if name == b.kind then return name, require("evla.policies." .. name), b.options, b.items end
+  end
+  error(("%s: its architecture is %s; want one of %s"):format(path, b.kind, table.concat(KINDS, ", ")), 0)
+end
+
+-- evla.policy(path, options): a file of weights, a folder around one, or a bundle that evla pack wrote. options are those of
+-- models/NAME.lua, name, and type, the number format of its matrices in memory; or a function of what the file says that returns them.
+function policy.load(path, options)
+  local is_packed, file, weights = path:find "%.evla$" ~= nil, nil, path
+  local name, kind, own, items
+  if is_packed then
+    name, kind, own, items = unpacked(path)
+  else
+    name, kind, file, weights = policy.find(path)
+    if not name and not file then error(("%s: is of no format that is loaded"):format(path), 2) end
+    if not name then error(("%s: its tensors are those of no policy that is known (%s)"):format(path, table.concat(KINDS, ", ")), 2) end
+    own = kind.options(weights, file)
+  end
+  local schedule = own.schedule
+  own.packed, own.schedule = is_packed, nil
+  local given = type(options) == "function" and options(own) or options or {}
+  own.packed = nil
+  if is_packed then bundle.refuse_type(path, given) end
+  if kind.check then kind.check(weights, own, given) end
+  if given.type and kind.is_exact then given.formats = rounded(given.type, file, kind.is_exact) end
+  given.type = nil
+  for k, v in pairs(own) do if given[k] == nil then given[k] = v end end
+  for k in pairs(own) do own[k] = given[k] end
+  own.cameras = given.cameras
+  given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
+  given.weights = weights
+  return setmetatable({ kind = name, model = evla.checkpoint(name, given), schedule = schedule, given = given, own = own, weights = weights,
+                        items = items or kind.about(own, file) }, object)
 end
 
 return policy

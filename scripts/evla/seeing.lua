@@ -2,6 +2,7 @@
 --   m = evla.see "openvla-7b"    m.model for evla.generate { picture = ... }, m:prompt(text) for what it was trained to read
 -- A folder with config.json, tokenizer.json and safetensors, or llama.cpp's pair of GGUF files. How wide and deep things are is asked of the tensors themselves;
 -- config.json says the rest.
+local bundle = require "evla.bundle"
 local evla = require "evla.core"
 local json = require "evla.json"
 local language = require "evla.language"
@@ -97,11 +98,14 @@ local function openvla(folder, path, config, options)
     given.proprio = file["proprio_projector.fc1.weight"] and shape("proprio_projector.fc1.weight", 2)[2] or 0
   end
   given.low, given.high, given.scaled = statistics(path, config, options.unnorm_key)
-  local prompt = options.vicuna and VICUNA or PROMPT
+  local rows = given.image * given.image // (given.patch * given.patch)
   return given, weights, "openvla", {
-    tokens = #given.low, context = given.image * given.image // (given.patch * given.patch) + 128,
-    loop = { lowest = given.words - given.bins, highest = given.words - 1 },
-    prompt = function(_, instruction) return prompt:format(instruction:lower()) end,
+    pictures = { cameras = given.chunk and options.views or 1, height = given.image, width = given.image, fit = "resize", mode = "bicubic", crop = options.crop,
+                 colours = "imagenet_bf16, siglip" },
+    prompt = { template = options.vicuna and VICUNA or PROMPT, lower = true, tokens = rows + 128, vocabulary = given.vocabulary },
+    noise = { none = "the likeliest token is taken, nothing is drawn" },
+    statistics = { low = given.low, high = given.high, scaled = given.scaled },
+    actions = { count = #given.low, horizon = given.chunk or 1, data_set = options.unnorm_key or next(config.norm_stats) },
   }
 end
 
@@ -118,7 +122,16 @@ local function tower(given, shape, count, pixels, prefix, patch, positions, laye
   given.vision_layers, given.vision_hidden = count(prefix .. layer), shape(prefix .. first, 2)[1]
 end
 
-local function ask(_, question) return ASSISTANT:format(question) end
+-- What whoever uses it has to know, see bundle.lua.
+local function about(given, context)
+  return {
+    pictures = { cameras = 1, height = given.image, width = given.image, fit = "square, shortest_edge, crop", mode = "bicubic", colours = "clip" },
+    prompt = { template = ASSISTANT, tokens = math.min(context, 2048), vocabulary = given.vocabulary },
+    noise = { none = "the likeliest token is taken unless a temperature is asked for" },
+    statistics = { none = "it answers in words" },
+    actions = { none = "it answers in words" },
+  }
+end
 
 local function mobilevlm(folder, path, config, options)
   local given, context = language.from_folder(folder, { [config.architectures[1]] = true })
@@ -127,7 +140,7 @@ local function mobilevlm(folder, path, config, options)
   local weights, _, shape, count, pixels = tensors_of(folder)
   tower(given, shape, count, pixels, "model.vision_tower.vision_tower.vision_model.", "embeddings.patch_embedding.weight", "embeddings.position_embedding.weight",
     "encoder.layers.%d.layer_norm1.weight", "encoder.layers.0.mlp.fc1.weight")
-  return given, weights, "mobilevlm_v2", { context = math.min(context, 2048), prompt = ask }
+  return given, weights, "mobilevlm_v2", about(given, context)
 end
 
 -- llama.cpp's pair: the decoder with its tokenizer, and the file that it calls mmproj.
@@ -148,14 +161,15 @@ local function pair(path, options)
   given.vision_heads = file.attrs["clip.vision.attention.head_count"]
   given.vision_eps = file.attrs["clip.vision.attention.layer_norm_epsilon"]
   given.beside = options.mmproj
-  return given, path, "mobilevlm_v2", { context = math.min(context, 2048), prompt = ask }
+  return given, path, "mobilevlm_v2", about(given, context)
 end
 
 -- ---- loading ---------------------------------------------------------------------------------------------------------
 
 local FAMILIES = { OpenVLAForActionPrediction = openvla, MobileLlamaForCausalLM = mobilevlm }
 
-local own = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true }
+-- Options of evla.see, not of the model file.
+local chosen = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true }
 
 -- Matrices are rounded to a type while they are read; tables of positions are added, not multiplied, and stay.
 local function rounded(kind, paths)
@@ -179,21 +193,48 @@ local function from_folder(folder, options)
     table.sort(names)
     error(("%s: its architecture is %s; want one of %s"):format(path, tostring(class), table.concat(names, ", ")), 0)
   end
-  local given, weights, file, m = family(folder, path, config, options)
+  local given, weights, file, items = family(folder, path, config, options)
   given.tokenizer = folder .. "/tokenizer.json"
-  return given, weights, file, m
+  return given, weights, file, items
 end
 
--- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }): options beside
--- these are those of the model file; type = "q8_0" rounds matrices, the towers' too. What it gives has model, prompt(text), context, and for actions tokens (how many an answer
--- has) and loop (which may be chosen).
+local function unpacked(path, options)
+  local b = bundle.open(path, "see")
+  bundle.refuse_type(path, options)
+  return b.options, path, b.kind, b.items
+end
+
+-- Whether that is a folder or a pair of files of such a model.
+function seeing.is(path, options)
+  if options.mmproj then return true end
+  local ok, config = pcall(json.read, path .. "/config.json")
+  return ok and config.architectures ~= nil and FAMILIES[config.architectures[1]] ~= nil
+end
+
+local object = {}
+object.__index = object
+object.__name = "evla.seeing"
+function object:__tostring() return ("%s that sees: %s"):format(self.kind, self.model.name) end
+
+-- What it was trained to read, for an instruction or a question.
+function object:prompt(text) return bundle.prompt(self.items.prompt, text) end
+
+-- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }), evla.see "x.evla", a
+-- bundle that evla pack wrote: options beside these are those of the model file; type = "q8_0" rounds matrices, the towers' too.
+-- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen).
 function seeing.load(path, options)
   options = options or {}
-  local given, weights, file, m = (exists(path .. "/config.json") and from_folder or pair)(path, options)
-  for k, v in pairs(options) do if not own[k] then given[k] = v end end
+  local read = path:find "%.evla$" and unpacked or exists(path .. "/config.json") and from_folder or pair
+  local own, weights, file, items = read(path, options)
+  local given = {}
+  for _, all in ipairs { own, options } do
+    for k, v in pairs(all) do if not (all == options and chosen[k]) then given[k] = v end end
+  end
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
   if options.type then given.formats = rounded(options.type, { weights, given.beside }) end
+  local m = setmetatable({ kind = file, own = own, items = items, context = items.prompt.tokens, weights = weights }, object)
+  if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end
   m.model = evla.checkpoint(file, given)
   return m
 end

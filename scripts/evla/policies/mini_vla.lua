@@ -1,4 +1,6 @@
 -- mini_vla.lua: what a checkpoint of github.com/keivalya/mini-vla says of itself, as options of models/mini_vla.lua.
+local json = require "evla.json"
+
 local mini_vla = {}
 
 function mini_vla.is(file) return file["diffusion_head.denoise_model.net.0.weight"] ~= nil and file["txt_encoder.gru.weight_hh_l0"] ~= nil end
@@ -17,9 +19,23 @@ function mini_vla.options(path, file)
     error(("%s: diffusion_head.denoise_model.net.0.weight leaves %d features for the time; want an even number"):format(path, time), 0)
   end
   local steps = shape("diffusion_head.betas", 1)[1]
-  return { width = width, text = shape("txt_encoder.embed.weight", 2)[2], state = shape("state_encoder.net.0.weight", 2)[2],
+  return { size = 64, tokens = 1, width = width, text = shape("txt_encoder.embed.weight", 2)[2], state = shape("state_encoder.net.0.weight", 2)[2],
            action = action, time = time, steps = steps,
            schedule = { { graph = "sense" }, { graph = "act", times = steps, phase = "expert" } } }
+end
+
+-- What whoever uses it has to know, see bundle.lua. Its words stand in the file's metadata.
+function mini_vla.about(own, file)
+  local ok, words = pcall(json.decode, file.attrs.vocab or "")
+  return {
+    tokenizer = ok and type(words) == "table" and { words = words, from = "vocab" } or nil,
+    pictures = { cameras = 1, height = own.size, width = own.size, fit = "as it is", colours = "none" },
+    prompt = { template = "%s", tokens = own.tokens, vocabulary = file["txt_encoder.embed.weight"].shape[1] },
+    noise = { distribution = "normal", mean = 0, spread = 1, inputs = { x = { 1, own.action }, noise = { own.steps, 1, own.action } },
+              seed = "drawn anew for every answer" },
+    statistics = { none = "states and actions are used as they are" },
+    actions = { count = own.action, horizon = 1 },
+  }
 end
 
 return mini_vla

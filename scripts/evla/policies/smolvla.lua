@@ -66,9 +66,6 @@ local function statistics(path, file)
           what == "state" and "pre" or "post"), 0)
       end
     end
-    if #out[what .. "_mean"] ~= #out[what .. "_std"] then
-      error(("%s: the statistics say that %s has %d means and %d spreads"):format(path, what, #out[what .. "_mean"], #out[what .. "_std"]), 0)
-    end
   end
   return out
 end
@@ -120,17 +117,28 @@ function smolvla.options(path, file)
     state = shape(n.head:format "state_proj", 2)[2], self_every = want("self_attn_every_n_layers", nil, 2), chunk = want "chunk_size", steps = steps,
     min_period = want("min_period", nil, 4e-3), max_period = want("max_period", nil, 4.0), std_eps = want("norm_eps", nil, 1e-8),
   } do out[k] = v end
-  for _, what in ipairs { "state", "action" } do
-    if #out[what .. "_mean"] > out[what] then
-      error(("%s: the statistics are of %d numbers of %s; the model takes at most %d"):format(path, #out[what .. "_mean"], what, out[what]), 0)
-    end
-  end
   out.schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = "prefix", phase = "prefill" }, { graph = "expert", times = steps } }
   return out
 end
 
--- What a caller wants, against what the file says.
+-- What whoever uses it has to know, see bundle.lua.
+function smolvla.about(own)
+  return {
+    pictures = { cameras = own.cameras, height = own.image, width = own.image, fit = "resize_with_pad", mode = "bilinear", colours = "siglip" },
+    prompt = { template = "%s\n", tokens = own.tokens, vocabulary = own.vocabulary },
+    noise = { distribution = "normal", mean = 0, spread = 1, inputs = { x_t = { own.chunk, own.action } }, seed = "drawn anew for every answer" },
+    statistics = { state_mean = own.state_mean, state_std = own.state_std, action_mean = own.action_mean, action_std = own.action_std },
+    actions = { count = #own.action_mean, horizon = own.chunk },
+  }
+end
+
+-- What the file says, one against the other and against what a caller wants.
 function smolvla.check(path, own, given)
+  for _, what in ipairs { "state", "action" } do
+    local means, spreads = own[what .. "_mean"] or {}, own[what .. "_std"] or {}
+    if #means ~= #spreads then error(("%s: the statistics say that %s has %d means and %d spreads"):format(path, what, #means, #spreads), 0) end
+    if #means > own[what] then error(("%s: the statistics are of %d numbers of %s; the model takes at most %d"):format(path, #means, what, own[what]), 0) end
+  end
   if given.tokens and given.tokens > own.tokens then
     error(("%s: the text has %d tokens; the model was trained with at most %d (tokenizer_max_length)"):format(path, given.tokens, own.tokens), 0)
   end
