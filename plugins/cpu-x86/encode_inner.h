@@ -50,12 +50,23 @@ static void encode(const float *x, float scale, int64_t n, int8_t *q)
     }
 }
 
+/* The same for numbers within 127 scale, by a scale that is not so small that rounding it
+ * took them beyond. */
+static void encode_within(const float *x, float scale, int64_t n, int8_t *q)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store_codes(q + i, v_nearest(v_load(x + i) / v_all(scale)));
+    if (i < n) encode(x + i, scale, n - i, q + i);
+}
+
 /* See x86_isa. */
 static void encode_groups(const float *x, int64_t groups, int64_t group, float *scale,
                           int8_t *q)
 {
     for (; groups > 0; groups--, x += group, q += group) {
         *scale = scale_of(x, group);
-        encode(x, *scale++, group, q);
+        (*scale > 0x1p-100f ? encode_within : encode)(x, *scale, group, q);
+        scale++;
     }
 }

@@ -68,6 +68,7 @@ static inline vint v_xor(vint a, vint b) { return _mm512_xor_si512(a, b); }
 #define v_right_signed(a, n) _mm512_srai_epi32(a, n)
 static inline vec v_from_int(vint a) { return _mm512_cvtepi32_ps(a); }
 static inline vint v_to_int(vec a) { return _mm512_cvttps_epi32(a); }
+static inline vint v_nearest(vec a) { return _mm512_cvtps_epi32(a); } /* even */
 static inline vint v_imax(vint a, vint b) { return _mm512_max_epi32(a, b); }
 /* 16 codes from numbers in [-128, 127] */
 static inline void v_store_codes(int8_t *to, vint a)
@@ -138,6 +139,7 @@ static inline vint v_xor(vint a, vint b) { return _mm256_xor_si256(a, b); }
 #define v_right_signed(a, n) _mm256_srai_epi32(a, n)
 static inline vec v_from_int(vint a) { return _mm256_cvtepi32_ps(a); }
 static inline vint v_to_int(vec a) { return _mm256_cvttps_epi32(a); }
+static inline vint v_nearest(vec a) { return _mm256_cvtps_epi32(a); }
 static inline vint v_imax(vint a, vint b) { return _mm256_max_epi32(a, b); }
 /* 8 codes from numbers in [-128, 127] */
 static inline void v_store_codes(int8_t *to, vint a)
