@@ -1,38 +1,89 @@
 /*
  * npy.c -- the model format "npy": one tensor as NumPy keeps it, for whoever looks at what
- * a model does inside. It is written only; numbers that NumPy has no name for are refused.
+ * a model does inside. Files are mapped to read and written whole; numbers that NumPy has
+ * no name for are refused.
  *
- *   0  6 bytes  "\x93NUMPY", then version 1.0
- *   8  u16      bytes of the header
- *  10  header   {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }, blanks and a
- * line feed up to a multiple of 64, then the rows
+ * Not here: what stands before the rows (head.c).
  */
-#include "evla/abi.h"
+#include "head.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { HEAD = 10, ALIGN = 64, MOST_HEAD = 320 };
+enum { HEAD = 10, ALIGN = 64, MOST_HEAD = 320, MOST_NAME = 200 };
 
-// clang-format off
-static const struct { int32_t dtype; int32_t bytes; const char *name; } formats[] = {
-    {EVLA_F32, 4, "<f4"}, {EVLA_F64, 8, "<f8"}, {EVLA_I8, 1, "|i1"}, {EVLA_I16, 2, "<i2"},
-    {EVLA_I32, 4, "<i4"}, {EVLA_I64, 8, "<i8"}, {EVLA_U8, 1, "|u1"}, {EVLA_U16, 2, "<u2"},
-    {EVLA_U32, 4, "<u4"}, {EVLA_U64, 8, "<u8"}, {EVLA_BOOL, 1, "|b1"},
-};
-// clang-format on
+/* ---- reading ---- */
 
-__attribute__((format(printf, 3, 4))) static int32_t fail(const evla_host *h, int32_t code,
-                                                          const char *format, ...)
+typedef struct mapped {
+    void *map;
+    size_t n;
+    char name[MOST_NAME + 1]; /* the file's, without its ending */
+    evla_field field;
+} mapped;
+
+static int32_t probe(const evla_host *h, const char *path, const void *head, uint64_t n,
+                     uint64_t file_bytes)
 {
-    char line[400];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(line, sizeof line, format, ap);
-    va_end(ap);
-    return h->fail(h, code, line);
+    (void)h, (void)path, (void)file_bytes;
+    return n >= 6 && !memcmp(head, "\x93NUMPY", 6) ? 2 : 0;
 }
+
+static int32_t map_file(const evla_host *h, const char *path, mapped *m)
+{
+    struct stat info;
+    int32_t st = EVLA_OK;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return head_refuse(h, errno == ENOENT ? EVLA_E_MISSING : EVLA_E_IO, path, "%s",
+                           strerror(errno));
+    if (fstat(fd, &info) < 0)
+        st = head_refuse(h, EVLA_E_IO, path, "%s", strerror(errno));
+    else if (!S_ISREG(info.st_mode) || info.st_size < 1)
+        st = head_refuse(h, EVLA_E_FORMAT, path, "is no plain file, or an empty one");
+    else {
+        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED)
+            st = head_refuse(h, EVLA_E_IO, path, "%s", strerror(errno));
+        else
+            m->map = map, m->n = (size_t)info.st_size;
+    }
+    close(fd);
+    return st;
+}
+
+static int32_t open_file(const evla_host *h, const char *path, void **self,
+                         evla_archive *out)
+{
+    mapped *m = *self = calloc(1, sizeof *m);
+    if (!m) return head_refuse(h, EVLA_E_NOMEM, path, "no memory to open it");
+    int32_t st = map_file(h, path, m);
+    if (st >= 0) st = head_read(h, path, m->map, m->n, &m->field.value);
+    if (st < 0) return st;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t n = dot && dot > name ? (size_t)(dot - name) : strlen(name);
+    memcpy(m->name, name, n < MOST_NAME ? n : MOST_NAME);
+    m->field.name = m->name;
+    out->n_tensors = 1;
+    out->tensors = &m->field;
+    return EVLA_OK;
+}
+
+static void close_file(const evla_host *h, void *self)
+{
+    mapped *m = self;
+    (void)h;
+    if (m && m->map) munmap(m->map, m->n);
+    free(m);
+}
+
+/* ---- writing ---- */
 
 /* The header's text; its length leaves the rows aligned. */
 static int make_head(const evla_tensor *t, const char *format, char head[MOST_HEAD])
@@ -55,28 +106,33 @@ static int make_head(const evla_tensor *t, const char *format, char head[MOST_HE
 
 static int32_t write_archive(const evla_host *h, const evla_archive *in, evla_sink *to)
 {
-    char head[MOST_HEAD];
-    const char *format = NULL;
-    if (in->n_tensors != 1)
-        return fail(h, EVLA_E_LIMIT, "an npy file holds one tensor, got %" PRId64,
-                    in->n_tensors);
+    char head[MOST_HEAD], line[400];
+    const head_format *format = NULL;
+    if (in->n_tensors != 1) {
+        snprintf(line, sizeof line, "an npy file holds one tensor, got %" PRId64,
+                 in->n_tensors);
+        return h->fail(h, EVLA_E_LIMIT, line);
+    }
     const evla_tensor *t = &in->tensors[0].value;
-    int64_t step = 0;
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (formats[i].dtype == t->dtype) format = formats[i].name, step = formats[i].bytes;
+    for (int32_t i = 0; i < head_n_formats; i++)
+        if (head_formats[i].dtype == t->dtype) format = &head_formats[i];
     if (!format) {
         const char *name = h->dtype_name(h, t->dtype);
-        return fail(h, EVLA_E_DTYPE,
-                    "tensor %.100s: npy has no name for %.40s; convert it first",
-                    in->tensors[0].name, name ? name : "its numbers");
+        snprintf(line, sizeof line,
+                 "tensor %.100s: npy has no name for %.40s; convert it first",
+                 in->tensors[0].name, name ? name : "its numbers");
+        return h->fail(h, EVLA_E_DTYPE, line);
     }
+    int64_t step = format->bytes;
     for (int32_t i = t->rank - 1; i >= 0; i--) {
-        if (t->shape[i] > 1 && t->stride[i] != step)
-            return fail(h, EVLA_E_SHAPE, "tensor %.100s: want dense rows",
-                        in->tensors[0].name);
+        if (t->shape[i] > 1 && t->stride[i] != step) {
+            snprintf(line, sizeof line, "tensor %.100s: want dense rows",
+                     in->tensors[0].name);
+            return h->fail(h, EVLA_E_SHAPE, line);
+        }
         step *= t->shape[i];
     }
-    int32_t st = to->put(h, to, head, (uint64_t)make_head(t, format, head));
+    int32_t st = to->put(h, to, head, (uint64_t)make_head(t, format->name, head));
     return st < 0 ? st : to->put(h, to, t->data[0], (uint64_t)step);
 }
 
@@ -84,19 +140,22 @@ static const evla_format npy = {
     .size = sizeof npy,
     .endings = ".npy",
     .source = "NumPy enhancement proposal 1, version 1.0",
+    .probe = probe,
+    .open = open_file,
+    .close = close_file,
     .write = write_archive,
 };
 static const evla_item items[] = {{.kind = EVLA_FORMAT,
                                    .name = "npy",
                                    .table = &npy,
-                                   .doc = "one tensor as NumPy keeps it; written only"}};
+                                   .doc = "one tensor as NumPy keeps it"}};
 static const evla_plugin self = {
     .magic = EVLA_MAGIC,
     .size = sizeof self,
     .built = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
     .needs = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
     .id = "evla.npy",
-    .version = "0.1.0",
+    .version = "0.2.0",
     .license = "Apache-2.0",
     .items = items,
     .n_items = sizeof items / sizeof *items,

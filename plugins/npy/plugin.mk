@@ -1,0 +1,1 @@
+fuzz_npy_SRC := plugins/npy/head.c
