@@ -164,7 +164,7 @@ return evla.program { evla.export "out" { model = m, path = "p.safetensors", met
     refused("a number format nobody has", {**full, "head.b": ("F99", np.zeros(7, np.uint8))}, 'tensor head.b: dtype "F99" is unknown')
     write("cut.safetensors", full)
     raw = open(at("cut.safetensors"), "rb").read()
-    for name, text, why in (("cut.safetensors", raw[:-1], "was it cut off?"), ("none.bin", b"\1\2\3", "is no saved model and of no format that is loaded (gguf, safetensors)"),
+    for name, text, why in (("cut.safetensors", raw[:-1], "was it cut off?"), ("none.bin", b"\1\2\3", "is no saved model and of no format that is loaded (gguf, npy, safetensors)"),
                             ("empty.safetensors", b"", "is too short for a safetensors file"), ("deep.safetensors", struct.pack("<Q", 99) + b'{"a":' * 20, 'it has "a"; want dtype, shape and data_offsets')):
         with open(at(name), "wb") as f:
             f.write(text)

@@ -1,4 +1,4 @@
--- expect: 3 "weights_of_a_script.lua: is no saved model and of no format that is loaded (gguf, safetensors)"
+-- expect: 3 "weights_of_a_script.lua: is no saved model and of no format that is loaded (gguf, npy, safetensors)"
 -- needs: ops
 -- needs: safetensors
 local evla = require "evla"
