@@ -117,7 +117,7 @@ $(foreach p,$(PLUGINS),$(eval $(call plugin_rules,$(p))))
 $(B)/tests/t_%: tests/t_%.c $$(t_$$*_SRC) $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(t_$*_CFLAGS) $(LINK) -rdynamic -o $@ $(filter %.c,$^) $(B)/libcore.a $(t_$*_LIBS) $(MALLOC) -ldl -lpthread -lm
-$(B)/tests/grad_runner: tests/grad_runner.c $(B)/libcore.a
+$(B)/tests/grad_runner $(B)/tests/chunk_runner: $(B)/tests/%: tests/%.c $(B)/libcore.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LINK) -rdynamic -o $@ $< $(B)/libcore.a $(MALLOC) -ldl -lpthread -lm
 $(B)/tests/%_runner: tests/%_runner.c

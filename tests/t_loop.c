@@ -51,8 +51,10 @@ static void test_latency(void)
         policy *p = NULL;
         loop_spec s = kit_spec(&k, &info, &hold);
         s.guard.item = &kit_scene_item;
-        const policy_line lines[] = {
-            {"slow", cases[c].rate, cases[c].latency_ms * 1000000, 0}, {"fast", 100, 0, 0}};
+        const policy_line lines[] = {{.graph = "slow",
+                                      .rate_hz = cases[c].rate,
+                                      .latency_ns = cases[c].latency_ms * 1000000},
+                                     {.graph = "fast", .rate_hz = 100}};
         loop *l = open_loop(s, &p, lines, 2);
         int64_t wrong = -1;
         double worst = 0;
@@ -81,7 +83,7 @@ static void test_guard(void)
     policy *p = NULL;
     watch w;
     loop_spec s = kit_spec(&k, &info, &hold);
-    const policy_line now = {"g", 100, 0, 0};
+    const policy_line now = {.graph = "g", .rate_hz = 100};
     s.guard.item = &kit_scene_item;
     s.late = 0.2;
     deeds.veto_at = 50;
@@ -152,7 +154,7 @@ static void test_teacher(void)
 {
     policy *p = NULL;
     loop_spec s = kit_spec(&k, &info, &hold);
-    const policy_line now = {"g", 100, 0, 0};
+    const policy_line now = {.graph = "g", .rate_hz = 100};
     s.mix = 0.5;
     s.label = 1;
     int teacher = 0, wrong = 0, changes = 0, before = -1, same = 0;
@@ -204,7 +206,7 @@ static void fly_again(int64_t times, float acted[KIT_TICKS])
 {
     policy *p = NULL;
     loop_spec s = kit_spec(&k, &info, &hold);
-    const policy_line again = {"again", 100, 0, times};
+    const policy_line again = {.graph = "again", .rate_hz = 100, .times = times};
     loop *l = open_loop(s, &p, &again, 1);
     while (l && !loop_is_over(l))
         if (loop_tick(l) < 0) break;
@@ -263,7 +265,8 @@ static void add_graph(const char *name, const char *input, const char *type,
 
 static void test_refusals(void)
 {
-    const policy_line slow = {"slow", 30, 10000000, 0}, fast = {"fast", 100, 0, 0};
+    const policy_line slow = {.graph = "slow", .rate_hz = 30, .latency_ns = 10000000},
+                      fast = {.graph = "fast", .rate_hz = 100};
     kit_spec(&k, &info, &hold);
     kit_two_rates(&k);
     try((policy_line[]){fast, slow}, 2);
@@ -290,12 +293,12 @@ static void test_refusals(void)
     ok(says(&k.cx, EVLA_E_MISSING,
             "schedule: no graph of it has an output called \"action\""),
        "no action");
-    try((policy_line[]){slow, {"fast", 100, 1, 0}}, 2);
+    try((policy_line[]){slow, {.graph = "fast", .rate_hz = 100, .latency_ns = 1}}, 2);
     ok(says(&k.cx, EVLA_E_RANGE,
             "schedule: graph fast makes the action on the tick itself; its latency "
             "must be 0, got 1e-09 s"),
        "a late action");
-    try((policy_line[]){{"slow", 101, 0, 0}, fast}, 2);
+    try((policy_line[]){{.graph = "slow", .rate_hz = 101}, fast}, 2);
     ok(says(&k.cx, EVLA_E_RANGE,
             "schedule: graph slow at 101 Hz; the body's control rate is 100 Hz, and "
             "nothing runs faster"),
@@ -303,7 +306,7 @@ static void test_refusals(void)
     try((policy_line[]){slow, slow, fast}, 3);
     ok(says(&k.cx, EVLA_E_EXISTS, "schedule: graph slow stands there twice"),
        "a graph twice");
-    try((policy_line[]){{"slwo", 30, 0, 0}}, 1);
+    try((policy_line[]){{.graph = "slwo", .rate_hz = 30}}, 1);
     ok(k.cx.code == EVLA_E_MISSING && strstr(k.cx.why, "did you mean \"slow\"?"), "%s",
        k.cx.why);
     try(NULL, 0);
@@ -311,38 +314,39 @@ static void test_refusals(void)
             "schedule: is missing; model m has 3 graphs, so say which run and how "
             "often: schedule = { { graph = \"g\", rate = 100 } }"),
        "no schedule");
-    try((policy_line[]){{"slow", 30, 10000000000, 0}, fast}, 2);
+    try((policy_line[]){{.graph = "slow", .rate_hz = 30, .latency_ns = 10000000000}, fast},
+        2);
     ok(says(&k.cx, EVLA_E_RANGE,
             "schedule: graph slow: a latency of 10 s at 30 Hz; want at most 64 "
             "results under way"),
        "a latency that fills any mailbox");
-    try((policy_line[]){slow, fast, {"g", 100, 0, 0}}, 3);
+    try((policy_line[]){slow, fast, {.graph = "g", .rate_hz = 100}}, 3);
     ok(says(&k.cx, EVLA_E_ARG, "schedule: graphs fast and g both make \"action\""),
        "two actions");
 
     add_graph("wide", "obs/tick", "f32[B,2]", "action");
-    try((policy_line[]){{"wide", 0, 0, 0}}, 1);
+    try((policy_line[]){{.graph = "wide"}}, 1);
     ok(says(&k.cx, EVLA_E_SHAPE,
             "graph wide: input obs/tick is f32[1,2], but the body's channel is f32[1]"),
        "a channel of another shape");
     add_graph("odd", "obs/bytes", "f32[B,4]", "action");
-    try((policy_line[]){{"odd", 0, 0, 0}}, 1);
+    try((policy_line[]){{.graph = "odd"}}, 1);
     ok(says(&k.cx, EVLA_E_SHAPE,
             "graph odd: input obs/bytes is f32[1,4], but the body's channel is u8[4]"),
        "a channel of another number format");
     add_graph("open", "obs/tick", "f32[B,T]", "action");
-    try((policy_line[]){{"open", 0, 0, 0}}, 1);
+    try((policy_line[]){{.graph = "open"}}, 1);
     ok(says(&k.cx, EVLA_E_SHAPE,
             "graph open: a rollout binds the batch B = 1, but nothing tells the "
             "extent of T"),
        "a symbol nobody binds");
     add_graph("two", "seen", "f32[B,2]", "action");
-    try((policy_line[]){slow, {"two", 0, 0, 0}}, 2);
+    try((policy_line[]){slow, {.graph = "two"}}, 2);
     ok(says(&k.cx, EVLA_E_SHAPE,
             "graph two: input seen is f32[1,2], but what graph slow makes is f32[1,1]"),
        "another graph's output of another shape");
     add_graph("word", "instruction", "f32[B,96]", "action");
-    try((policy_line[]){{"word", 0, 0, 0}}, 1);
+    try((policy_line[]){{.graph = "word"}}, 1);
     ok(says(&k.cx, EVLA_E_SHAPE,
             "graph word: input instruction is f32[1,96], but a sentence, for instance, "
             "is u8[1,96]"),
@@ -354,7 +358,7 @@ static void test_refusals(void)
     int32_t x = kit_input(&k, "obs/tick", "f32[B,1]");
     kit_output(&k, "action",
                kit_node(&k, "t_dot", "{\"out\":3}", x, kit_weight(&k, "many.w", NULL), -1));
-    try((policy_line[]){{"many", 0, 0, 0}}, 1);
+    try((policy_line[]){{.graph = "many"}}, 1);
     ok(says(&k.cx, EVLA_E_SHAPE,
             "graph many: input \"action\" of the body is f32[1], but the graph's "
             "output is f32[1,3]"),
@@ -367,7 +371,9 @@ static void test_refusals(void)
                    i ? kit_node(&k, "t_store", NULL, h, x, -1)
                      : kit_node(&k, "t_add", NULL, x, h, -1));
     }
-    try((policy_line[]){{"writer", 30, 0, 0}, {"reader", 100, 0, 0}}, 2);
+    try((policy_line[]){{.graph = "writer", .rate_hz = 30},
+                        {.graph = "reader", .rate_hz = 100}},
+        2);
     ok(says(&k.cx, EVLA_E_STATE,
             "schedule: graphs writer and reader share the state h; hand it from one "
             "to the other as an output"),

@@ -18,7 +18,7 @@ static mailbox *make(int32_t slots, size_t bytes)
 static void send(mailbox *m, int64_t value, int64_t captured, int64_t due)
 {
     *(int64_t *)mailbox_begin(m) = value;
-    mailbox_post(m, (mail_stamp){captured, due});
+    mailbox_post(m, (mail_stamp){captured, due, 0});
 }
 
 static int64_t take(mailbox *m, int64_t now)
@@ -78,7 +78,7 @@ static void *writer(void *to)
             words[i] = n;
         int64_t now = clock_ns();
         /* every third is due a little later */
-        mailbox_post(m, (mail_stamp){n, now + (n % 3 == 0 ? 20000 : 0)});
+        mailbox_post(m, (mail_stamp){n, now + (n % 3 == 0 ? 20000 : 0), 0});
     }
     return NULL;
 }

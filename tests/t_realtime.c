@@ -75,7 +75,9 @@ static void go(double seconds, const policy_line *lines, int32_t n)
     policy_free(p);
 }
 
-static const policy_line two_rates[] = {{"slow", 30, 10000000, 0}, {"fast", 100, 0, 0}};
+static const policy_line two_rates[] = {
+    {.graph = "slow", .rate_hz = 30, .latency_ns = 10000000},
+    {.graph = "fast", .rate_hz = 100}};
 
 /* ---- on purpose ---- */
 
@@ -211,7 +213,8 @@ static void test_slow_work(void)
     graph_new(&k.cx, k.m, "fast", "m.lua:1", &k.g);
     kit_output(&k, "action",
                kit_node(&k, "t_relu", NULL, kit_input(&k, "seen", "f32[B,1]"), -1, -1));
-    const policy_line lines[] = {{"g", 30, 10000000, 0}, {"fast", 100, 0, 0}};
+    const policy_line lines[] = {{.graph = "g", .rate_hz = 30, .latency_ns = 10000000},
+                                 {.graph = "fast", .rate_hz = 100}};
     deeds.deed = NULL;
     atomic_store(&n_slow, 0);
     go(2, lines, 2);
@@ -246,7 +249,10 @@ static void test_trouble(void)
     graph_new(&k.cx, k.m, "fast", "m.lua:1", &k.g);
     kit_output(&k, "action",
                kit_node(&k, "t_relu", NULL, kit_input(&k, "seen", "f32[B,1]"), -1, -1));
-    go(0.3, (policy_line[]){{"g", 30, 10000000, 0}, {"fast", 100, 0, 0}}, 2);
+    go(0.3,
+       (policy_line[]){{.graph = "g", .rate_hz = 30, .latency_ns = 10000000},
+                       {.graph = "fast", .rate_hz = 100}},
+       2);
     ok(status == EVLA_E_RANGE && strstr(k.cx.why, "told to fail"),
        "a graph that fails ends the run: %s", k.cx.why);
     kit_two_rates(&k);

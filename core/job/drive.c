@@ -2,15 +2,16 @@
  * drive.c -- what rollouts declare about body and driver. See drive.h.
  */
 #include "drive.h"
-#include "../graph/save.h"
+#include "call.h"
 #include <math.h>
 #include <string.h>
 
 // clang-format off
-const evla_param drive_line_fields[4] = {
+const evla_param drive_line_fields[9] = {
     {.name = "graph", .doc = "its name", .type = EVLA_P_STRING,
      .offset = offsetof(policy_line, graph)},
-    {.name = "rate", .doc = "runs per second; 0: at every control tick", .preset = "0",
+    {.name = "rate", .doc = "runs per second; 0: at every control tick, a chunk's as rarely as its "
+     "answers last", .preset = "0",
      .unit = "Hz", .type = EVLA_P_RATE, .offset = offsetof(policy_line, rate_hz)},
     {.name = "latency", .doc = "from an observation until others read the result; above 0 it runs "
      "beside the ticks", .preset = "0s", .unit = "s", .type = EVLA_P_DURATION, .max = 3600,
@@ -18,6 +19,19 @@ const evla_param drive_line_fields[4] = {
     {.name = "times", .doc = "runs in a row, as a loop that takes noise away: its input `step` counts "
      "them from 0, and outputs go back into inputs of the same name", .type = EVLA_P_INT,
      .preset = "1", .min = 1, .max = TURNS_MOST, .offset = offsetof(policy_line, times)},
+    {.name = "joined", .doc = "runs right after the line before it, as one call with it, at its rate",
+     .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(policy_line, is_joined)},
+    {.name = "chunk", .doc = "the call's action is many, played one after the other. queue: those of the "
+     "newest answer; ensemble: the mean of all answers that have one for now; inpaint: as queue, and the "
+     "next answer is told what is played meanwhile", .type = EVLA_P_ENUM, .preset = "none",
+     .choices = "none|queue|ensemble|inpaint", .offset = offsetof(policy_line, chunk)},
+    {.name = "pace", .doc = "actions of a chunk that are played per second; 0: one at every control tick",
+     .preset = "0", .unit = "Hz", .type = EVLA_P_RATE, .offset = offsetof(policy_line, pace_hz)},
+    {.name = "decay", .doc = "m of an ensemble's weights exp(-m i), i counted from the oldest answer on",
+     .preset = "0.01", .type = EVLA_P_FLOAT, .min = -10, .max = 10,
+     .offset = offsetof(policy_line, decay)},
+    {.name = "workers", .doc = "threads of a call that runs beside the ticks", .type = EVLA_P_INT,
+     .preset = "1", .min = 1, .max = 64, .offset = offsetof(policy_line, workers)},
 };
 // clang-format on
 
@@ -84,7 +98,8 @@ int32_t drive_check(ctx *cx, arena *hold, const char *what, const drive_params *
 int32_t drive_open(ctx *cx, arena *hold, const char *what, const drive_params *p, drive *d)
 {
     int32_t st = prepare(cx, hold, p, d);
-    if (st >= 0 && p->model) st = save_open(cx, p->model->path, &d->model);
+    if (st >= 0 && p->model) st = call_model(cx, job_of(p->model), p->model, &d->model);
+    if (st >= 0 && p->model && d->model->file) d->model->packs = 1; /* nobody trains it */
     if (st >= 0 && p->model) st = fit(cx, p, d->model, d);
     return done(cx, what, st, d);
 }

@@ -17,7 +17,7 @@ typedef struct drive_params {
     int32_t reserved;
 } drive_params;
 
-extern const evla_param drive_line_fields[4];
+extern const evla_param drive_line_fields[9];
 
 /* Rows of a parameter table whose struct begins with a drive_params. */
 // clang-format off
@@ -37,7 +37,7 @@ extern const evla_param drive_line_fields[4];
      .offset = offsetof(drive_params, model)},                                                \
     {.name = "schedule", .doc = "its graphs in order: { graph = \"slow\", rate = 30, "        \
      "latency = \"10ms\" }; may be left out when there is one", .type = EVLA_P_STRUCTS,       \
-     .flags = EVLA_PF_OPTIONAL, .fields = drive_line_fields, .n_fields = 4,                   \
+     .flags = EVLA_PF_OPTIONAL, .fields = drive_line_fields, .n_fields = 9,                   \
      .fields_size = sizeof(policy_line), .offset = offsetof(drive_params, schedule)},         \
     {.name = "noise", .doc = "standard deviation of noise added to actions", .preset = "0.0", \
      .type = EVLA_P_FLOAT, .min = 0, .max = 2, .offset = offsetof(drive_params, noise)},      \

@@ -67,6 +67,11 @@ job *job_given(const job *j, const char *parameter)
     return job_behind(value_get(&j->given, parameter));
 }
 
+job *job_of(const evla_value *v)
+{
+    return v->job ? (job *)((char *)v - offsetof(job, result)) : NULL;
+}
+
 const evla_value *job_resolve(void *to, const value *v)
 {
     (void)to;

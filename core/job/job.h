@@ -101,6 +101,8 @@ const char *program_summary(program *p, arena *a);
 /* The job that a value refers to, or that a job's parameter does; NULL when there is none.
  */
 job *job_behind(const value *v);
+/* The job whose result a value is; NULL: it is a file's. */
+job *job_of(const evla_value *v);
 /* param_site.resolve where values are jobs. */
 const evla_value *job_resolve(void *to, const value *v);
 job *job_given(const job *j, const char *parameter);

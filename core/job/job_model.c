@@ -86,8 +86,7 @@ int job_model_is_given(const job *j)
 
 const model *job_model_behind(const evla_value *v)
 {
-    /* results stand in their jobs, see job.c's resolve */
-    const job *j = (const job *)(const void *)((const char *)v - offsetof(job, result));
+    const job *j = job_of(v);
     for (int32_t depth = 0; j && depth < 64; depth++, j = job_given(j, "model"))
         if (job_model_graphs(j)) return job_model_failed(j) ? NULL : job_model_graphs(j);
     return NULL;

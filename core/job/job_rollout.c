@@ -429,6 +429,7 @@ static int32_t timing_figures(rollout *r)
         {"skipped", value_int(t->skipped)},
         {"miss_rate", value_float(due ? (double)t->missed / (double)due : 0)},
         {"late_results", value_int(t->late_results)},
+        {"answers", value_int(t->answer.n)},
         {"control_ticks", value_int(t->ticks)},
         {"page_faults", value_int(t->page_faults)},
         {"other_waits", value_int(t->waits)},
@@ -438,6 +439,7 @@ static int32_t timing_figures(rollout *r)
     int32_t st = quantiles(j, "", &t->step);
     if (st >= 0) st = quantiles(j, "jitter_", &t->jitter);
     if (st >= 0) st = quantiles(j, "body_", &t->body);
+    if (st >= 0 && t->answer.n) st = quantiles(j, "answer_", &t->answer);
     for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
         st = job_figure(j, rows[i].name, rows[i].v);
     return st;
@@ -447,15 +449,12 @@ static int32_t memory_figures(rollout *r)
 {
     job *j = r->j;
     policy_memory m = policy_needs(r->drive.policy);
-    uint64_t lower = 0;
-    for (int32_t i = 0; r->drive.policy && i < r->drive.policy->n_graphs; i++)
-        lower += r->drive.policy->graphs[i].plan->lower_bound;
     const struct {
         const char *name;
         uint64_t n;
-    } rows[] = {{"memory_bytes", r->held_bytes}, {"arena_bytes", m.arenas},
-                {"lower_bound_bytes", lower},    {"state_bytes", m.states},
-                {"weight_bytes", m.weights},     {"plan_bytes", m.plans},
+    } rows[] = {{"memory_bytes", r->held_bytes},      {"arena_bytes", m.arenas},
+                {"lower_bound_bytes", m.lower_bound}, {"state_bytes", m.states},
+                {"weight_bytes", m.weights},          {"plan_bytes", m.plans},
                 {"mailbox_bytes", m.mailboxes}};
     int32_t st = 0;
     for (size_t i = 0; st >= 0 && i < sizeof rows / sizeof *rows; i++)
@@ -565,6 +564,7 @@ static int32_t write_result(rollout *r, const char *films)
         say_histogram(&t, "step_ns", &r->timing->step);
         say_histogram(&t, "jitter_ns", &r->timing->jitter);
         say_histogram(&t, "body_ns", &r->timing->body);
+        say_histogram(&t, "answer_ns", &r->timing->answer);
     }
     say(&t, "}\n", 2);
     st = t.failed ? ctx_fail(cx, EVLA_E_NOMEM, "rollout.json")

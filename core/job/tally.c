@@ -66,6 +66,7 @@ const char *tally_row(arena *a, loop *l, const watch *w, int64_t index, int is_c
         {"interventions", spans_of(a, l, w)},
         {"interventions_lost", value_int(w->n_lost)},
         {"not_finite", value_int(l->n_not_finite)},
+        {"dry_ticks", value_int(l->n_dry)},
     };
     value row = value_table(a, pairs, sizeof pairs / sizeof *pairs);
     return row.kind == VALUE_TABLE ? value_print(a, &row, NULL) : NULL;
@@ -125,6 +126,7 @@ int32_t tally_add(ctx *cx, tally *t, const value *row)
     t->ticks += ticks;
     t->vetoed_ticks += vetoed;
     t->replaced_ticks += replaced;
+    t->dry_ticks += value_get_int(row, "dry_ticks");
     for (int32_t i = 0; i < rules->n_pairs; i++) {
         tally_count *c = count_of(t, t->rules, &t->n_rules, rules->pairs[i].name);
         if (c) c->n += rules->pairs[i].v.as.i;
@@ -192,6 +194,7 @@ int32_t tally_figures(job *j, const tally *t)
         {"intervention_episodes", value_int(t->intervened)},
         {"vetoed_ticks", value_int(t->vetoed_ticks)},
         {"not_finite_episodes", value_int(t->not_finite)},
+        {"dry_ticks", value_int(t->dry_ticks)},
         {"ticks", value_int(t->ticks)},
         {"success_ticks_mean",
          value_float(t->successes ? (double)t->success_ticks / (double)t->successes : 0)},

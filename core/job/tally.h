@@ -2,7 +2,7 @@
  * tally.h -- rows of episodes and what they come to.
  *
  * A row is a line of JSON (episodes.jsonl, and "episodes" in rollout.json):
- *   {"events":["dropped"], "first_violation":-1, "goal":"red", "index":0,
+ *   {"dry_ticks":0, "events":["dropped"], "first_violation":-1, "goal":"red", "index":0,
  *    "instruction":"...", "interventions":[{"facts":["near"], "kind":"veto", "rule":"...",
  *    "tick":12, "ticks":5, "why":"..."}], "not_finite":0, "replaced_ticks":0,
  * "rules":{"...":5}, "seconds":8.0, "seed":1, "success":true, "ticks":800, "timeout":false,
@@ -28,8 +28,8 @@ typedef struct tally {
     arena mem;
     int64_t attempted, cut, cut_violations, successes, timeouts, violations, ticks,
         success_ticks;
-    int64_t vetoed_ticks, replaced_ticks, intervened; /* intervened: episodes */
-    int64_t not_finite;                               /* episodes */
+    int64_t vetoed_ticks, replaced_ticks, dry_ticks, intervened; /* intervened: episodes */
+    int64_t not_finite;                                          /* episodes */
     tally_count goals[64], rules[64], events[64];
     int32_t n_goals, n_rules, n_events;
 } tally;

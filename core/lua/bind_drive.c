@@ -71,8 +71,7 @@ static void find_model(lua_State *L, script *s, value *given)
     evla_value *file = arena_push(&s->cx->mem, 1, sizeof *file);
     if (!file) script_error(L, s, "out of memory");
     *file = (evla_value){.type = "model",
-                         .path = sandbox_path(L, s, script_path(s, v->as.text), 0),
-                         .job = "drive"};
+                         .path = sandbox_path(L, s, script_path(s, v->as.text), 0)};
     *v = (value){.kind = VALUE_REF, .as.ref = file, .ref_type = "file"};
 }
 

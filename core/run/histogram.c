@@ -35,6 +35,15 @@ void histogram_add(histogram *h, int64_t ns)
     h->bins[bin_of(ns)]++;
 }
 
+void histogram_merge(histogram *h, const histogram *other)
+{
+    h->n += other->n;
+    h->sum_ns += other->sum_ns;
+    if (other->max_ns > h->max_ns) h->max_ns = other->max_ns;
+    for (int32_t i = 0; i < HISTOGRAM_BINS; i++)
+        h->bins[i] += other->bins[i];
+}
+
 int64_t histogram_at(const histogram *h, double q)
 {
     int64_t rank = (int64_t)ceil(q * (double)h->n), seen = 0, low, high;

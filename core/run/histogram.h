@@ -17,6 +17,7 @@ typedef struct histogram {
 } histogram;
 
 void histogram_add(histogram *h, int64_t ns); /* below 0 counts as 0 */
+void histogram_merge(histogram *h, const histogram *other);
 /* The q-quantile by nearest rank, at the upper end of its bin but never above the maximum.
  */
 int64_t histogram_at(const histogram *h, double q);

@@ -233,6 +233,7 @@ int32_t loop_reset(ctx *cx, loop *l, uint64_t seed, const char *instruction, int
     l->now = (evla_tick){0};
     l->goal = (evla_goal){.instruction = "", .name = ""};
     l->n_not_finite = 0;
+    l->n_dry = 0;
     l->verdict = (evla_verdict){.size = sizeof l->verdict, .rule = -1, .node = {-1, -1}};
     int32_t st = l->body->reset(&l->h.table, l->self, seed, &l->goal);
     if (st < 0) return body_failed(l, st);
@@ -309,7 +310,7 @@ static int32_t judge(loop *l)
     if (st < 0) return blame(l->h.cx, "scene", &l->of.guard, st);
     evla_proposal p = {.size = sizeof p,
                        .n_action = l->of.info->n_action,
-                       .action = l->proposed,
+                       .action = l->is_dry ? NULL : l->proposed,
                        .slow_age = 1e-9 * (double)l->age_ns};
     st = l->guard->judge(&l->h.table, l->guard_self, &p, l->action, &l->verdict);
     return st < 0 ? blame(l->h.cx, "scene", &l->of.guard, st) : 0;
@@ -321,14 +322,17 @@ int32_t loop_decide(loop *l)
     int32_t st = 0;
     l->teacher_drives = teacher_drives(l);
     l->age_ns = 0;
+    l->is_dry = 0;
     memset(l->proposed, 0, bytes);
     if (l->pilot) { /* it flies on while the teacher drives */
         pilot_view v = view_of(l);
         pilot_answer a;
         if ((st = pilot_tick(l->h.cx, l->pilot, &v, &a)) < 0) return st;
-        if (!l->teacher_drives) memcpy(l->proposed, a.action, bytes);
+        l->is_dry = !a.action && !l->teacher_drives;
+        if (a.action && !l->teacher_drives) memcpy(l->proposed, a.action, bytes);
         if (!l->teacher_drives) l->age_ns = a.age_ns;
     }
+    l->n_dry += l->is_dry;
     if ((l->teacher_drives || l->of.label) && (st = ask_teacher(l)) < 0) return st;
     add_noise(l);
     int is_finite = 1;
@@ -336,9 +340,9 @@ int32_t loop_decide(loop *l)
         is_finite &= isfinite(l->proposed[k]) != 0;
     l->n_not_finite += !is_finite;
     if (l->guard) return judge(l);
-    /* nobody watches: what is no number moves nothing */
+    /* nobody watches: what is no number, or no action at all, moves nothing */
     for (int32_t k = 0; k < l->of.info->n_action; k++)
-        l->action[k] = isfinite(l->proposed[k]) ? l->proposed[k] : 0;
+        l->action[k] = isfinite(l->proposed[k]) && !l->is_dry ? l->proposed[k] : 0;
     return 0;
 }
 

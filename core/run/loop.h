@@ -65,6 +65,8 @@ typedef struct loop {
     float *action;   /* what is carried out */
     evla_verdict verdict;
     int64_t age_ns;       /* of the oldest observation behind the proposal */
+    int is_dry;           /* the policy had no action for this tick: its chunk has ended */
+    int64_t n_dry;        /* such ticks of this episode */
     int64_t n_not_finite; /* ticks of this episode with an action that was not */
     uint64_t wanted;      /* channels sensed */
     const void *guard_samples[LOOP_MOST_WANTS];

@@ -18,6 +18,7 @@ typedef struct mailbox mailbox;
 typedef struct mail_stamp {
     int64_t captured_ns;
     int64_t due_ns;
+    int64_t tick; /* at which it was asked for */
 } mail_stamp;
 
 /* Room for a mailbox with messages of `bytes`. */

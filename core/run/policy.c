@@ -5,7 +5,6 @@
 #include "../mem.h"
 #include "../near.h"
 #include "mailbox.h"
-#include "session.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,55 +16,102 @@ int policy_is_due(double rate_hz, double body_hz, int64_t tick)
            floor((double)tick * step + 1e-9) > floor((double)(tick - 1) * step + 1e-9);
 }
 
-/* ---- one graph ---- */
+/* ---- one call ---- */
 
 /* "B" is one episode; nothing else may be open. */
-static int32_t bind_symbols(ctx *cx, const graph *g, symbols *s)
+static int32_t check_symbols(ctx *cx, const graph *g)
 {
-    *s = (symbols){0};
-    for (int32_t i = 0; i < g->n_symbols; i++) {
+    for (int32_t i = 0; i < g->n_symbols; i++)
         if (strcmp(g->symbols[i].name, "B") != 0)
             return ctx_fail(cx, EVLA_E_SHAPE,
                             "graph %s: a rollout binds the batch B = 1, but nothing tells "
                             "the extent of %s",
                             g->name, g->symbols[i].name);
-        s->name[s->n] = "B";
-        s->extent[s->n++] = 1;
+    return 0;
+}
+
+/* The call that begins with a line; the lines behind it that are joined belong to it. */
+static int32_t plan_call(ctx *cx, policy_call *c, const model *m, const policy_line *lines,
+                         int32_t n)
+{
+    schedule_line list[SCHEDULE_MOST_LINES];
+    const schedule_options how = {.n_workers = (int32_t)lines->workers};
+    graph *from = NULL;
+    if (n > SCHEDULE_MOST_LINES)
+        return ctx_fail(cx, EVLA_E_LIMIT, "schedule: a call of %d graphs, want at most %d",
+                        n, SCHEDULE_MOST_LINES);
+    for (int32_t i = n - 1; i >= 0; i--) { /* the first one's model stays */
+        int32_t st = model_want_graph(cx, m, lines[i].graph, &from);
+        if (st >= 0) st = check_symbols(cx, from);
+        if (st < 0) return st;
+        list[i] = (schedule_line){.graph = from->name, .times = lines[i].times};
+    }
+    c->line = *lines;
+    c->name = from->name;
+    c->told_slot = -1;
+    return schedule_plan(cx, from->of, list, n, &how, &c->made);
+}
+
+static int32_t check_joined(ctx *cx, const policy_line *l)
+{
+    if (!l->rate_hz && !l->latency_ns && !l->chunk && !l->pace_hz && l->workers < 2)
+        return 0;
+    return ctx_fail(cx, EVLA_E_ARG,
+                    "schedule: graph %s is joined to the one before it; its rate, latency, "
+                    "chunk, pace and workers are those of the first graph of the call",
+                    l->graph);
+}
+
+static int32_t check_lines(ctx *cx, const policy_line *lines, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        if (i == 0 && lines[i].is_joined)
+            return ctx_fail(cx, EVLA_E_ARG,
+                            "schedule: graph %s is joined, but no graph stands before it",
+                            lines[i].graph);
+        if (lines[i].is_joined && check_joined(cx, &lines[i]) < 0) return cx->code;
+        for (int32_t e = 0; e < i; e++)
+            if (!strcmp(lines[e].graph, lines[i].graph))
+                return ctx_fail(cx, EVLA_E_EXISTS, "schedule: graph %s stands there twice",
+                                lines[i].graph);
     }
     return 0;
 }
 
-static int32_t plan_line(ctx *cx, policy_graph *g, const model *m)
+static int32_t check_rates(ctx *cx, const policy *p, policy_call *c)
 {
-    graph *from;
-    symbols s;
-    int32_t st = model_want_graph(cx, m, g->line.graph, &from);
-    if (st >= 0) st = bind_symbols(cx, from, &s);
-    if (st >= 0) st = plan_make(cx, from, &s, &(plan_options){.n_workers = 1}, &g->plan);
-    if (st >= 0) g->name = from->name;
-    return st < 0 ? st : turns_of(cx, g->plan, g->line.times, &g->loop);
-}
-
-static int32_t check_line(ctx *cx, policy *p, policy_graph *g)
-{
-    for (const policy_graph *e = p->graphs; e < g; e++)
-        if (!strcmp(e->name, g->name))
-            return ctx_fail(cx, EVLA_E_EXISTS, "schedule: graph %s stands there twice",
-                            g->name);
-    if (g->line.rate_hz == 0) g->line.rate_hz = p->rate_hz;
-    if (g->line.rate_hz > p->rate_hz * (1 + 1e-9))
+    policy_line *l = &c->line;
+    if (l->rate_hz > p->rate_hz * (1 + 1e-9) || l->pace_hz > p->rate_hz * (1 + 1e-9))
         return ctx_fail(cx, EVLA_E_RANGE,
                         "schedule: graph %s at %g Hz; the body's control rate is %g Hz, "
                         "and nothing runs faster",
-                        g->name, g->line.rate_hz, p->rate_hz);
-    /* messages under way, the one being read, one being written */
-    double under_way = ceil((double)g->line.latency_ns * 1e-9 * g->line.rate_hz);
+                        c->name, l->rate_hz > l->pace_hz ? l->rate_hz : l->pace_hz,
+                        p->rate_hz);
+    if (l->workers > 1 && !l->latency_ns)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "schedule: graph %s runs on the tick itself, which has one worker, "
+                        "got %d; with a latency it would run beside the ticks",
+                        c->name, (int)l->workers);
+    if (!l->chunk && l->pace_hz)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "schedule: graph %s: pace is that of a chunk; want chunk = "
+                        "\"queue\", \"ensemble\" or \"inpaint\"",
+                        c->name);
+    if (!l->rate_hz && !l->chunk) l->rate_hz = p->rate_hz;
+    return 0;
+}
+
+/* Messages under way, the one being read, one being written. */
+static int32_t count_slots(ctx *cx, policy_call *c)
+{
+    const policy_line *l = &c->line;
+    double under_way = ceil((double)l->latency_ns * 1e-9 * l->rate_hz);
     if (under_way > 64)
         return ctx_fail(cx, EVLA_E_RANGE,
                         "schedule: graph %s: a latency of %g s at %g Hz; want at most 64 "
                         "results under way",
-                        g->name, (double)g->line.latency_ns * 1e-9, g->line.rate_hz);
-    g->n_slots = MAILBOX_LEAST + (int32_t)under_way;
+                        c->name, (double)l->latency_ns * 1e-9, l->rate_hz);
+    c->n_slots = MAILBOX_LEAST + (int32_t)under_way;
     return 0;
 }
 
@@ -76,14 +122,33 @@ static size_t place_next(size_t *end, size_t bytes)
     return at;
 }
 
-static int32_t place_outputs(ctx *cx, policy *p, policy_graph *g)
+/* Where an output stands in a call's messages, from now on at the latest. */
+static size_t place_output(const policy *p, policy_call *c, int32_t slot)
 {
-    const bound *b = g->plan->graph;
-    g->output_places = arena_push(&p->mem, (size_t)b->n_outputs + 1, sizeof(size_t));
-    if (!g->output_places) return ctx_fail(cx, EVLA_E_NOMEM, "schedule");
-    for (int32_t i = 0; i < b->n_outputs; i++)
-        g->output_places[i] = place_next(
-            &g->message_bytes, (size_t)type_bytes(p->reg, plan_output_type(g->plan, i)));
+    if (c->places[slot] == POLICY_NOT_SENT)
+        c->places[slot] =
+            place_next(&c->message_bytes,
+                       (size_t)type_bytes(p->reg, &schedule_output(c->made, slot)->type));
+    return c->places[slot];
+}
+
+static int32_t find_output(const policy_call *c, const char *name)
+{
+    int32_t i = schedule_n_outputs(c->made) - 1; /* the last of a name counts */
+    while (i >= 0 && strcmp(schedule_output(c->made, i)->name, name) != 0)
+        i--;
+    return i;
+}
+
+static int32_t make_tables(ctx *cx, policy *p, policy_call *c)
+{
+    size_t n_in = (size_t)schedule_n_inputs(c->made),
+           n_out = (size_t)schedule_n_outputs(c->made);
+    c->sources = arena_push(&p->mem, n_in + 1, sizeof *c->sources);
+    c->places = arena_push(&p->mem, n_out + 1, sizeof *c->places);
+    if (!c->sources || !c->places) return ctx_fail(cx, EVLA_E_NOMEM, "schedule");
+    for (size_t i = 0; i < n_out; i++)
+        c->places[i] = POLICY_NOT_SENT;
     return 0;
 }
 
@@ -113,6 +178,12 @@ static int32_t misfit(ctx *cx, const policy *p, const char *graph_name, const ch
     return st;
 }
 
+/* The graph of a call that a port belongs to. */
+static const char *reader_of(const policy_call *c, const schedule_port *port)
+{
+    return schedule_line_at(c->made, port->line).graph;
+}
+
 /* The graph of the model that has such an output, or NULL. */
 static const char *made_elsewhere(const model *m, const char *output)
 {
@@ -123,138 +194,245 @@ static const char *made_elsewhere(const model *m, const char *output)
 }
 
 static int32_t no_source(ctx *cx, const policy *p, const evla_body_info *body, int32_t of,
-                         const char *input)
+                         const schedule_port *in)
 {
+    const char *input = in->name, *reader = reader_of(&p->calls[of], in);
     enum { MOST = 128 };
     const char *names[MOST] = {"instruction"};
     int32_t n = 1;
     for (int32_t i = 0; i < body->n_channels && n < MOST; i++)
         names[n++] = body->channels[i].name;
     for (int32_t k = 0; k < of; k++)
-        for (int32_t i = 0; i < p->graphs[k].plan->graph->n_outputs && n < MOST; i++)
-            names[n++] = p->graphs[k].plan->graph->outputs[i].name;
-    for (int32_t k = of; k < p->n_graphs; k++)
-        if (plan_output(p->graphs[k].plan, input) >= 0)
+        for (int32_t i = 0; i < schedule_n_outputs(p->calls[k].made) && n < MOST; i++)
+            names[n++] = schedule_output(p->calls[k].made, i)->name;
+    for (int32_t k = of; k < p->n_calls; k++)
+        if (find_output(&p->calls[k], input) >= 0)
             return ctx_fail(cx, EVLA_E_ARG,
                             "graph %s: input %s is made by graph %s, which does not stand "
                             "before it in the schedule",
-                            p->graphs[of].name, input, p->graphs[k].name);
-    const char *other = made_elsewhere(p->graphs[of].plan->model, input);
+                            reader, input, p->calls[k].name);
+    const char *other =
+        made_elsewhere(schedule_plan_of(p->calls[of].made, 0)->model, input);
     if (other)
         return ctx_fail(cx, EVLA_E_MISSING,
                         "graph %s: input %s is made by graph %s, which is not in the "
                         "schedule; want it there, before %s",
-                        p->graphs[of].name, input, other, p->graphs[of].name);
+                        reader, input, other, reader);
     const char *near = near_miss(input, names, n);
     return ctx_fail(cx, EVLA_E_MISSING,
                     "graph %s: nothing feeds input %s: it is no channel of the body, no "
                     "output of an earlier graph, and not \"instruction\"%s%s%s",
-                    p->graphs[of].name, input, near ? "; did you mean \"" : "",
-                    near ? near : "", near ? "\"?" : "");
+                    reader, input, near ? "; did you mean \"" : "", near ? near : "",
+                    near ? "\"?" : "");
 }
 
 static int32_t find_channel(ctx *cx, policy *p, const evla_body_info *body, int32_t i,
-                            const policy_graph *g, const char *input, const evla_type *want,
-                            source *s)
+                            const policy_call *c, const schedule_port *in, source *s)
 {
-    const evla_channel *c = &body->channels[i];
     evla_type found;
-    int32_t st = type_parse(cx, c->type, &(symbols){0}, &found);
+    int32_t st = type_parse(cx, body->channels[i].type, &(symbols){0}, &found);
     if (st < 0) return st;
-    if (!fits(want, &found))
-        return misfit(cx, p, g->name, input, want, &found, "the body's channel");
+    if (!fits(&in->type, &found))
+        return misfit(cx, p, reader_of(c, in), in->name, &in->type, &found,
+                      "the body's channel");
     s->kind = SOURCE_CHANNEL;
     s->index = i;
     p->channels |= (uint64_t)1 << i;
     return 0;
 }
 
-/* What only chance can feed: noise by name, and what a loop begins with. */
-static int is_noise(const policy_graph *g, const char *input, const evla_type *want)
+static int32_t find_maker(ctx *cx, policy *p, int32_t k, int32_t slot, const policy_call *c,
+                          const schedule_port *in, source *s)
 {
-    int is_linked = !strcmp(input, "noise");
-    for (int32_t i = 0; i < g->loop.n_links; i++)
-        is_linked |= plan_input(g->plan, input) == g->loop.links[i].in;
-    return is_linked && want->dtype == EVLA_F32;
+    policy_call *maker = &p->calls[k];
+    const schedule_port *found = schedule_output(maker->made, slot);
+    if (!fits(&in->type, &found->type)) {
+        char by[160];
+        snprintf(by, sizeof by, "what graph %.100s makes", reader_of(maker, found));
+        return misfit(cx, p, reader_of(c, in), in->name, &in->type, &found->type, by);
+    }
+    *s = (source){.kind = SOURCE_GRAPH, .index = k, .offset = place_output(p, maker, slot)};
+    return 0;
+}
+
+/* What a graph that makes a chunk is told of its answer before. */
+static int32_t find_previous(ctx *cx, const policy *p, policy_call *c,
+                             const schedule_port *in, source *s)
+{
+    int is_weight = !strcmp(in->name, "previous_weight");
+    const schedule_port *made = NULL;
+    for (int32_t i = 0; i < schedule_n_outputs(c->made); i++) {
+        const schedule_port *o = schedule_output(c->made, i);
+        if (o->line == in->line && !strcmp(o->name, "action")) made = o, c->told_slot = i;
+    }
+    if (!made || c->line.chunk != CHUNK_INPAINT || made->type.rank < 1)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "graph %s: input %s is what its answer before has for the same "
+                        "moments; want an output \"action\" of it and chunk = \"inpaint\"",
+                        reader_of(c, in), in->name);
+    int64_t width = made->type.shape[made->type.rank - 1];
+    evla_type want = made->type;
+    c->told.width = (int32_t)width;
+    c->told.rows = (int32_t)(type_count(&made->type) / width);
+    if (is_weight)
+        want = (evla_type){.dtype = EVLA_F32, .rank = 1, .shape = {c->told.rows}};
+    if (made->type.dtype != EVLA_F32 || !type_equal(&in->type, &want))
+        return misfit(cx, p, reader_of(c, in), in->name, &in->type, &want,
+                      "what goes with its answer");
+    s->kind = is_weight ? SOURCE_PREVIOUS_WEIGHT : SOURCE_PREVIOUS;
+    return 0;
 }
 
 static int32_t find_source(ctx *cx, policy *p, const evla_body_info *body, int32_t of,
-                           const char *input, const evla_type *want, source *s)
+                           const schedule_port *in, source *s)
 {
-    const policy_graph *g = &p->graphs[of];
+    policy_call *c = &p->calls[of];
+    const evla_type *want = &in->type;
     for (int32_t i = 0; i < body->n_channels; i++)
-        if (!strcmp(body->channels[i].name, input))
-            return find_channel(cx, p, body, i, g, input, want, s);
+        if (!strcmp(body->channels[i].name, in->name))
+            return find_channel(cx, p, body, i, c, in, s);
     for (int32_t k = of - 1; k >= 0; k--) {
-        const policy_graph *maker = &p->graphs[k];
-        int32_t slot = plan_output(maker->plan, input);
-        if (slot < 0) continue;
-        const evla_type *found = plan_output_type(maker->plan, slot);
-        if (!fits(want, found)) {
-            char by[160];
-            snprintf(by, sizeof by, "what graph %.100s makes", maker->name);
-            return misfit(cx, p, g->name, input, want, found, by);
-        }
-        *s = (source){
-            .kind = SOURCE_GRAPH, .index = k, .offset = maker->output_places[slot]};
-        return 0;
+        int32_t slot = find_output(&p->calls[k], in->name);
+        if (slot >= 0) return find_maker(cx, p, k, slot, c, in, s);
     }
-    if (is_noise(g, input, want)) return s->kind = SOURCE_NOISE, 0;
-    if (strcmp(input, "instruction") != 0) return no_source(cx, p, body, of, input);
+    /* what only chance can feed: noise by name, and what a loop begins with */
+    if (want->dtype == EVLA_F32 && (in->is_handed_on || !strcmp(in->name, "noise")))
+        return s->kind = SOURCE_NOISE, 0;
+    if (!strcmp(in->name, "previous") || !strcmp(in->name, "previous_weight"))
+        return find_previous(cx, p, c, in, s);
+    if (strcmp(in->name, "instruction") != 0) return no_source(cx, p, body, of, in);
     if (want->dtype != EVLA_U8 || want->rank < 1 || want->rank > 2 ||
         (want->rank == 2 && want->shape[0] != 1)) {
         evla_type found = {.dtype = EVLA_U8, .rank = 2, .shape = {1, 96}};
-        return misfit(cx, p, g->name, input, want, &found, "a sentence, for instance,");
+        return misfit(cx, p, reader_of(c, in), in->name, want, &found,
+                      "a sentence, for instance,");
     }
     s->kind = SOURCE_INSTRUCTION;
     return 0;
 }
 
+int policy_is_sent(const source *s)
+{
+    return s->kind == SOURCE_CHANNEL || s->kind == SOURCE_INSTRUCTION ||
+           s->kind == SOURCE_GRAPH;
+}
+
 static int32_t connect(ctx *cx, policy *p, const evla_body_info *body, int32_t of)
 {
-    policy_graph *g = &p->graphs[of];
-    const bound *b = g->plan->graph;
-    g->sources = arena_push(&p->mem, (size_t)b->n_inputs + 1, sizeof *g->sources);
-    if (!g->sources) return ctx_fail(cx, EVLA_E_NOMEM, "schedule");
-    for (int32_t i = 0; i < b->n_inputs; i++) {
-        if (b->inputs[i] < 0 || g->plan->places[b->inputs[i]].home == HOME_NONE)
-            continue; /* nobody reads it */
-        if (turns_feeds(&g->loop, i)) continue;
-        const evla_type *want = plan_input_type(g->plan, i);
-        source *s = &g->sources[i];
-        int32_t st = find_source(cx, p, body, of, b->wires[b->inputs[i]].name, want, s);
+    policy_call *c = &p->calls[of];
+    for (int32_t i = 0; i < schedule_n_inputs(c->made); i++) {
+        const schedule_port *in = schedule_input(c->made, i);
+        source *s = &c->sources[i];
+        int32_t st = find_source(cx, p, body, of, in, s);
         if (st < 0) return st;
-        if (s->kind == SOURCE_NOISE) continue;
-        s->bytes = (size_t)type_bytes(p->reg, want);
-        s->place = place_next(&g->request_bytes, s->bytes);
+        s->bytes = (size_t)type_bytes(p->reg, &in->type);
+        if (policy_is_sent(s)) s->place = place_next(&c->request_bytes, s->bytes);
         if (s->kind == SOURCE_INSTRUCTION && s->bytes > p->instruction_bytes)
             p->instruction_bytes = s->bytes;
     }
     return 0;
 }
 
+/* ---- chunks ---- */
+
+/* How many actions an answer has, all of the body's width; 0: it is no chunk of such. */
+static int32_t rows_of(const policy *p, const evla_type *t)
+{
+    if (t->dtype != EVLA_F32 || t->rank < 1 || t->shape[t->rank - 1] != p->n_action)
+        return 0;
+    int64_t rows = type_count(t) / p->n_action;
+    return rows > 0 && rows <= 1 << 20 ? (int32_t)rows : 0;
+}
+
+/* From rates and latency, in ticks, what an answer overlaps and what is fixed. */
+static int32_t fit_chunk(ctx *cx, const policy *p, policy_call *c, const evla_type *made)
+{
+    policy_line *l = &c->line;
+    chunk_law *law = &c->chunk;
+    *law = (chunk_law){.mode = (chunk_mode)l->chunk,
+                       .rows = rows_of(p, made),
+                       .width = p->n_action,
+                       .per_tick = l->pace_hz ? l->pace_hz / p->rate_hz : 1,
+                       .decay = l->decay};
+    if (!law->rows) {
+        const evla_type want = {.dtype = EVLA_F32, .rank = 2, .shape = {1, p->n_action}};
+        return misfit(cx, p, c->name, "\"action\" of the body, so many rows of it,", &want,
+                      made, "the graph's output");
+    }
+    double lasts = floor(law->rows / law->per_tick + 1e-9),
+           latency = ceil((double)l->latency_ns * 1e-9 * p->rate_hz - 1e-9);
+    if (!l->rate_hz && lasts < 2 * latency)
+        return ctx_fail(cx, EVLA_E_RANGE,
+                        "schedule: graph %s: an answer of %d actions lasts %g s and comes "
+                        "after %g s; the next one is asked for then, and comes too late; "
+                        "want fewer actions per second (pace), or a rate if it may run dry",
+                        c->name, law->rows, lasts / p->rate_hz,
+                        (double)l->latency_ns * 1e-9);
+    if (!l->rate_hz) l->rate_hz = p->rate_hz / (lasts - latency);
+    double period = p->rate_hz / l->rate_hz;
+    law->n_kept = law->mode == CHUNK_ENSEMBLE ? (int32_t)ceil(lasts / period) + 1 : 1;
+    if (law->n_kept > POLICY_MOST_OVERLAP)
+        return ctx_fail(cx, EVLA_E_LIMIT,
+                        "schedule: graph %s: %d answers overlap, want at most %d", c->name,
+                        law->n_kept, POLICY_MOST_OVERLAP);
+    law->n_fixed = latency > 0 ? (int32_t)chunk_row(law, (int64_t)latency - 1) + 1 : 0;
+    if (law->mode != CHUNK_INPAINT) return 0;
+    int64_t played = chunk_row(law, (int64_t)(period + 1e-9));
+    if (law->n_fixed > played || played + law->n_fixed > law->rows)
+        return ctx_fail(cx, EVLA_E_RANGE,
+                        "schedule: graph %s: %d of %d actions are begun before the next "
+                        "answer comes, which is asked for every %lld; want at least %d and "
+                        "at most %d, so that what is played meanwhile is known",
+                        c->name, law->n_fixed, law->rows, (long long)played, law->n_fixed,
+                        law->rows - law->n_fixed);
+    if (c->told_slot < 0 || c->told.rows != law->rows)
+        return ctx_fail(cx, EVLA_E_ARG,
+                        "schedule: graph %s: chunk = \"inpaint\", but no graph of the call "
+                        "that makes %d actions reads \"previous\" and \"previous_weight\"",
+                        c->name, law->rows);
+    c->told.mode = law->mode;
+    c->told.n_kept = 1;
+    c->told.per_tick = law->per_tick;
+    c->told.n_fixed = law->n_fixed;
+    return 0;
+}
+
 /* ---- the whole ---- */
 
-static int32_t find_action(ctx *cx, policy *p, const evla_body_info *body)
+static int32_t fit_action(ctx *cx, const policy *p, policy_call *c, const evla_type *made)
 {
-    const evla_type fed = {.dtype = EVLA_F32, .rank = 1, .shape = {body->n_action}};
+    const evla_type fed = {.dtype = EVLA_F32, .rank = 1, .shape = {p->n_action}};
+    if (c->line.chunk) return fit_chunk(cx, p, c, made);
+    if (!fits(made, &fed))
+        return misfit(cx, p, c->name, "\"action\" of the body", &fed, made,
+                      "the graph's output");
+    if (c->line.latency_ns)
+        return ctx_fail(cx, EVLA_E_RANGE,
+                        "schedule: graph %s makes the action on the tick itself; its "
+                        "latency must be 0, got %g s",
+                        c->name, (double)c->line.latency_ns * 1e-9);
+    return 0;
+}
+
+static int32_t find_action(ctx *cx, policy *p)
+{
     p->acts = -1;
-    for (int32_t k = 0; k < p->n_graphs; k++) {
-        policy_graph *g = &p->graphs[k];
-        int32_t slot = plan_output(g->plan, "action");
+    for (int32_t k = 0; k < p->n_calls; k++) {
+        policy_call *c = &p->calls[k];
+        int32_t slot = find_output(c, "action");
+        if (slot < 0 && c->line.chunk)
+            return ctx_fail(cx, EVLA_E_ARG,
+                            "schedule: graph %s: chunk is given, but the call makes no "
+                            "\"action\"",
+                            c->name);
         if (slot < 0) continue;
         if (p->acts >= 0)
             return ctx_fail(cx, EVLA_E_ARG,
                             "schedule: graphs %s and %s both make \"action\"",
-                            p->graphs[p->acts].name, g->name);
-        if (!fits(plan_output_type(g->plan, slot), &fed))
-            return misfit(cx, p, g->name, "\"action\" of the body", &fed,
-                          plan_output_type(g->plan, slot), "the graph's output");
-        if (g->line.latency_ns)
-            return ctx_fail(cx, EVLA_E_RANGE,
-                            "schedule: graph %s makes the action on the tick itself; its "
-                            "latency must be 0, got %g s",
-                            g->name, (double)g->line.latency_ns * 1e-9);
+                            p->calls[p->acts].name, c->name);
+        int32_t st = fit_action(cx, p, c, &schedule_output(c->made, slot)->type);
+        if (st < 0) return st;
+        place_output(p, c, slot);
         p->acts = k;
         p->action_slot = slot;
     }
@@ -264,20 +442,46 @@ static int32_t find_action(ctx *cx, policy *p, const evla_body_info *body)
     return 0;
 }
 
+/* 1 when a graph of the call reads or writes the model's state i. */
+static int has_state(const policy_call *c, int32_t i)
+{
+    for (int32_t k = 0; k < schedule_n_lines(c->made); k++) {
+        const plan *p = schedule_plan_of(c->made, k);
+        if (i < p->n_states && p->state_types[i].rank >= 0) return 1;
+    }
+    return 0;
+}
+
 /* A graph at another rate would read a state that is being written. */
 static int32_t check_states(ctx *cx, const policy *p)
 {
-    for (int32_t a = 0; a < p->n_graphs; a++)
-        for (int32_t b = a + 1; b < p->n_graphs; b++)
-            for (int32_t i = 0;
-                 i < p->graphs[a].plan->n_states && i < p->graphs[b].plan->n_states; i++)
-                if (p->graphs[a].plan->state_types[i].rank >= 0 &&
-                    p->graphs[b].plan->state_types[i].rank >= 0)
+    const model *m = schedule_plan_of(p->calls[0].made, 0)->model;
+    for (int32_t a = 0; a < p->n_calls; a++)
+        for (int32_t b = a + 1; b < p->n_calls; b++)
+            for (int32_t i = 0; i < m->n_states; i++)
+                if (has_state(&p->calls[a], i) && has_state(&p->calls[b], i))
                     return ctx_fail(cx, EVLA_E_STATE,
                                     "schedule: graphs %s and %s share the state %s; hand "
                                     "it from one to the other as an output",
-                                    p->graphs[a].name, p->graphs[b].name,
-                                    p->graphs[a].plan->model->states[i].name);
+                                    p->calls[a].name, p->calls[b].name, m->states[i].name);
+    return 0;
+}
+
+static int32_t plan_calls(ctx *cx, policy *p, const model *m, const policy_line *lines,
+                          int32_t n)
+{
+    for (int32_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && lines[end].is_joined;)
+            end++;
+        if (p->n_calls == POLICY_MOST_CALLS)
+            return ctx_fail(cx, EVLA_E_LIMIT, "schedule: want at most %d graphs or calls",
+                            POLICY_MOST_CALLS);
+        policy_call *c = &p->calls[p->n_calls++];
+        int32_t st = plan_call(cx, c, m, &lines[i], end - i);
+        if (st >= 0) st = check_rates(cx, p, c);
+        if (st >= 0) st = make_tables(cx, p, c);
+        if (st < 0) return st;
+    }
     return 0;
 }
 
@@ -285,7 +489,6 @@ static int32_t build(ctx *cx, policy *p, const model *m, const evla_body_info *b
                      const policy_line *lines, int32_t n)
 {
     policy_line only = {0};
-    int32_t st = 0;
     if (!n && m->n_graphs != 1)
         return ctx_fail(cx, EVLA_E_ARG,
                         "schedule: is missing; model %s has %d graphs, so say which run "
@@ -297,23 +500,16 @@ static int32_t build(ctx *cx, policy *p, const model *m, const evla_body_info *b
         lines = &only;
         n = 1;
     }
-    if (n > POLICY_MOST_GRAPHS)
-        return ctx_fail(cx, EVLA_E_LIMIT, "schedule: %d graphs, want at most %d", n,
-                        POLICY_MOST_GRAPHS);
     if (body->n_channels > 64)
         return ctx_fail(cx, EVLA_E_LIMIT, "a body with %d channels, want at most 64",
                         body->n_channels);
-    for (; st >= 0 && p->n_graphs < n; p->n_graphs++) {
-        policy_graph *g = &p->graphs[p->n_graphs];
-        g->line = lines[p->n_graphs];
-        st = plan_line(cx, g, m);
-        if (st >= 0) st = check_line(cx, p, g);
-        if (st >= 0) st = place_outputs(cx, p, g);
-        if (st < 0) break;
-    }
-    for (int32_t i = 0; st >= 0 && i < n; i++)
+    int32_t st = check_lines(cx, lines, n);
+    if (st >= 0) st = plan_calls(cx, p, m, lines, n);
+    for (int32_t i = 0; st >= 0 && i < p->n_calls; i++)
         st = connect(cx, p, body, i);
-    if (st >= 0) st = find_action(cx, p, body);
+    if (st >= 0) st = find_action(cx, p);
+    for (int32_t i = 0; st >= 0 && i < p->n_calls; i++)
+        st = count_slots(cx, &p->calls[i]);
     return st < 0 ? st : check_states(cx, p);
 }
 
@@ -337,25 +533,32 @@ int32_t policy_new(ctx *cx, const model *m, const evla_body_info *body,
 void policy_free(policy *p)
 {
     if (!p) return;
-    for (int32_t i = 0; i < POLICY_MOST_GRAPHS; i++)
-        plan_drop(p->graphs[i].plan);
+    for (int32_t i = 0; i < POLICY_MOST_CALLS; i++)
+        schedule_close(p->calls[i].made);
     arena_free(&p->mem);
     mem_free(p);
 }
 
 /* ---- memory ---- */
 
+static int call_reads(const policy_call *c, int32_t weight)
+{
+    for (int32_t k = 0; k < schedule_n_lines(c->made); k++) {
+        const plan *p = schedule_plan_of(c->made, k);
+        for (int32_t i = 0; i < p->graph->n_wires; i++)
+            if (p->places[i].home == HOME_WEIGHT && p->places[i].slot == weight) return 1;
+    }
+    return 0;
+}
+
 static uint64_t weights_bytes(const policy *p)
 {
-    const model *m = p->graphs[0].plan->model;
+    const model *m = schedule_plan_of(p->calls[0].made, 0)->model;
     uint64_t sum = 0;
     for (int32_t w = 0; w < m->n_weights; w++) {
         int is_read = 0;
-        for (int32_t k = 0; k < p->n_graphs && !is_read; k++) {
-            const plan *of = p->graphs[k].plan;
-            for (int32_t i = 0; i < of->graph->n_wires && !is_read; i++)
-                is_read = of->places[i].home == HOME_WEIGHT && of->places[i].slot == w;
-        }
+        for (int32_t k = 0; k < p->n_calls && !is_read; k++)
+            is_read = call_reads(&p->calls[k], w);
         if (is_read) sum += (uint64_t)type_bytes(p->reg, &m->weights[w].type);
     }
     return sum;
@@ -365,16 +568,24 @@ policy_memory policy_needs(const policy *p)
 {
     if (!p) return (policy_memory){0};
     policy_memory m = {.weights = weights_bytes(p), .plans = p->mem.total};
-    for (int32_t k = 0; k < p->n_graphs; k++) {
-        const policy_graph *g = &p->graphs[k];
-        m.plans += g->plan->mem.total;
-        session_needs s = session_size(p->reg, &g->plan, 1);
-        m.arenas += s.arenas;
-        m.states += s.states;
-        m.tables += s.tables;
-        m.mailboxes += mailbox_bytes(g->n_slots, g->message_bytes);
-        if (g->line.latency_ns)
-            m.mailboxes += mailbox_bytes(MAILBOX_LEAST, g->request_bytes);
+    for (int32_t k = 0; k < p->n_calls; k++) {
+        const policy_call *c = &p->calls[k];
+        uint64_t lowest = 0;
+        for (int32_t i = 0; i < schedule_n_lines(c->made); i++) {
+            const plan *one = schedule_plan_of(c->made, i);
+            m.plans += one->mem.total;
+            if (one->lower_bound > lowest) lowest = one->lower_bound;
+        }
+        m.lower_bound += lowest;
+        m.plans += schedule_held(c->made);
+        schedule_bytes n = schedule_size(c->made);
+        m.arenas += n.arena;
+        m.states += n.states;
+        m.tables += schedule_needs(c->made) - n.arena - n.states - n.values;
+        m.mailboxes += n.values + mailbox_bytes(c->n_slots, c->message_bytes);
+        if (c->line.latency_ns)
+            m.mailboxes += mailbox_bytes(MAILBOX_LEAST, c->request_bytes);
+        if (c->line.chunk) m.mailboxes += chunk_bytes(&c->chunk);
     }
     m.mailboxes += p->instruction_bytes + 1;
     m.total = m.plans + m.arenas + m.states + m.tables + m.mailboxes + m.weights;

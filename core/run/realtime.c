@@ -173,6 +173,7 @@ static void *run(void *self)
         if (r->s->max_episodes && i == r->s->max_episodes) break;
         st = episode(r, i);
     }
+    if (r->l->pilot) pilot_land(r->l->pilot, &r->out->answer);
     if (r->out->is_locked) munlockall();
     r->status = st;
     atomic_store_explicit(&r->is_over, 1, memory_order_release);

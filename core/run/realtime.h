@@ -33,6 +33,8 @@ typedef struct realtime_report {
     histogram step;                        /* from waking to the decided action */
     histogram jitter;                      /* from when the tick was due to waking */
     histogram body;                        /* of act() */
+    histogram
+        answer; /* of calls beside the ticks: from the tick that asked to the result */
 } realtime_report;
 
 /* What happens between episodes, on the tick thread. */

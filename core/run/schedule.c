@@ -132,6 +132,8 @@ static int32_t connect_input(ctx *cx, schedule *s, int32_t of, int32_t slot)
                 l->what.graph, name, s->lines[k].what.graph);
     if (v < 0) v = find_value(s, name, 0);
     if (v < 0) v = add_value(s, name, want, of, 0);
+    for (int32_t k = 0; k < l->loop.n_links; k++)
+        s->values[v].port.is_handed_on |= l->loop.links[k].in == slot;
     if (!type_equal(want, &s->values[v].port.type))
         return misfit(cx, s, of, name, want, &s->values[v]);
     l->in[l->n_in++] = (feed){slot, v};
@@ -293,6 +295,29 @@ int32_t schedule_open(ctx *cx, model *m, const schedule_line *lines, int32_t n,
     return st;
 }
 
+int32_t schedule_share(ctx *cx, const schedule *of, const schedule_options *o,
+                       schedule **out)
+{
+    schedule *s = mem_alloc(sizeof *s);
+    size_t n = (size_t)of->n_values;
+    if (!s) return ctx_fail(cx, EVLA_E_NOMEM, "schedule of model %s", of->of->name);
+    *s = *of; /* what connects the lines stays where it is */
+    s->mem = arena_beside(&cx->mem, 4 << 10);
+    s->session = NULL;
+    s->block = NULL;
+    model_keep(s->of);
+    for (int32_t i = 0; i < s->n_lines; i++)
+        plan_keep(s->lines[i].plan);
+    s->values = arena_push(&s->mem, n + 1, sizeof *s->values);
+    if (s->values && n) memcpy(s->values, of->values, n * sizeof *s->values);
+    int32_t st = s->values ? start(cx, s, o) : ctx_fail(cx, EVLA_E_NOMEM, "schedule");
+    if (st < 0)
+        schedule_close(s);
+    else
+        *out = s;
+    return st;
+}
+
 void schedule_close(schedule *s)
 {
     if (!s) return;
@@ -392,6 +417,12 @@ int32_t schedule_run(ctx *cx, schedule *s, schedule_heard *heard, void *to)
     return st;
 }
 
+int32_t schedule_reset(ctx *cx, schedule *s)
+{
+    return s->session ? session_reset(cx, s->session)
+                      : ctx_fail(cx, EVLA_E_STATE, "schedule: was only planned");
+}
+
 /* ---- figures ---- */
 
 int32_t schedule_n_lines(const schedule *s) { return s->n_lines; }
@@ -415,6 +446,22 @@ int64_t schedule_ns(const schedule *s)
 }
 
 schedule_bytes schedule_size(const schedule *s) { return s->bytes; }
+
+uint64_t schedule_needs(const schedule *s)
+{
+    plan *plans[SCHEDULE_MOST_LINES];
+    for (int32_t i = 0; i < s->n_lines; i++)
+        plans[i] = s->lines[i].plan;
+    return sizeof *s + s->mem.total + s->bytes.arena + s->bytes.states + s->bytes.values +
+           1 + session_size(s->reg, plans, s->n_lines).tables;
+}
+
+uint64_t schedule_held(const schedule *s)
+{
+    uint64_t n = sizeof *s + s->mem.total;
+    return s->session ? n + s->bytes.values + 1 + session_held(s->session) : n;
+}
+
 const plan *schedule_plan_of(const schedule *s, int32_t i) { return s->lines[i].plan; }
 
 profile *schedule_profile(schedule *s, int32_t i)

@@ -43,6 +43,8 @@ typedef struct schedule_port {
     evla_type type;
     evla_tensor view; /* data[0] NULL: nobody reads it, or planned only */
     int32_t line;     /* that makes it, or the first one that reads it */
+    int is_handed_on; /* an input: what the first run of that line makes of it, goes back
+                         into it for the second, and so on */
 } schedule_port;
 
 /* Plans all lines and connects them. Refuses an unknown graph, types that do not meet, an
@@ -53,6 +55,9 @@ int32_t schedule_plan(ctx *cx, model *m, const schedule_line *lines, int32_t n,
                       const schedule_options *o, schedule **out);
 int32_t schedule_open(ctx *cx, model *m, const schedule_line *lines, int32_t n,
                       const schedule_options *o, schedule **out);
+/* Another one with the plans of one that lives as long, for another thread. */
+int32_t schedule_share(ctx *cx, const schedule *of, const schedule_options *o,
+                       schedule **out);
 void schedule_close(schedule *s);
 
 /* Inputs keep what was written from call to call; an output holds until the next call. */
@@ -70,6 +75,7 @@ int32_t schedule_want_output(ctx *cx, const schedule *s, const char *name,
  * outputs of that line are as the run left them. */
 typedef int32_t schedule_heard(void *to, ctx *cx, int32_t line, int64_t time);
 int32_t schedule_run(ctx *cx, schedule *s, schedule_heard *heard, void *to);
+int32_t schedule_reset(ctx *cx, schedule *s); /* all states to their init, valid */
 
 /* The newest call. */
 typedef struct schedule_phase {
@@ -81,6 +87,9 @@ int32_t schedule_n_lines(const schedule *s);
 schedule_phase schedule_line_at(const schedule *s, int32_t line);
 int64_t schedule_ns(const schedule *s); /* the sum over lines */
 schedule_bytes schedule_size(const schedule *s);
+/* What it holds besides plans and weights: never more, with one worker, than it needs. */
+uint64_t schedule_needs(const schedule *s);
+uint64_t schedule_held(const schedule *s);
 /* For tables: the line's plan; and its steps' times, NULL unless profiled. */
 const plan *schedule_plan_of(const schedule *s, int32_t line);
 profile *schedule_profile(schedule *s, int32_t line);

@@ -176,6 +176,10 @@ function summary.details(s)
         f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, f.mallocs < 0 and "uncounted" or ("%d"):format(f.mallocs))
       add("  %d of %d episodes succeed, %d cut by the clock, %d unsafe", f.successes, f.attempted, f.cut_episodes,
         f.violation_episodes + f.cut_violation_episodes)
+      if f.answers > 0 then
+        add("  %d answers beside the ticks, p50 %.1f p99 %.1f max %.1f ms, %d late; %d ticks without an action, %d vetoed", f.answers,
+          f.answer_p50_ms, f.answer_p99_ms, f.answer_max_ms, f.late_results, f.dry_ticks, f.vetoed_ticks)
+      end
     elseif j.type == "recipe" and f.bytes_f32 then
       add("%s: %.1f kB of weights, %.2fx smaller than f32, in %s", j.name, f.bytes_coded / 1e3, f.ratio, short(j.result))
       add("  weights %d of %d in codes, %d put back", f.weights_in_codes, f.weights, f.weights_put_back)

@@ -13,6 +13,15 @@ function denoise.f32(x) return (("f"):unpack(("f"):pack(x))) end
 -- Flow matching by Euler's rule from t = 1 (noise) to 0 (Lipman et al. 2023): x + dt v, dt = -1/steps.
 function denoise.flow(g, x, velocity, steps) return g.add { x, g.mul { velocity, -1 / steps } } end
 
+-- Real-time chunking by inpainting: a velocity that leads to what an earlier answer said where `weight` is 1, is as it was where
+-- it is 0. What stands at the end t = 0 draws x there in a straight line, so a step of Euler's rule leaves x as if the noised
+-- earlier answer had been put in its place. (Black, Galliker, Levine 2025 compare their guidance with it; guidance would need the
+-- derivative of the network.) time f32[...,1]: of the step; weight broadcasts.
+function denoise.inpaint(g, x, velocity, time, previous, weight)
+  local back = g.div { g.sub { x, previous }, time }
+  return g.add { velocity, g.mul { weight, g.sub { back, velocity } } }
+end
+
 -- The times of its steps, 1 - s/steps.
 function denoise.times(steps)
   local out = {}
