@@ -17,6 +17,7 @@
 typedef struct causal_params {
     const char *rules;
     const char *file;
+    int64_t slow_late_ns;
 } causal_params;
 
 static const evla_param params_table[] = {
@@ -30,6 +31,14 @@ static const evla_param params_table[] = {
      .flags = EVLA_PF_OPTIONAL | EVLA_PF_INPUT,
      .type = EVLA_P_PATH,
      .offset = offsetof(causal_params, file)},
+    {.name = "slow_late",
+     .doc = "how old the observation behind a result of the slow path may be; 0: as the "
+            "rules say. What answers with many actions at once is older",
+     .preset = "0s",
+     .unit = "s",
+     .type = EVLA_P_DURATION,
+     .max = 3600,
+     .offset = offsetof(causal_params, slow_late_ns)},
 };
 
 enum { LONGEST_FILE = 1 << 18 };
@@ -120,6 +129,7 @@ static int32_t load(const evla_host *h, const causal_params *p, const rules **ou
     if (st < 0) return st;
     if (rules_read(p->file ? p->file : p->rules, text, r, why, sizeof why) < 0)
         return h->fail(h, EVLA_E_FORMAT, why);
+    if (p->slow_late_ns) r->slow_late = 1e-9 * (double)p->slow_late_ns;
     *out = r;
     return EVLA_OK;
 }

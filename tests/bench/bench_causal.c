@@ -83,7 +83,8 @@ int main(void)
     const evla_host h = {.size = sizeof h, .fail = fail, .hold = hold, .scratch = hold};
     const struct {
         const char *rules, *file;
-    } params = {"crowd", path};
+        int64_t slow_late_ns;
+    } params = {"crowd", path, 0};
     const evla_scene *guard = evla_plugin_entry()->items[0].table;
     void *self = NULL;
     uint64_t state = 11;
