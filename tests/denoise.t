@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""denoise.t -- models/denoise.lua: loops of flow matching, DDPM and DDIM as schedules, against NumPy in float64 from the papers."""
+"""denoise.t -- models/denoise.lua: loops of flow matching, with inpainting, DDPM and DDIM as schedules, against NumPy in float64 from the papers."""
 import json
 import os
 import subprocess
@@ -20,6 +20,7 @@ rng = np.random.default_rng(5)
 beta = np.linspace(0.01, 0.2, T).astype("f4").astype("f8")
 alpha, ab = 1 - beta, np.cumprod(1 - beta)
 x0, noise = rng.normal(size=N), rng.normal(size=(T, N))
+known, keep = rng.normal(size=N), np.array([1, 1, 0.5, 0.25, 0])
 guess = lambda x: 0.7 * x + 0.1  # what stands for a network
 
 
@@ -49,6 +50,17 @@ def ddim(steps):  # Song et al. 2021, eq. 12, sigma = 0
     return x
 
 
+def inpaint(steps):
+    """What is known (weight 1) is noised and put in the place of x after every step, by halves where the weight is one half; the
+    noise is the one that x began with, or what x still has of it"""
+    x = x0
+    for s in range(steps):
+        t, after = 1 - s / steps, 1 - (s + 1) / steps
+        left = np.where(keep == 1, x0, (x - (1 - t) * known) / t)
+        x = keep * (after * left + (1 - after) * known) + (1 - keep) * (x - guess(x) / steps)
+    return x
+
+
 numbers = lambda v: "{" + ",".join(map(repr, np.asarray(v, "f8").tolist())) + "}"
 os.makedirs(at("models"))
 with open(at("models", "loops.lua"), "w") as f:
@@ -60,6 +72,13 @@ return function()
     return x, g.add {{ g.mul {{ x, 0.7 }}, 0.1 }}, law
   end
   return {{
+    inpaint = function(g)
+      local x, v = begin(g)
+      local times = denoise.times(6) for i, t in ipairs(times) do times[i] = {{ t }} end
+      local time = denoise.row(g, g:const("f32[6,1]", times), denoise.step(g))
+      local vel = denoise.inpaint(g, x, v, time, g:const("f32[{N}]", {numbers(known)}), g:const("f32[{N}]", {numbers(keep)}))
+      g:output("x", denoise.flow(g, x, vel, 6))
+    end,
     flow = function(g) local x, v = begin(g) g:output("x", denoise.flow(g, x, v, 6)) end,
     ddpm = function(g)
       local x, eps, law = begin(g)
@@ -72,13 +91,13 @@ end
 """)
 with open(at("loops.lua"), "w") as f:
     f.write("local evla = require 'evla'\nlocal m = evla.model 'loops' {}\nlocal jobs = { m }\n")
-    for name, times, want in (("flow", 6, flow(6)), ("ddpm", T, ddpm()), ("ddim", 4, ddim(4)), ("all", T, ddim(T))):
+    for name, times, want in (("flow", 6, flow(6)), ("inpaint", 6, inpaint(6)), ("ddpm", T, ddpm()), ("ddim", 4, ddim(4)), ("all", T, ddim(T))):
         more = f", noise = {numbers(noise.ravel())}" if name == "ddpm" else ""
         f.write(f"jobs[#jobs + 1] = evla.call '{name}' {{ model = m, schedule = {{ {{ graph = '{name}', times = {times} }} }}, "
                 f"values = {{ x = {numbers(x0)}{more} }}, expect = {{ x = {numbers(want)} }}, within = 2e-5 }}\n")
     f.write("return evla.program(jobs)\n")
 r = subprocess.run([evla, "run", at("loops.lua"), "--out", at("out")], cwd=work.name, capture_output=True, text=True)
-for name, title in (("flow", "flow matching by Euler's rule, 6 steps"), ("ddpm", "DDPM by its posterior, 8 steps"), ("ddim", "DDIM over every second of 8 times"),
+for name, title in (("flow", "flow matching by Euler's rule, 6 steps"), ("inpaint", "flow that keeps to what is known, as inpainting does"), ("ddpm", "DDPM by its posterior, 8 steps"), ("ddim", "DDIM over every second of 8 times"),
                     ("all", "DDIM over all of them")):
     path = at("out", "loops", name, "job.json")
     error = json.load(open(path))["figures"]["error_x"] if os.path.exists(path) else None

@@ -258,6 +258,23 @@ static void test_trouble(void)
     kit_two_rates(&k);
 }
 
+/* ---- answers beside the ticks ---- */
+
+static void test_chunk(void)
+{
+    const policy_line plays = {.graph = "g",
+                               .rate_hz = 30,
+                               .latency_ns = 10000000,
+                               .pace_hz = 10,
+                               .chunk = CHUNK_QUEUE,
+                               .workers = 2};
+    go(0.4, &plays, 1);
+    ok(status >= 0 && (!COUNTS || report.mallocs == 0),
+       "a call beside the ticks makes the actions: %lld answers, no tick allocates (%lld)",
+       (long long)report.answer.n, (long long)report.mallocs);
+    ok(report.answer.n == 0 || report.answer.max_ns > 0, "how long they took is counted");
+}
+
 int main(void)
 {
     deeds.veto_at = -1;
@@ -307,6 +324,7 @@ int main(void)
     deeds.deed = NULL;
     test_calls();
     test_slow_work();
+    test_chunk();
     test_trouble();
     arena_free(&hold);
     kit_close(&k);

@@ -24,6 +24,17 @@ end
 
 function object:session(options) return evla.session(self:call(options)) end
 
+-- The lines of a rollout's schedule in which it answers beside the ticks, in a body that the options `views`, `feels` and `moves`
+-- describe. how: of all of them as one call: { latency = "400ms", chunk = "queue", pace = 30, workers = 2 }.
+function object:beside(how)
+  if (self.given.moves or 0) == 0 then error("a policy acts in a body when its options views, feels and moves say how", 2) end
+  local lines = { { graph = "observe" } }
+  for _, line in ipairs(self.schedule) do lines[#lines + 1] = { graph = line.graph, times = line.times, joined = true } end
+  lines[#lines + 1] = { graph = "command", joined = true }
+  for k, v in pairs(how) do lines[1][k] = v end
+  return lines
+end
+
 -- The architectures, most particular first: each says whether a file is its own.
 local KINDS = { "smolvla", "mini_vla" }
 

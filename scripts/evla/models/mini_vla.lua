@@ -1,9 +1,9 @@
 -- mini_vla.lua: a small vision-language-action policy: a CNN sees, a GRU reads, an MLP takes noise from an action.
 -- github.com/keivalya/mini-vla; the loop is Ho et al. 2020 with the spread of its authors' code.
-local denoise = require "denoise"
+local body, denoise = require "body", require "denoise"
 
 return {
-  options = {
+  options = body.options {
     size = { type = "int", default = 64, min = 8, max = 4096, doc = "rows and columns of the image" },
     tokens = { type = "int", default = 1, min = 1, max = 64, doc = "words of the instruction" },
     state = { type = "int", default = 8, min = 1, max = 4096, doc = "numbers of the robot's own state" },
@@ -16,7 +16,8 @@ return {
   graphs = function(p)
     local function linear(g, x, name) return g.linear { x, w = name .. ".weight", b = name .. ".bias" } end
     local function norm(g, x, name) return g.layer_norm { x, w = name .. ".weight", b = name .. ".bias" } end
-    return {
+    local takes = { image = { "image", side = p.size }, words = { "token", n = p.tokens }, state = { "state", n = p.state }, answer = { rows = 1, n = p.action } }
+    return body.graphs(p, takes, {
       sense = function(g)
         local image = g:input("image", ("u8[%d,%d,3]"):format(p.size, p.size))
         local x = g.transpose { g.reshape { g.div { g.cast { image, to = "f32" }, 255 }, shape = { 1, p.size, p.size, 3 } }, perm = { 0, 3, 1, 2 } }
@@ -58,6 +59,6 @@ return {
         g:output("x", x)
         g:output("action", x)
       end,
-    }
+    })
   end,
 }

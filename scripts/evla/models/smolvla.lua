@@ -1,7 +1,7 @@
 -- smolvla.lua: a vision-language-action model whose action expert reads the language model's keys and values layer by layer.
 -- Shukor et al. 2025 (arXiv 2506.01844) as lerobot computes it: SigLIP, pixel shuffle, the first layers of SmolLM2, and flow
 -- matching by an expert of as many layers, where every second one attends to what the language model left and nothing else.
-local denoise, vit = require "denoise", require "vit"
+local body, denoise, vit = require "body", require "denoise", require "vit"
 
 -- Where weights lie, by who wrote the file: vla.cpp's converter, lerobot.
 local GGUF = { names = "vla", fc = "mm.fc", embed = "token_embd", lm = "vlm.blk.%d.%s.weight", expert = "aex.blk.%d.%s.weight", last = "aex.output_norm",
@@ -48,7 +48,10 @@ local function graphs(p)
   end
   local function tap(g, name, x, ...) if p.inner then g:output(name, select("#", ...) > 0 and g.reshape { x, shape = { ... } } or x) end end
 
-  return {
+  return body.graphs(p, {
+    image = { "images", side = p.image, cameras = p.cameras }, words = { "tokens", n = p.tokens }, state = { "state", n = p.state },
+    answer = { rows = p.chunk, n = #p.action_mean },
+  }, {
     image = function(g)
       local x = g.cast { g:input("images", ("u8[%d,%d,%d,3]"):format(p.cameras, p.image, p.image)), to = "f32" }
       g:output("pixels", g.transpose { g.sub { g.mul { g.div { x, 255 }, 2 }, 1 }, perm = { 0, 3, 1, 2 } })
@@ -115,16 +118,24 @@ local function graphs(p)
         tap(g, ("aex_l%d_out"):format(i), x)
       end
       local v_t = linear(g, t.norm(x, nil, n.last .. ".weight"), "action_out_proj", p.expert, p.action)
+      if p.inpaint then -- an answer that keeps to what is played of the one before while it is made
+        local n, keep = #p.action_mean, g.reshape { g:input("previous_weight", ("f32[%d]"):format(p.chunk)), shape = { p.chunk, 1 } }
+        local before = g.sub { g:input("previous", ("f32[%d,%d]"):format(p.chunk, n)), const(g, p.action_mean) }
+        local function wide(x) return g.pad { x, axis = 1, after = p.action - n } end
+        local times = {} for s, t in ipairs(denoise.times(p.steps)) do times[s] = { { t } } end
+        v_t = denoise.inpaint(g, x_t, v_t, denoise.row(g, g:const(("f32[%d,1,1]"):format(p.steps), times), step),
+          wide(g.div { before, g.add { const(g, p.action_std), p.std_eps } }), wide(g.broadcast { keep, shape = { p.chunk, n } }))
+      end
       x_t = denoise.flow(g, x_t, v_t, p.steps)
       tap(g, "v_t", v_t)
       g:output("x_t", x_t)
       g:output("action", g.add { g.mul { g.slice { x_t, axis = 1, start = 0, stop = #p.action_mean }, g.add { const(g, p.action_std), p.std_eps } }, const(g, p.action_mean) })
     end,
-  }
+  })
 end
 
 return {
-  options = {
+  options = body.options {
     cameras = int(2, "images of a call"), image = int(512, "pixels of a side"), patch = int(16, "pixels of a patch's side"),
     vit_width = int(768, "features of a patch"), vit_layers = int(12, "blocks of the vision tower"), vit_heads = int(12, "its heads"),
     vit_hidden = int(3072, "features inside its feed-forward part"), vit_eps = { type = "float", default = 1e-6, min = 0, max = 1, doc = "of its norms" },
@@ -140,6 +151,7 @@ return {
     state_mean = numbers "of the numbers that the robot really has", state_std = numbers "their spread",
     action_mean = numbers "of the numbers that an action really has", action_std = numbers "their spread",
     names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
+    inpaint = { type = "bool", default = false, doc = "also read `previous`, what the answer before has for the same moments, and keep to it" },
     inner = { type = "bool", default = false, doc = "also put out what is inside, stage by stage" },
   },
   graphs = graphs,
