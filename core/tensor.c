@@ -28,12 +28,18 @@ const char *dtype_name(const registry *reg, int32_t dtype)
     return d ? d->name : "?";
 }
 
+int64_t dtype_blocks(const dtype_info *d, int64_t n)
+{
+    return n / d->block_elements + (n % d->block_elements > 0);
+}
+
 int64_t dtype_bytes(const registry *reg, int32_t dtype, int64_t n)
 {
     const dtype_info *d = dtype_get(reg, dtype);
     int64_t bytes;
-    if (!d || n < 0 || n % d->block_elements) return -1;
-    if (__builtin_mul_overflow(n / d->block_elements, (int64_t)d->block_bytes, &bytes))
+    if (!d || n < 0) return -1;
+    if (n % d->block_elements && !(d->table && d->table->is_ragged)) return -1;
+    if (__builtin_mul_overflow(dtype_blocks(d, n), (int64_t)d->block_bytes, &bytes))
         return -1;
     return bytes;
 }
@@ -302,13 +308,21 @@ int64_t type_bytes(const registry *reg, const evla_type *t)
     const dtype_info *d = dtype_get(reg, t->dtype);
     int64_t n = type_count(t);
     if (!d || n < 0) return -1;
-    /* rows hold whole blocks */
-    if (t->rank && t->shape[t->rank - 1] % d->block_elements) return -1;
+    int64_t last = t->rank ? t->shape[t->rank - 1] : 1,
+            row = dtype_bytes(reg, t->dtype, last);
     /* bounds every stride: each is blocks of some extents, and there are no fewer elements
      */
     int64_t most;
-    if (__builtin_mul_overflow(product(t, 1), (int64_t)d->block_bytes, &most)) return -1;
-    return dtype_bytes(reg, t->dtype, n);
+    if (row < 0 || __builtin_mul_overflow(product(t, 1), (int64_t)d->block_bytes, &most))
+        return -1;
+    return n ? n / last * row : 0;
+}
+
+int64_t type_run(const registry *reg, const evla_type *t)
+{
+    const dtype_info *d = dtype_get(reg, t->dtype);
+    int64_t last = t->rank ? t->shape[t->rank - 1] : 1;
+    return d && last % d->block_elements ? last : type_count(t);
 }
 
 int type_equal(const evla_type *a, const evla_type *b)
@@ -327,7 +341,7 @@ evla_tensor tensor_view(const registry *reg, const evla_type *t, void *data)
     for (int32_t i = t->rank - 1; i >= 0; i--) {
         v.shape[i] = t->shape[i];
         v.stride[i] = stride;
-        stride *= i == t->rank - 1 && d ? t->shape[i] / d->block_elements : t->shape[i];
+        stride *= i == t->rank - 1 && d ? dtype_blocks(d, t->shape[i]) : t->shape[i];
     }
     return v;
 }

@@ -31,7 +31,10 @@ const dtype_info *dtype_get(const registry *reg, int32_t dtype);
 int32_t dtype_find(const registry *reg, const char *name,
                    size_t n); /* EVLA_NONE when absent */
 const char *dtype_name(const registry *reg, int32_t dtype);
-/* Bytes of n elements in a row; -1 for no whole number of blocks or overflow. */
+/* Blocks that hold n elements of a row. */
+int64_t dtype_blocks(const dtype_info *d, int64_t n);
+/* Bytes of n elements in a row; -1 for a part of a block, unless the format is ragged, and
+ * for overflow. */
 int64_t dtype_bytes(const registry *reg, int32_t dtype, int64_t n);
 
 /* Evaluates "2*D+1". Unknown symbols are an error that names them. [0, 2^48] */
@@ -47,7 +50,10 @@ int32_t type_match(ctx *cx, const char *text, const evla_type *type, symbols *s)
 const char *type_text(const registry *reg, arena *a, const evla_type *t);
 int64_t type_count(const evla_type *t); /* elements; -1 on overflow */
 int64_t type_bytes(const registry *reg,
-                   const evla_type *t); /* -1: overflow or partial block */
+                   const evla_type *t); /* -1: overflow, or rows that no block can end */
+/* Elements of a dense tensor whose blocks lie without a gap: all of them, or one row where
+ * rows end inside a block. */
+int64_t type_run(const registry *reg, const evla_type *t);
 int type_equal(const evla_type *a, const evla_type *b);
 /* A dense view of memory. */
 evla_tensor tensor_view(const registry *reg, const evla_type *t, void *data);

@@ -305,6 +305,13 @@ got = ask((at("odd-q4_k.gguf"), {}, [["logits", {"ids": ids[:20]}]]), (at("odd.g
 far = abs(of(got[0][0]) - of(got[1][0])).max() / of(got[1][0]).std() if got and "answer" in got[0][0] and "answer" in got[1][0] else None
 tap.ok(far is not None and 1e-4 < far < 0.5, "with logits near those of f32 (roundings of 1/32)", (far, got and [x[0].get("error") for x in got]))
 
+r = run("pack", at("odd.gguf"), "--type", "q4_0", "-o", at("odd.evla"))
+asked = [["logits", {"ids": ids[:20]}]]
+got = ask((at("odd.evla"), {}, asked), (at("odd.gguf"), {"type": "q4_0"}, asked), (at("odd.gguf"), {"kv": "f32"}, asked))
+far = abs(of(got[0][0]) - of(got[2][0])).max() / of(got[2][0]).std() if got and all("answer" in x[0] for x in got) else None
+tap.ok(r.stdout.startswith("matrices: 7 as q4_0; 1 as q8_0, since token_embd.weight has rows of 96, no multiple of 256"), "elsewhere a row ends inside a block", r.stdout + r.stderr)
+tap.ok(far is not None and got[0] == got[1] and 1e-4 < far < 0.7, "packed or in memory the same, with logits near those of f32 (roundings of 1/16)", (far, got and [x[0].get("error") for x in got]))
+
 # ---- what others that need it see ----
 def key():
     jobs = json.loads(run("check", os.path.join(root, "pipelines", "stories.lua"), "--model", at("packed.evla"), "--json").stdout)["jobs"]

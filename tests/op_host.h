@@ -113,7 +113,9 @@ static const evla_dtype *op_host_dtype_table(const evla_host *h, int32_t dtype)
 static int64_t op_host_dtype_bytes(const evla_host *h, int32_t dtype, int64_t n)
 {
     const evla_dtype *d = op_host_dtype_table(h, dtype);
-    if (d) return n % d->block_elements ? -1 : n / d->block_elements * d->block_bytes;
+    int64_t part = d ? n % d->block_elements : 0;
+    if (d && part && !d->is_ragged) return -1;
+    if (d) return (n / d->block_elements + (part > 0)) * d->block_bytes;
     for (int i = 0; i < OP_HOST_DTYPES; i++)
         if (op_host_dtypes[i].id == dtype) return op_host_dtypes[i].bytes * n;
     return -1;
@@ -145,7 +147,7 @@ static inline void op_host_init(op_host *o)
                            .dtype_table = op_host_dtype_table};
 }
 
-/* Of a dense tensor; -1 when its rows are no whole blocks. */
+/* Of a dense tensor; -1 when its rows end where they may not. */
 static int64_t op_host_type_bytes(const evla_host *h, const evla_type *t)
 {
     int64_t bytes = op_host_dtype_bytes(h, t->dtype, t->rank ? t->shape[t->rank - 1] : 1);

@@ -129,7 +129,7 @@ class Runner:
             return name, shape
         if name not in DTYPES:
             elements, size = BLOCKS[name]
-            shape[-1] = shape[-1] // elements * size
+            shape[-1] = -(-shape[-1] // elements) * size  # a row may end inside its last block
             name = "u8"
         dtype = DTYPES[name]
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -355,7 +355,9 @@ static void transcode(char *s, int is_decode)
     const evla_item *item = find(EVLA_DTYPE, name);
     if (!item) die("no such number format", name);
     const evla_dtype *d = item->table;
-    int64_t codes = n / d->block_elements * d->block_bytes, floats = n * 4;
+    int32_t id = host.table.dtype(&host.table, name);
+    int64_t codes = host.table.dtype_bytes(&host.table, id, n), floats = n * 4;
+    if (codes < 0) die("no row of this format", name);
     int64_t from = is_decode ? codes : floats, to = is_decode ? floats : codes;
     unsigned char *x = fenced(from), *y = fenced(to);
     read_bytes(x, from);

@@ -44,7 +44,12 @@ def bf16_values(codes):
 
 
 def q8_0_codes(x):
-    """any codes will do: scales in f16, then 32 bytes"""
+    """any codes will do: scales in f16, then 32 bytes, of which those behind a row's end are nobody's"""
+    lacks = -x.shape[-1] % 32
+    if lacks:
+        codes = q8_0_codes(np.concatenate([x, np.zeros((*x.shape[:-1], lacks), f4)], -1))
+        codes[..., -lacks:] = 77
+        return codes
     rows = x.reshape(-1, 32)
     d = (np.abs(rows).max(1) / 127).astype(np.float16)
     q = np.clip(np.rint(rows / np.where(d > 0, d, 1).astype(f4)[:, None]), -127, 127).astype(np.int8)
@@ -69,14 +74,15 @@ def coded(name, x):
         return x, x
     encode, decode, _ = formats[name]
     codes = encode(x)
-    return Coded(name, x.shape, codes), decode(codes).reshape(x.shape)
+    return Coded(name, x.shape, codes), decode(codes).reshape(*x.shape[:-1], -1)[..., :x.shape[-1]].copy()
 
 
 # ---- weights that are decoded ----
 
 c = Close(tap)
 for name, (shape, out), bias in itertools.product(
-        formats, [((1, 32), 7), ((5, 64), 65), ((17, 96), 66), ((2, 3, 32), 4), ((32,), 5), ((2, 0), 3), ((0, 32), 3), ((33, 1024), 130)], (0, 1)):
+        formats, [((1, 32), 7), ((5, 64), 65), ((17, 96), 66), ((2, 3, 32), 4), ((32,), 5), ((2, 0), 3), ((0, 32), 3), ((33, 1024), 130),
+                  ((3, 17), 7), ((18, 720), 66)], (0, 1)):
     x, b = normal(*shape), normal(out)
     w, value = coded(name, normal(out, shape[-1]))
     want = x.astype(f8) @ value.astype(f8).T + (b if bias else 0)
@@ -94,8 +100,9 @@ for name in formats:
     t, value = coded(name, normal(40, 64))
     for ids in (np.array([3, 0, 39]), np.array(5, np.int32), rng.integers(0, 40, (7, 90)), np.zeros((0, 2), np.int64)):
         c.exact(ops.run("embedding", t, ids), value[ids], f"{name} {ids.shape}")
-    wide, value = coded(name, normal(2, 65536))
-    c.exact(ops.run("embedding", wide, np.array([1, 0, 1])), value[[1, 0, 1]], name)
+    for width in (65536, 17, 720):
+        wide, value = coded(name, normal(2, width))
+        c.exact(ops.run("embedding", wide, np.array([1, 0, 1])), value[[1, 0, 1]], name)
 table = rng.standard_normal((5, 6))
 c.exact(ops.run("embedding", table, np.array([4, 4])), table[[4, 4]], "f64")
 c.done(f"embedding gives f32 rows of a table in {', '.join(formats)}")
@@ -103,12 +110,16 @@ c.done(f"embedding gives f32 rows of a table in {', '.join(formats)}")
 # ---- codes in blocks ----
 
 c = Close(tap)
-for shape, group in (((4, 64), 32), ((3, 5, 32), 8), ((64,), 64), ((2, 16), 1), ((0, 32), 32), ((2, 0), 4), ((700, 96), 32), ((2, 20000), 10000)):
+for shape, group in (((4, 64), 32), ((3, 5, 32), 8), ((64,), 64), ((2, 16), 1), ((0, 32), 32), ((2, 0), 4), ((700, 96), 32), ((2, 20000), 10000),
+                     ((5, 48), 32), ((3, 2, 720), 32), ((900, 17), 32), ((2, 7), 100)):
     x = normal(*shape, scale=3)
-    if x.size > 2 * group:
+    lacks = -shape[-1] % group  # zeros in the last group's place change no scale and are codes of 0
+    if x.size > 2 * group and not lacks:
         x.reshape(-1, group)[0] = 0
         x.reshape(-1, group)[1, 0] = [np.nan, np.inf][group % 3 % 2]
     q, s = ops.run("quantize_blocks", x, group=group)
+    x = np.concatenate([x, np.zeros((*shape[:-1], lacks), f4)], -1)
+    shape = x.shape
     rows = x.reshape(-1, group) if x.size else x.reshape(0, group)
     # numpy computes the same f32 operations; the whole of it is exact
     most = np.abs(rows).max(1) if x.size else np.zeros(0, f4)
@@ -123,11 +134,11 @@ c.done("quantize_blocks is quantize for each group of neighbours")
 
 c = Close(tap)
 for name, (shape, out), group, bias in itertools.product(
-        formats, [((1, 32), 7), ((5, 64), 65), ((17, 96), 66), ((2, 3, 32), 4), ((32,), 5), ((0, 32), 3), ((33, 1024), 130)], (32, 8), (0, 1)):
+        formats, [((1, 32), 7), ((5, 64), 65), ((17, 96), 66), ((2, 3, 32), 4), ((32,), 5), ((0, 32), 3), ((33, 1024), 130), ((18, 720), 66), ((2, 17), 7)], (32, 8), (0, 1)):
     q, s = ops.run("quantize_blocks", normal(*shape), group=group)
     w, value = coded(name, normal(out, shape[-1]))
     b = normal(out)
-    x = q.astype(f8) * np.repeat(s, group, -1)
+    x = (q.astype(f8) * np.repeat(s, group, -1))[..., :shape[-1]]
     want = x @ value.astype(f8).T + (b if bias else 0)
     size = np.abs(x) @ np.abs(value).astype(f8).T + (np.abs(b) if bias else 0)
     y = ops.run("coded_linear", q, s, w, *[b] * bias)
@@ -195,12 +206,12 @@ def as_pool(name, answer, n, s, w):
 
 
 def values_of(name, pool, n, s, w):
-    return pool if name == "f32" else formats[name][1](pool.codes).reshape(n, s, w)
+    return pool if name == "f32" else formats[name][1](pool.codes).reshape(n, s, -1)[..., :w]
 
 
 names = ["f32"] + list(formats)
 c = Close(tap)
-for name, (n, s, w), tokens in itertools.product(names, [(5, 4, 32), (3, 16, 256), (1, 1, 64)], (0, 1, 9)):
+for name, (n, s, w), tokens in itertools.product(names, [(5, 4, 32), (3, 16, 256), (1, 1, 64), (4, 2, 80)], (0, 1, 9)):
     x = normal(tokens, w)
     slot = rng.permutation(n * s)[:tokens] if tokens <= n * s else rng.integers(0, n * s, tokens)
     slot = np.where(rng.random(tokens) < 0.2, -1, slot).astype(np.int32)
@@ -213,7 +224,7 @@ for name, (n, s, w), tokens in itertools.product(names, [(5, 4, 32), (3, 16, 256
     got = as_pool(name, ops.run("kv_write", pool, x, slot), n, s, w)
     got = values_of(name, got, n, s, w).reshape(n * s, w)
     if name == "q8_0":  # encoders round scales their own way: half a step, and 127 times f16's half
-        step = np.repeat(np.abs(want).reshape(n * s, -1, 32).max(-1), 32, -1) / 127
+        step = np.repeat(np.maximum.reduceat(np.abs(want), np.arange(0, w, 32), -1), 32, -1)[:, :w] / 127
         c.see(got, want, np.where(np.isin(np.arange(n * s), slot)[:, None], 0.57 * step, 0), f"{name} {n} {s} {w}")
     else:
         c.exact(got, want, f"{name} {n} {s} {w}")
@@ -246,7 +257,7 @@ def scatter(rows, table, s, n, fill):
     return pool.reshape(n, s, -1)
 
 
-shapes = [(1, 1, 32, 32, 4), (4, 2, 32, 32, 16), (8, 2, 64, 32, 16), (15, 5, 64, 64, 16), (3, 3, 32, 64, 5)]
+shapes = [(1, 1, 32, 32, 4), (4, 2, 32, 32, 16), (8, 2, 64, 32, 16), (15, 5, 64, 64, 16), (3, 3, 32, 64, 5), (4, 2, 40, 24, 5)]
 c, same = Close(tap), Close(tap)
 for name, (heads, kv, d, dv, s), length in itertools.product(names, shapes, (1, 7, 40, 530)):
     n = -(-length // s) + 3
@@ -331,7 +342,8 @@ z, i1, i4 = np.zeros, np.int8, np.int32
 refuse(E_SHAPE, ["w is f16[4,5]", "f32[2,3]"], "linear", z((2, 3), f4), half(4, 5))
 refuse(E_DTYPE, ["x is f64[2,3]", "w is f16[4,3]"], "linear", z((2, 3), f8), half(4, 3))
 refuse(E_ARG, ["group is 0"], "quantize_blocks", z((2, 3), f4), group=0)
-refuse(E_SHAPE, ["f32[2,3]", "group 2"], "quantize_blocks", z((2, 3), f4), group=2)
+refuse(E_SHAPE, ["x is f32;", "groups of 2"], "quantize_blocks", z((), f4), group=2)
+refuse(E_SHAPE, ["w is f16[4,31]", "[out,64]"], "coded_linear", z((2, 64), i1), z((2, 2), f4), half(4, 31))
 refuse(E_DTYPE, ["f64[2,3]"], "quantize_blocks", z((2, 3), f8), group=3)
 q, s, w = z((2, 64), i1), z((2, 2), f4), half(4, 64)
 refuse(E_ARG, ["input s"], "coded_linear", q, None, w)
@@ -347,13 +359,13 @@ refuse(E_DTYPE, ["q is f32[2,64]", "i8"], "coded_linear", z((2, 64), f4), None, 
 refuse(E_DTYPE, ["q is bf16[2,64]", "w is f16[4,64]"], "coded_linear", coded("bf16", z((2, 64), f4))[0], None, w)
 refuse(E_ARG, ["leave s out"], "coded_linear", half(2, 64), s, w)
 if has_blocks:
-    part = Coded("q8_0", (4, 48), np.zeros(0, np.uint8))
-    pool = Coded("q8_0", (2, 4, 48), np.zeros(0, np.uint8))
-    refuse(E_SHAPE, ["w is q8_0[4,48]", "blocks of 32"], "linear", z((2, 48), f4), part)
-    refuse(E_SHAPE, ["w is q8_0[4,48]", "blocks of 32"], "coded_linear", z((2, 48), i1), z((2, 1), f4), part)
-    refuse(E_SHAPE, ["table is q8_0[4,48]", "blocks of 32"], "embedding", part, np.array([1]))
-    refuse(E_SHAPE, ["pool is q8_0[2,4,48]", "blocks of 32"], "kv_write", pool, z((1, 48), f4), z(1, i4))
-    refuse(E_SHAPE, ["k is q8_0[2,4,48]", "blocks of 32"], "paged_attention", z((1, 48), f4), pool, pool, z(2, i4), z(1, i4), heads=1)
+    part = Coded("q4_k", (4, 48), np.zeros(0, np.uint8))
+    pool = Coded("q4_k", (2, 4, 48), np.zeros(0, np.uint8))
+    refuse(E_SHAPE, ["w is q4_k[4,48]", "blocks of 256"], "linear", z((2, 48), f4), part)
+    refuse(E_SHAPE, ["w is q4_k[4,48]", "blocks of 256"], "coded_linear", z((2, 48), i1), z((2, 1), f4), part)
+    refuse(E_SHAPE, ["table is q4_k[4,48]", "blocks of 256"], "embedding", part, np.array([1]))
+    refuse(E_SHAPE, ["pool is q4_k[2,4,48]", "blocks of 256"], "kv_write", pool, z((1, 48), f4), z(1, i4))
+    refuse(E_SHAPE, ["k is q4_k[2,4,48]", "blocks of 256"], "paged_attention", z((1, 48), f4), pool, pool, z(2, i4), z(1, i4), heads=1)
     table = Coded("q8_0", (4, 32), np.zeros(4 * 34, np.uint8))
     refuse(E_RANGE, ["id 4 at place 1", "0 to 3"], "embedding", table, np.array([0, 4]))
 refuse(E_ARG, ["dims is 3"], "rope_angles", z(2, i4), dims=3)

@@ -415,16 +415,18 @@ static int one_quantize(int64_t rows, int64_t d, int is_static, int odd)
     return good;
 }
 
-static int one_quantize_blocks(int64_t rows, int64_t group, int64_t groups, int bad)
+/* lacks: numbers, fewer than a group, that the last group of a row is short of */
+static int one_quantize_blocks(int64_t rows, int64_t group, int64_t groups, int64_t lacks,
+                               int bad)
 {
     evla_quantize_blocks_params p = {group};
     kit_node n = {.op = "quantize_blocks", .params = &p, .n_in = 1};
-    int64_t d = group * groups, count = rows * d;
+    int64_t d = group * groups - lacks, given = rows * d, count = rows * groups * group;
     n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){rows, d});
-    float *x = n.data[0] = kit_numbers(count);
-    for (int64_t i = 0; i < count; i++)
+    float *x = n.data[0] = kit_numbers(given);
+    for (int64_t i = 0; i < given; i++)
         x[i] *= (float)(kit_draw() % 9);
-    if (bad && count) x[kit_draw() % (uint32_t)count] = kit_draw() % 2 ? NAN : INFINITY;
+    if (bad && given) x[kit_draw() % (uint32_t)given] = kit_draw() % 2 ? NAN : INFINITY;
     int8_t *q = malloc((size_t)count + 1), *slow = malloc((size_t)count + 1);
     float *s = kit_numbers(rows * groups), *slow_s = kit_numbers(rows * groups);
     int good = kit_infer(&k, &n) >= 0;
@@ -443,11 +445,14 @@ static int one_quantize_blocks(int64_t rows, int64_t group, int64_t groups, int 
 static void test_quantize_blocks(void)
 {
     int good = 0, cases = 0;
-    for (; cases < 100; cases++)
-        good += one_quantize_blocks(1 + kit_draw() % 20,
-                                    kit_draw() % 3 ? 32 : 1 + kit_draw() % 50,
-                                    1 + kit_draw() % 40, (int)(kit_draw() % 2));
-    good += one_quantize_blocks(0, 32, 4, 0), cases++;
+    for (; cases < 100; cases++) {
+        int64_t group = kit_draw() % 3 ? 32 : 1 + kit_draw() % 50,
+                lacks = kit_draw() % group;
+        good += one_quantize_blocks(1 + kit_draw() % 20, group, 1 + kit_draw() % 40,
+                                    kit_draw() % 2 ? lacks : 0, (int)(kit_draw() % 2));
+    }
+    good += one_quantize_blocks(0, 32, 4, 0, 0) + one_quantize_blocks(900, 32, 2, 7, 0);
+    cases += 2;
     ok(good == cases,
        "%s: quantize_blocks has the bits of the portable kernel in %d of %d cases, NaN and "
        "Inf among them",

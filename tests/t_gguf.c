@@ -570,6 +570,7 @@ static void unwritten(void)
         {"x", EVLA_BOOL, 2, EVLA_E_DTYPE, "tensor x: the format has no type for bool", "bools"},
         {"x", 99, 2, EVLA_E_DTYPE, "tensor x: the format has no type for none", "numbers that nobody knows"},
         {"x", EVLA_F32, 5, EVLA_E_SHAPE, "tensor x: has 5 extents; the format has at most 4", "five extents"},
+        {"x", HOST_Q8_0, 2, EVLA_E_SHAPE, "tensor x: has rows of 1; the format has them in whole blocks of 32 numbers for q8_0", "rows that end inside a block"},
         {"", EVLA_F32, 2, EVLA_E_FORMAT, "a tensor has an empty name", "a tensor without a name"},
         {"x\xff", EVLA_F32, 2, EVLA_E_FORMAT, "the name of a tensor is no UTF-8", "a name that is no UTF-8"},
         {long_name, EVLA_F32, 2, EVLA_E_LIMIT, "its name has 64 bytes; at most 63 fit", "a name that readers do not hold"},

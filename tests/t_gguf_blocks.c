@@ -59,6 +59,8 @@ int main(void)
         ok(f->block_elements == formats[i].elements && f->block_bytes == formats[i].bytes,
            "%s: blocks of %d numbers in %d bytes", item->name, f->block_elements,
            f->block_bytes);
+        ok(f->is_ragged == (formats[i].elements == 32), "%s: rows %s end inside a block",
+           item->name, f->is_ragged ? "may" : "may not");
         ok(!strcmp(f->linear, "coded_linear") &&
                !strcmp(f->activation, "quantize_blocks") && !f->activation_params,
            "%s: a linear multiplies its codes", item->name);

@@ -22,6 +22,13 @@ static const evla_dtype block32 = {.size = sizeof block32,
                                    .decode = no_codes,
                                    .encode = no_values,
                                    .source = "a test"};
+static const evla_dtype ragged8 = {.size = sizeof ragged8,
+                                   .block_elements = 8,
+                                   .block_bytes = 5,
+                                   .is_ragged = 1,
+                                   .decode = no_codes,
+                                   .encode = no_values,
+                                   .source = "a test"};
 static const evla_dtype half16 = {.size = sizeof half16,
                                   .block_elements = 1,
                                   .block_bytes = 2,
@@ -29,12 +36,13 @@ static const evla_dtype half16 = {.size = sizeof half16,
                                   .encode = no_values,
                                   .source = "a test"};
 static const evla_item items[] = {{.kind = EVLA_DTYPE, .name = "h2", .table = &half16},
-                                  {.kind = EVLA_DTYPE, .name = "b4", .table = &block32}};
+                                  {.kind = EVLA_DTYPE, .name = "b4", .table = &block32},
+                                  {.kind = EVLA_DTYPE, .name = "r5", .table = &ragged8}};
 static const evla_plugin formats = {.magic = EVLA_MAGIC,
                                     .size = sizeof formats,
                                     .built = EVLA_ABI_MAJOR << 16 | EVLA_ABI_MINOR,
                                     .needs = EVLA_ABI_MAJOR << 16,
-                                    .n_items = 2,
+                                    .n_items = 3,
                                     .items = items,
                                     .id = "test.formats",
                                     .version = "1",
@@ -228,6 +236,20 @@ static void bytes(ctx *cx)
     evla_tensor v = tensor_view(r, &t, data);
     ok(v.stride[1] == 18 && v.stride[0] == 36 && v.data[0] == data && v.shape[1] == 64,
        "strides of a block format are those of a block, then of a row");
+    int32_t r5 = dtype_find(r, "r5", 2);
+    ok(dtype_bytes(r, r5, 16) == 10 && dtype_bytes(r, r5, 17) == 15 &&
+           dtype_bytes(r, r5, 1) == 5 && dtype_bytes(r, r5, 0) == 0,
+       "where rows may end inside a block, it counts in full");
+    ok(dtype_bytes(r, r5, INT64_MAX) == 5LL << 60, "also next to the largest number");
+    t = (evla_type){.dtype = r5, .rank = 3, .shape = {2, 3, 17}};
+    v = tensor_view(r, &t, data);
+    ok(type_bytes(r, &t) == 90 && type_run(r, &t) == 17 && v.stride[2] == 5 &&
+           v.stride[1] == 15 && v.stride[0] == 45,
+       "each row has a last block of its own");
+    t.shape[2] = 16;
+    ok(type_bytes(r, &t) == 60 && type_run(r, &t) == 96, "or none lies between them");
+    t.shape[2] = 0;
+    ok(type_bytes(r, &t) == 0, "rows of nothing have no block");
     t = (evla_type){.dtype = EVLA_F32, .rank = 3, .shape = {2, 3, 4}};
     v = tensor_view(r, &t, data);
     ok(v.stride[0] == 48 && v.stride[1] == 16 && v.stride[2] == 4, "plain rows are dense");

@@ -17,7 +17,8 @@ enum { FORMATS = sizeof formats / sizeof *formats, CASES = 14, ROWS = 40, DEFINE
 /* ---- a case ---- */
 
 typedef struct trial {
-    int64_t m, n, d;
+    int64_t m, n, d; /* d: codes of a row of q */
+    int64_t in;      /* of w; what q has behind is 0 */
     const evla_dtype *format;
     int64_t row; /* bytes of a row of w */
     int8_t *q;
@@ -36,7 +37,7 @@ static void trial_node(trial *t, const char *format)
     t->node = (kit_node){.op = "coded_linear", .n_in = 3};
     t->node.in[0] = kit_type(EVLA_I8, 2, (int64_t[]){t->m, t->d});
     t->node.in[1] = kit_type(EVLA_F32, 2, (int64_t[]){t->m, t->d / 32});
-    t->node.in[2] = kit_type(id, 2, (int64_t[]){t->n, t->d});
+    t->node.in[2] = kit_type(id, 2, (int64_t[]){t->n, t->in});
     t->node.data[0] = t->q, t->node.data[1] = t->s, t->node.data[2] = t->packed;
     t->node.made[0] = t->y;
 }
@@ -50,12 +51,13 @@ static trial trial_new(const char *format)
     /* beyond what the kernels take at once */
     t.d = t.format->block_elements *
           (1 + kit_draw() % (t.format->block_elements > 32 ? 5 : 45));
+    t.in = t.d - (t.format->is_ragged && kit_draw() % 2 ? kit_draw() % 32 : 0);
     t.row = t.d / t.format->block_elements * t.format->block_bytes;
     t.q = room(t.m * t.d), t.s = room(t.m * t.d / 32 * 4), t.y = room(t.m * t.n * 4);
     t.b = room(t.n * 4), t.other = room(t.m * t.n * 4);
     t.w = room(t.n * t.row), t.decoded = room(t.n * t.d * 4);
     for (int64_t i = 0; i < t.m * t.d; i++)
-        t.q[i] = (int8_t)kit_draw();
+        t.q[i] = i % t.d < t.in ? (int8_t)kit_draw() : 0;
     for (int64_t i = 0; i < t.m * t.d / 32; i++)
         t.s[i] = fabsf(kit_number()) + 1e-3f;
     for (int64_t i = 0; i < t.n; i++)
@@ -65,7 +67,7 @@ static trial trial_new(const char *format)
     for (int64_t i = 0; i < t.n * t.d; i++)
         t.decoded[i] = kit_number() * (i / 97 % 7 ? 1 : 20);
     for (int64_t r = 0; r < t.n; r++) {
-        t.format->encode(h, t.decoded + r * t.d, t.d, t.w + r * t.row);
+        t.format->encode(h, t.decoded + r * t.d, t.in, t.w + r * t.row);
         t.format->decode(h, t.w + r * t.row, t.d, t.decoded + r * t.d);
     }
     trial_node(&t, format);
@@ -103,7 +105,7 @@ static int layout_holds(const trial *t)
     float *row = room(t->d * 4);
     for (int64_t r = 0; r < t->n; r++) {
         l->row(&t->node.in[2], t->packed, r, row);
-        same &= !memcmp(row, t->decoded + r * t->d, (size_t)t->d * 4);
+        same &= !memcmp(row, t->decoded + r * t->d, (size_t)t->in * 4);
     }
     free(row);
     return same;

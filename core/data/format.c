@@ -215,11 +215,35 @@ int format_is_real(const registry *reg, int32_t dtype)
     return dtype == EVLA_F32 || (d && d->table);
 }
 
+/* A conversion goes run by run (type_run), and through a run by chunks of whole blocks. */
+typedef struct cut {
+    const dtype_info *d;
+    int64_t n, run, run_bytes; /* elements in all and of a run, and its bytes */
+    int64_t chunk;             /* elements */
+} cut;
+
+static cut cut_of(const registry *reg, const evla_type *t)
+{
+    cut c = {.d = dtype_get(reg, t->dtype), .n = type_count(t), .run = type_run(reg, t)};
+    c.run_bytes = dtype_bytes(reg, t->dtype, c.run);
+    c.chunk = (c.d->block_bytes < CHUNK_BYTES ? CHUNK_BYTES / c.d->block_bytes : 1) *
+              c.d->block_elements;
+    return c;
+}
+
+/* The chunk from element `at` on: its elements; *byte: where it lies. */
+static int64_t chunk_at(const cut *c, int64_t at, int64_t *byte)
+{
+    int64_t in_run = at % c->run, left = c->run - in_run;
+    *byte = at / c->run * c->run_bytes + dtype_blocks(c->d, in_run) * c->d->block_bytes;
+    return left < c->chunk ? left : c->chunk;
+}
+
 int32_t format_f32(ctx *cx, const evla_tensor *t, float *out)
 {
     const dtype_info *d = dtype_get(cx->reg, t->dtype);
     evla_type type = format_type(t);
-    int64_t n = type_count(&type), bytes = type_bytes(cx->reg, &type);
+    int64_t bytes = type_bytes(cx->reg, &type), at;
     if (t->dtype == EVLA_F32 && bytes >= 0) {
         if (bytes) memcpy(out, t->data[0], (size_t)bytes);
         return 0;
@@ -227,19 +251,18 @@ int32_t format_f32(ctx *cx, const evla_tensor *t, float *out)
     if (!d || !d->table || bytes < 0)
         return ctx_fail(cx, EVLA_E_DTYPE, "%s cannot be read as f32",
                         dtype_name(cx->reg, t->dtype));
-    int64_t blocks = d->block_bytes < CHUNK_BYTES ? CHUNK_BYTES / d->block_bytes : 1;
-    int64_t each = blocks * d->block_elements;
+    cut c = cut_of(cx->reg, &type);
     arena_place mark = arena_mark(&cx->scratch);
     host h;
     host_init(&h, cx, NULL);
     /* aligned, as decoders may want it */
-    void *codes =
-        arena_push_aligned(&cx->scratch, (size_t)blocks, (size_t)d->block_bytes, 64);
+    void *codes = arena_push_aligned(&cx->scratch, (size_t)dtype_blocks(d, c.chunk),
+                                     (size_t)d->block_bytes, 64);
     int32_t st = codes ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "decoding %s", d->name);
-    for (int64_t i = 0; st >= 0 && i < n; i += each) {
-        int64_t k = n - i < each ? n - i : each;
-        memcpy(codes, (const char *)t->data[0] + i / d->block_elements * d->block_bytes,
-               (size_t)(k / d->block_elements * d->block_bytes));
+    for (int64_t i = 0, k; st >= 0 && i < c.n; i += k) {
+        k = chunk_at(&c, i, &at);
+        memcpy(codes, (const char *)t->data[0] + at,
+               (size_t)(dtype_blocks(d, k) * d->block_bytes));
         st = d->table->decode(&h.table, codes, k, out + i);
     }
     arena_reset(&cx->scratch, mark);
@@ -255,22 +278,21 @@ int format_can_encode(const registry *reg, const evla_type *t, int32_t dtype)
            type_bytes(reg, &to) >= 0;
 }
 
-int32_t format_encode(ctx *cx, int32_t dtype, const float *values, int64_t n, void *out)
+int32_t format_encode(ctx *cx, const evla_type *t, const float *values, void *out)
 {
-    const dtype_info *d = dtype_get(cx->reg, dtype);
-    int64_t blocks = d->block_bytes < CHUNK_BYTES ? CHUNK_BYTES / d->block_bytes : 1;
-    int64_t each = blocks * d->block_elements;
+    int64_t at;
     host h;
-    if (dtype == EVLA_F32) {
-        if (n) memcpy(out, values, (size_t)n * sizeof *values);
+    cut c = cut_of(cx->reg, t);
+    if (t->dtype == EVLA_F32) {
+        if (c.n) memcpy(out, values, (size_t)c.n * sizeof *values);
         return 0;
     }
     host_init(&h, cx, NULL);
     int32_t st = 0;
-    for (int64_t i = 0; st >= 0 && i < n; i += each) {
+    for (int64_t i = 0, k; st >= 0 && i < c.n; i += k) {
+        k = chunk_at(&c, i, &at);
         arena_place mark = arena_mark(&cx->scratch);
-        st = d->table->encode(&h.table, values + i, n - i < each ? n - i : each,
-                              (char *)out + i / d->block_elements * d->block_bytes);
+        st = c.d->table->encode(&h.table, values + i, k, (char *)out + at);
         host_done(&h, mark);
     }
     return st;

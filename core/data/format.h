@@ -35,8 +35,8 @@ evla_type format_type(const evla_tensor *t);
 int format_is_real(const registry *reg, int32_t dtype);
 /* All its values as f32; its bytes may lie at any alignment. */
 int32_t format_f32(ctx *cx, const evla_tensor *t, float *out);
-/* The way back: n values, whole blocks, into a number format that can be encoded or f32. */
-int32_t format_encode(ctx *cx, int32_t dtype, const float *values, int64_t n, void *out);
+/* The way back: all values of a dense tensor of a type that can be encoded, or f32. */
+int32_t format_encode(ctx *cx, const evla_type *t, const float *values, void *out);
 /* 1 when a tensor of this type could be written as `dtype`. */
 int format_can_encode(const registry *reg, const evla_type *t, int32_t dtype);
 

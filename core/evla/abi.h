@@ -180,7 +180,7 @@ struct evla_host {
     /* Id of a number format, EVLA_NONE when nobody registered the name; and the way back. */
     int32_t (*dtype)(const evla_host *h, const char *name);
     const char *(*dtype_name)(const evla_host *h, int32_t dtype);
-    /* Bytes of n elements in a row, -1 when n is no multiple of the block. */
+    /* Bytes of a row of n elements; -1 when it ends inside a block and the format has no such rows. */
     int64_t (*dtype_bytes)(const evla_host *h, int32_t dtype, int64_t n);
     /* Parses "f32[T,7]": named extents become -1 and their names are skipped. */
     int32_t (*type_parse)(const evla_host *h, const char *text, evla_type *out);
@@ -253,9 +253,10 @@ struct evla_dtype {
     uint32_t size;
     int32_t block_elements;
     int32_t block_bytes;
-    int32_t reserved;
-    /* n values (a multiple of block_elements) to and from f32. encode rounds to nearest even, or as a
-     * block format says; EVLA_E_RANGE for numbers that it cannot hold. [any worker] */
+    int32_t is_ragged; /* 1: a row may end inside its last block, which takes all its bytes */
+    /* n values (of a row; a multiple of block_elements unless is_ragged) to and from f32. encode rounds
+     * to nearest even, or as a block format says, and fits a last block to the values that there are;
+     * EVLA_E_RANGE for numbers that it cannot hold. [any worker] */
     int32_t (*decode)(const evla_host *h, const void *codes, int64_t n, float *out);
     int32_t (*encode)(const evla_host *h, const float *values, int64_t n, void *codes);
     const char *source; /* where the format is defined */

@@ -24,7 +24,7 @@ enum { EVLA_OPS_VERSION = 4 }; /* counts up when operators or fields are added *
 /* ---- matrices --------------------------------------------------------------------------------
  *
  * y R[...,out] = linear(x R[...,in], w[out,in], b[out]?)           y = x w^T + b
- * w may also be in a format that a plugin decodes, rows of whole blocks, with x f32.
+ * w may also be in a format that a plugin decodes, with x f32.
  * Source: torch.nn.Linear. */
 typedef struct evla_linear_params {
     int64_t out; /* features of y; 0: taken from w's type */
@@ -203,7 +203,7 @@ typedef struct evla_rope_params {
  *                                     table i32[M], last i32[T])
  *   attention of query t to rows 0 to last[t] of a sequence whose row j lies in block table[j / S] at
  *   place j mod S. last -1: y[t] is 0. What lies behind row last[t], in pool or table, is not used.
- * T: f32, or a format that a plugin decodes, rows of whole blocks.
+ * T: f32, or a format that a plugin decodes.
  * EVLA_E_RANGE for a slot, block or last outside pool or table.
  * Source: Kwon et al. 2023, section 4; softmax as it goes: Milakov and Gimelshein 2018. */
 typedef struct evla_paged_attention_params {
@@ -345,15 +345,16 @@ enum { EVLA_QUANTIZED_MAX = 131071 };
  * Weights in formats that plugins bring, whose blocks hold their own scales. linear and embedding
  * take them too: their values are then decoded, one by one.
  *
- * q i8[...,D], s f32[...,D/group] = quantize_blocks(x f32[...,D])
- *   quantize without a scale, for each `group` neighbours of a row by themselves.
- * y f32[...,out] = coded_linear(q i8[...,in], s f32[...,in/group], w[out,in], b f32[out]?)
+ * q i8[...,G*group], s f32[...,G] = quantize_blocks(x f32[...,D])      G = D / group, rounded up
+ *   quantize without a scale, for each `group` neighbours of a row by themselves; what x lacks of its
+ *   last group are codes of 0.
+ * y f32[...,out] = coded_linear(q i8[...,G*group], s f32[...,G], w[out,in], b f32[out]?)
  * y f32[...,out] = coded_linear(q C[...,in], -, w C[out,in], b f32[out]?)       C: f16, bf16
- *   linear(q s, decode(w), b), q and w in rows of whole blocks. w is always typed. Sums are f32;
- *   their order, and whether FMA rounds once, is the kernel's. Tails as on linear.
+ *   linear(q s, decode(w), b), G = in / group, rounded up; codes of q behind `in` are 0. w is always
+ *   typed. Sums are f32; their order, and whether FMA rounds once, is the kernel's. Tails as on linear.
  * Source: Dettmers et al. 2022, section 2.1 (block-wise quantisation). */
 typedef struct evla_quantize_blocks_params {
-    int64_t group; /* divides D; preset 32 */
+    int64_t group; /* preset 32 */
 } evla_quantize_blocks_params;
 // clang-format on
 

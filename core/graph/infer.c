@@ -127,7 +127,7 @@ static int32_t bind_wire(ctx *cx, const graph *g, const wire *w, bound *b, bound
         st = type_parse(cx, text, &b->planned, &out->type);
         if (st >= 0 && !has_size(cx, &out->type))
             st = ctx_fail(cx, EVLA_E_SHAPE,
-                          "type \"%s\": its rows hold no whole blocks, or it "
+                          "type \"%s\": its format has no rows of this length, or it "
                           "is larger than memory",
                           text);
         if (st >= 0 && weight) st = type_weight(cx, g, w->slot, &out->type, g->name);

@@ -12,20 +12,21 @@ static int32_t make_one(ctx *cx, const weight_info *w, int32_t dtype, uint64_t s
                         evla_field *out)
 {
     evla_type t = w->type;
-    int64_t n = type_count(&t), f32 = type_bytes(cx->reg, &t);
+    int64_t f32 = type_bytes(cx->reg, &t);
     t.dtype = dtype;
     if (!format_can_encode(cx->reg, &t, dtype))
-        return ctx_fail(cx, EVLA_E_DTYPE,
-                        "weight %s: cannot be written as %s: that is not encoded, or its "
-                        "rows are no whole blocks",
-                        w->name, dtype_name(cx->reg, dtype));
+        return ctx_fail(
+            cx, EVLA_E_DTYPE,
+            "weight %s: cannot be written as %s: that is not encoded, or has no "
+            "rows of this length",
+            w->name, dtype_name(cx->reg, dtype));
     float *values = mem_alloc_aligned((size_t)f32 + 1, 64);
     void *codes = dtype == EVLA_F32
                       ? (void *)values
                       : mem_alloc_aligned((size_t)type_bytes(cx->reg, &t) + 1, 64);
     int32_t st = values && codes ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "weight %s", w->name);
     if (st >= 0) st = model_fill_one(cx, w->name, w->init, &w->type, seed, values);
-    if (st >= 0 && codes != values) st = format_encode(cx, dtype, values, n, codes);
+    if (st >= 0 && codes != values) st = format_encode(cx, &t, values, codes);
     if (codes != values) mem_free(values);
     *out = (evla_field){w->name, tensor_view(cx->reg, &t, codes)};
     return st;

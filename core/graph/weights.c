@@ -254,16 +254,16 @@ static int32_t take_rounded(ctx *cx, model *m, int32_t slot, const evla_tensor *
         return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: %s", w->name,
                         type_text(cx->reg, &cx->scratch, &type));
     int32_t st = 0;
-    evla_tensor some = *t;
-    some.rank = 1;
+    evla_type rows = {.dtype = t->dtype, .rank = 2, .shape = {0, row}};
     for (int64_t at = 0; st >= 0 && at < n; at += each) {
-        some.shape[0] = n - at < each ? n - at : each;
-        some.data[0] = (char *)t->data[0] + at / row * row_in;
+        rows.shape[0] = (n - at < each ? n - at : each) / row;
+        evla_tensor some =
+            tensor_view(cx->reg, &rows, (char *)t->data[0] + at / row * row_in);
+        evla_type to = rows;
+        to.dtype = type.dtype;
         st = format_f32(cx, &some, values);
-        if (st >= 0)
-            st = format_encode(cx, type.dtype, values, some.shape[0],
-                               own + at / row * row_out);
-        layout_drop_pages(some.data[0], (size_t)(some.shape[0] / row * row_in));
+        if (st >= 0) st = format_encode(cx, &to, values, own + at / row * row_out);
+        layout_drop_pages(some.data[0], (size_t)(rows.shape[0] * row_in));
         if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
     }
     if (st < 0) return ctx_prefix(cx, "weight %s", w->name), st;

@@ -59,6 +59,13 @@ const evla_tensor *bind_tensor_at(lua_State *L, int at)
     return v ? &v->t : NULL;
 }
 
+static evla_type type_of(const evla_tensor *t)
+{
+    evla_type type = {.dtype = t->dtype, .rank = t->rank};
+    memcpy(type.shape, t->shape, sizeof type.shape);
+    return type;
+}
+
 /* One row of numbers as f64, whatever the format. n values from p. */
 static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, double *out)
 {
@@ -85,7 +92,7 @@ static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, doub
     }
 #undef CASE
     const dtype_info *d = dtype_get(s->cx->reg, dtype);
-    if (!d || !d->table || n % d->block_elements) return 0;
+    if (!d || !d->table) return 0;
     host h;
     host_init(&h, s->cx, NULL);
     enum { CHUNK = 512 };
@@ -96,7 +103,7 @@ static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, doub
     for (int64_t i = 0; i < n; i += step) {
         int64_t k = n - i < step ? n - i : step;
         const char *at = (const char *)p + i / d->block_elements * d->block_bytes;
-        size_t bytes = (size_t)(k / d->block_elements * d->block_bytes);
+        size_t bytes = (size_t)(dtype_blocks(d, k) * d->block_bytes);
         if ((uintptr_t)at % 16 && bytes <= sizeof codes) at = memcpy(codes, at, bytes);
         if (d->table->decode(&h.table, at, k, f) < 0) return 0;
         for (int64_t m = 0; m < k; m++)
@@ -170,9 +177,10 @@ static int l_tensor_index(lua_State *L)
         lua_pushstring(L, dtype_name(s->cx->reg, t->dtype));
     else if (!strcmp(name, "rank"))
         lua_pushinteger(L, t->rank);
-    else if (!strcmp(name, "bytes"))
-        lua_pushinteger(L, dtype_bytes(s->cx->reg, t->dtype, count(t, 0)));
-    else {
+    else if (!strcmp(name, "bytes")) {
+        evla_type type = type_of(t);
+        lua_pushinteger(L, type_bytes(s->cx->reg, &type));
+    } else {
         luaL_getsubtable(L, LUA_REGISTRYINDEX, "evla.tensor methods");
         lua_getfield(L, -1, name);
     }
@@ -196,9 +204,15 @@ static int l_tensor_stats(lua_State *L)
     double x[CHUNK], low = INFINITY, high = -INFINITY, sum = 0;
     int64_t n = count(&v->t, 0), finite = 0;
     const dtype_info *d = dtype_get(s->cx->reg, v->t.dtype);
-    for (int64_t i = 0; d && i < n; i += CHUNK) {
-        int64_t k = n - i < CHUNK ? n - i : CHUNK;
-        const char *p = (const char *)v->t.data[0] + i / d->block_elements * d->block_bytes;
+    evla_type type = type_of(&v->t);
+    int64_t run = type_run(s->cx->reg, &type),
+            row = dtype_bytes(s->cx->reg, type.dtype, run);
+    int64_t step = d ? CHUNK / d->block_elements * d->block_elements : 0;
+    for (int64_t i = 0, k; step && i < n; i += k) { /* never across the end of a run */
+        int64_t in_run = i % run;
+        k = run - in_run < step ? run - in_run : step;
+        const char *p = (const char *)v->t.data[0] + i / run * row +
+                        in_run / d->block_elements * d->block_bytes;
         if (!read_numbers(s, v->t.dtype, p, k, x))
             return script_error(L, s, "tensor: %s cannot be read", d->name);
         for (int64_t m = 0; m < k; m++) {
@@ -237,7 +251,7 @@ static int l_tensor_slice(lua_State *L)
                             (long long)from, (long long)to, (int)n);
     const dtype_info *d = dtype_get(s->cx->reg, v->t.dtype);
     int32_t each = d && v->t.rank == 1 ? d->block_elements : 1;
-    if ((from - 1) % each || (to - from + 1) % each)
+    if ((from - 1) % each || (to % each && to != n))
         return script_error(L, s, "tensor: %s is sliced in blocks of %d", d->name, each);
     lua_getiuservalue(L, 1, 1);
     view *part = push_view(L, -1);
@@ -285,8 +299,7 @@ static int l_tensor_text(lua_State *L)
 {
     script *s = script_of(L);
     view *v = luaL_checkudata(L, 1, "evla.tensor");
-    evla_type t = {.dtype = v->t.dtype, .rank = v->t.rank};
-    memcpy(t.shape, v->t.shape, sizeof t.shape);
+    evla_type t = type_of(&v->t);
     arena_place mark = arena_mark(&s->cx->scratch);
     lua_pushstring(L, type_text(s->cx->reg, &s->cx->scratch, &t));
     arena_reset(&s->cx->scratch, mark);

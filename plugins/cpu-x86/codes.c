@@ -12,6 +12,7 @@
 #include <string.h>
 
 static int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int is_format(const evla_node *n, int32_t i, int32_t dtype)
 {
@@ -198,10 +199,19 @@ static int32_t blocks_run(const evla_host *h, const x86_isa *isa, const evla_arg
 {
     (void)h, (void)phase;
     int64_t group = group_of(a->node), step = tile_groups(a->node), from = tile * step;
-    int64_t left = node_count(&a->node->out[1]) - from;
-    isa->encode_groups((const float *)a->in[0].data[0] + from * group,
-                       left < step ? left : step, group, (float *)a->out[1].data[0] + from,
-                       (int8_t *)a->out[0].data[0] + from * group);
+    int64_t all = node_count(&a->node->out[1]), end = least(all, from + step);
+    int64_t d = node_last(&a->node->in[0]), whole = d / group, rest = d % group;
+    if (!rest) whole = all, d = whole * group; /* one long row */
+    int64_t groups = whole + (rest > 0);
+    for (int64_t g = from, n; g < end; g += n) { /* never across the end of a row */
+        int64_t at = g % groups;
+        const float *x = (const float *)a->in[0].data[0] + g / groups * d + at * group;
+        float *scale = (float *)a->out[1].data[0] + g;
+        int8_t *q = (int8_t *)a->out[0].data[0] + g * group;
+        n = at < whole ? least(end - g, whole - at) : 1;
+        isa->encode_groups(x, n, at < whole ? group : rest, scale, q);
+        if (at == whole) memset(q + rest, 0, (size_t)(group - rest));
+    }
     return EVLA_OK;
 }
 

@@ -162,9 +162,14 @@ static uint32_t turned(const packed_format *f, int32_t i, uint32_t u, int back)
 
 /* ---- layouts ---- */
 
+/* A row may end inside a block where a block is what the activations' codes go in: those
+ * are filled up with zeros. */
+static int is_ragged(const packed_format *f) { return f->elements == 32; }
+
 static int64_t layout_bytes(const packed_format *f, const evla_type *t)
 {
-    if (t->rank != 2 || t->shape[0] < 1 || t->shape[1] < 1 || t->shape[1] % f->elements)
+    if (t->rank != 2 || t->shape[0] < 1 || t->shape[1] < 1 ||
+        (t->shape[1] % f->elements && !is_ragged(f)))
         return -1;
     int64_t panels = (t->shape[0] - 1) / ROWS + 1;
     if (t->shape[1] > INT64_MAX / (ROWS * f->bytes) ||
@@ -219,8 +224,8 @@ static int32_t layout_pack(const evla_host *h, const packed_format *f, const evl
     enum { AT_ONCE = 256 }; /* bytes of a row, so that lines of memory are used up */
     if (n < 1 || n > ROWS || layout_bytes(f, t) < 0)
         return h->fail(h, EVLA_E_BUG,
-                       "a panel of packed weights takes 1 to 32 rows of whole blocks");
-    int64_t blocks = t->shape[1] / f->elements, some = AT_ONCE / f->bytes + 1;
+                       "a panel of packed weights takes 1 to 32 rows of its blocks");
+    int64_t blocks = packed_blocks(f, t->shape[1]), some = AT_ONCE / f->bytes + 1;
     if (n < ROWS) memset(panel, 0, (size_t)packed_panel(f, t->shape[1]));
     for (int64_t from = 0; from < blocks; from += some)
         for (int64_t r = 0; r < n; r++)
@@ -236,9 +241,12 @@ static void layout_row(const packed_format *f, const evla_type *t, const void *p
     uint8_t block[BLOCK_MOST];
     const uint8_t *panel =
         (const uint8_t *)packed + row / ROWS * packed_panel(f, t->shape[1]);
+    float last[BLOCK_MOST] = {0};
     for (int64_t k = 0; k < t->shape[1]; k += f->elements, panel += f->bytes * ROWS) {
+        int64_t left = t->shape[1] - k;
         unpack_block(f, panel, row % ROWS, block);
-        f->decode(block, out + k);
+        f->decode(block, left < f->elements ? last : out + k);
+        if (left < f->elements) memcpy(out + k, last, (size_t)left * sizeof *out);
     }
 }
 
@@ -321,7 +329,12 @@ int packed_fills(const evla_type *t)
 
 int32_t packed_id(const packed_format *f) { return (int32_t)(f - packed_formats); }
 
+int64_t packed_blocks(const packed_format *f, int64_t k)
+{
+    return k / f->elements + (k % f->elements > 0);
+}
+
 int64_t packed_panel(const packed_format *f, int64_t k)
 {
-    return k / f->elements * f->bytes * ROWS;
+    return packed_blocks(f, k) * f->bytes * ROWS;
 }

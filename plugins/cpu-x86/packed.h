@@ -14,8 +14,9 @@
  *   q5_0 q5_1       d (m) h q                    32        bit i of h's byte b: code 4 i +
  * b q4_k q5_k       d dmin s (h) q               256 q6_k            q h s d 256
  *
- * Last row of panels: what it lacks is filled with zeros. Source of the blocks:
- * ggml-common.h and ggml-quants.c of https://github.com/ggml-org/ggml.
+ * Last row of panels: what it lacks is filled with zeros. A row may end inside a block of
+ * 32: what lies behind its end meets codes of 0. Source of the blocks: ggml-common.h and
+ * ggml-quants.c of https://github.com/ggml-org/ggml.
  */
 #ifndef CPU_X86_PACKED_H
 #define CPU_X86_PACKED_H
@@ -51,7 +52,8 @@ int packed_is(const evla_node *n, int32_t i); /* it lies in panels */
 int packed_fills(const evla_type *t);
 /* Which it is: PACKED_Q8_0, ... */
 int32_t packed_id(const packed_format *f);
-/* Bytes of a panel of rows of k elements. */
+/* Blocks of a row of k elements; bytes of a panel of such rows. */
+int64_t packed_blocks(const packed_format *f, int64_t k);
 int64_t packed_panel(const packed_format *f, int64_t k);
 
 #endif

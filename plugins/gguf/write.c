@@ -257,6 +257,12 @@ static int32_t set_item(writer *w, const evla_field *f, item *out)
     if (t->rank > HEAD_RANK)
         return fail(w, EVLA_E_SHAPE, "tensor %s: has %d extents; the format has at most %d",
                     f->name, t->rank, HEAD_RANK);
+    if ((t->rank ? t->shape[t->rank - 1] : 1) % out->type->elements)
+        return fail(w, EVLA_E_SHAPE,
+                    "tensor %s: has rows of %" PRId64 "; the format has them in whole "
+                    "blocks of %d numbers for %s",
+                    head_shown(f->name, cut), t->rank ? t->shape[t->rank - 1] : 1,
+                    out->type->elements, out->type->name);
     for (int32_t i = 0; i < t->rank; i++)
         if (!t->shape[i]) return EVLA_OK; /* of nothing, whatever its other extents */
     int64_t step = w->h->dtype_bytes(w->h, t->dtype, out->type->elements), count = 1;

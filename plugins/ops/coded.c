@@ -46,6 +46,13 @@ static int32_t codes_infer(const evla_host *h, const evla_node *n, const evla_ty
     return EVLA_OK;
 }
 
+/* Codes that share a scale. */
+static int64_t group_of(const evla_type *in)
+{
+    int64_t groups = in[Q].dtype == EVLA_I8 ? types_last(&in[S]) : 0;
+    return groups ? types_last(&in[Q]) / groups : 1;
+}
+
 static int32_t coded_linear_infer(const evla_host *h, const evla_node *n, evla_type *in,
                                   evla_type *out)
 {
@@ -60,10 +67,11 @@ static int32_t coded_linear_infer(const evla_host *h, const evla_node *n, evla_t
                           n->label, TEXT(h, &in[W]));
     st = in[Q].dtype == EVLA_I8 ? scales_infer(h, n, in) : codes_infer(h, n, in);
     if (st < 0) return st;
-    if (in[W].rank != 2 || in[W].shape[1] != types_last(&in[Q]))
+    int64_t k = types_last(&in[Q]), group = group_of(in);
+    if (in[W].rank != 2 || in[W].shape[1] > k || in[W].shape[1] + group <= k)
         return types_fail(h, EVLA_E_SHAPE,
                           "%s: coded_linear: w is %s, q %s wants [out,%lld]", n->label,
-                          TEXT(h, &in[W]), TEXT(h, &in[Q]), (long long)types_last(&in[Q]));
+                          TEXT(h, &in[W]), TEXT(h, &in[Q]), (long long)k);
     if ((st = rows_infer(h, n, in, W, "w")) < 0) return st;
     if (types_present(n, in, B) && !tail_owns(n, B) &&
         (st = types_weight(h, n, in, B, "b", 1, in[W].shape)) < 0)
@@ -107,19 +115,18 @@ static int32_t coded_linear_prepare(const evla_host *h, const evla_node *n, void
     return EVLA_OK;
 }
 
-/* Row r of x as f32. */
+/* Row r of x as f32, as long as w's. */
 static int32_t decode_row(const evla_host *h, const evla_args *a, int64_t r, float *x)
 {
     const rows_source *of = a->blob;
-    int64_t k = of->width;
     if (a->node->in[Q].dtype != EVLA_I8) {
         const float *there;
-        return rows_read(h, of, a, Q, r, 0, k, x, &there);
+        return rows_read(h, of, a, Q, r, 0, of->width, x, &there);
     }
-    int64_t groups = types_last(&a->node->in[S]), group = groups ? k / groups : 1;
-    const int8_t *q = (const int8_t *)a->in[Q].data[0] + r * k;
-    const float *s = (const float *)a->in[S].data[0] + r * groups;
-    for (int64_t i = 0; i < k; i++)
+    int64_t group = group_of(a->node->in);
+    const int8_t *q = (const int8_t *)a->in[Q].data[0] + r * of->width;
+    const float *s = (const float *)a->in[S].data[0] + r * (of->width / group);
+    for (int64_t i = 0; i < of[1].width; i++)
         x[i] = (float)q[i] * s[i / group];
     return EVLA_OK;
 }
@@ -132,10 +139,10 @@ static int32_t coded_linear_run(const evla_host *h, const evla_args *a, int32_t 
     linear_box box = linear_box_of(a->node, tile);
     float *x = a->scratch;
     for (int64_t r = box.row[0]; r < box.row[1]; r++) {
-        int32_t st = decode_row(h, a, r, x + (r - box.row[0]) * of->width);
+        int32_t st = decode_row(h, a, r, x + (r - box.row[0]) * of[1].width);
         if (st < 0) return st;
     }
-    return linear_tile(h, a, &box, x, of + 1, W, x + LINEAR_ROWS * of->width);
+    return linear_tile(h, a, &box, x, of + 1, W, x + LINEAR_ROWS * of[1].width);
 }
 
 const evla_op coded_linear_op = {.size = sizeof coded_linear_op,

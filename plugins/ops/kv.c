@@ -13,8 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A pool: [N,S,W], f32 or a format that a plugin decodes and encodes, rows of whole blocks.
- */
+/* A pool: [N,S,W], f32 or a format that a plugin decodes and encodes. */
 static int32_t pool_infer(const evla_host *h, const evla_node *n, const evla_type *in,
                           int32_t i, const char *name)
 {

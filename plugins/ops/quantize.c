@@ -163,6 +163,13 @@ static int64_t group_of(const evla_node *n)
     return p->group;
 }
 
+/* Groups of a row, the last of which may be a part of one. */
+static int64_t row_groups(const evla_type *x, int64_t group)
+{
+    int64_t d = types_last(x);
+    return d / group + (d % group > 0);
+}
+
 static int32_t quantize_blocks_infer(const evla_host *h, const evla_node *n, evla_type *in,
                                      evla_type *out)
 {
@@ -172,14 +179,15 @@ static int32_t quantize_blocks_infer(const evla_host *h, const evla_node *n, evl
         return types_fail(h, EVLA_E_ARG,
                           "%s: quantize_blocks: group is %lld; want at least 1", n->label,
                           (long long)group_of(n));
-    if (in[0].rank < 1 || types_last(&in[0]) % group_of(n))
+    int64_t groups = row_groups(&in[0], group_of(n)), codes;
+    if (in[0].rank < 1 || __builtin_mul_overflow(groups, group_of(n), &codes))
         return types_fail(h, EVLA_E_SHAPE,
-                          "%s: quantize_blocks: x is %s; want [...,D] with D a multiple of "
-                          "group %lld",
+                          "%s: quantize_blocks: x is %s; want [...,D], with groups of %lld",
                           n->label, TEXT(h, &in[0]), (long long)group_of(n));
     out[0] = types_make(EVLA_I8, in[0].rank, in[0].shape);
     out[1] = types_make(EVLA_F32, in[0].rank, in[0].shape);
-    out[1].shape[out[1].rank - 1] /= group_of(n);
+    out[0].shape[out[0].rank - 1] = codes;
+    out[1].shape[out[1].rank - 1] = groups;
     return EVLA_OK;
 }
 
@@ -204,11 +212,15 @@ static int32_t quantize_blocks_run(const evla_host *h, const evla_args *a, int32
     const evla_node *n = a->node;
     int64_t group = group_of(n), step = tile_groups(n), from = tile * step;
     int64_t end = order_least(types_count(&n->out[1]), from + step);
+    int64_t d = types_last(&n->in[0]), groups = row_groups(&n->in[0], group);
     float *scale = a->out[1].data[0];
     for (int64_t i = from; i < end; i++) {
-        const float *x = (const float *)a->in[0].data[0] + i * group;
-        scale[i] = scale_of(x, group);
-        encode(x, scale[i], group, (int8_t *)a->out[0].data[0] + i * group);
+        int64_t at = i % groups * group, count = order_least(d - at, group);
+        const float *x = (const float *)a->in[0].data[0] + i / groups * d + at;
+        int8_t *q = (int8_t *)a->out[0].data[0] + i * group;
+        scale[i] = scale_of(x, count);
+        encode(x, scale[i], count, q);
+        memset(q + count, 0, (size_t)(group - count));
     }
     return EVLA_OK;
 }

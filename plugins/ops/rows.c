@@ -57,7 +57,9 @@ int32_t rows_read(const evla_host *h, const rows_source *r, const evla_args *a, 
         return EVLA_OK;
     }
     int64_t block = r->format->block_elements, first = from / block;
+    int64_t end = types_ceil(from + n, block) * block;
+    if (end > r->width) end = r->width; /* a row may end inside its last block */
     *out = room + from % block;
-    return r->format->decode(h, at + first * r->format->block_bytes,
-                             (types_ceil(from + n, block) - first) * block, room);
+    return r->format->decode(h, at + first * r->format->block_bytes, end - first * block,
+                             room);
 }

@@ -13,7 +13,7 @@ typedef struct rows_source {
     int64_t width, bytes;      /* numbers and bytes of a plain row */
 } rows_source;
 
-/* Whole rows of input i can be told apart: they are whole blocks of its format. */
+/* Rows of input i can be told apart: its format has rows that end where these do. */
 int32_t rows_infer(const evla_host *h, const evla_node *n, const evla_type *in, int32_t i,
                    const char *name);
 /* Input i, of rank 1 or more, can be read by rows_read. */

@@ -1,9 +1,8 @@
 -- formats.lua: which number format each weight of a language model gets when the file is to be of one kind ("q4_k").
 local formats = {}
 
--- What a matrix gets when its rows are no whole blocks of 256, then of 32, and the head's format: as llama.cpp's quantiser decides.
+-- What a matrix gets when its rows are no whole blocks of 256, and the head's format: as llama.cpp's quantiser decides.
 local NARROW = { q4_k = "q5_0", q5_k = "q5_1", q6_k = "q8_0" }
-local NARROWEST = "f16"
 local HEAD = { q4_0 = "q6_k", q4_1 = "q6_k", q5_0 = "q6_k", q5_1 = "q6_k", q4_k = "q6_k", q5_k = "q6_k" }
 
 -- general.file_type of a GGUF file.
@@ -25,8 +24,8 @@ function formats.want(kind, what)
 end
 
 -- format(name, extents) of a weight, and why it is another than asked for; nil: no matrix, which stays as it is.
--- narrowest: what rows get that are no whole blocks of 32; f16 as llama.cpp has it.
-function formats.of(kind, tied, narrowest)
+-- whole: for files that have whole blocks only, what rows get that are none of 32: "f16" as llama.cpp has it. nil: they end inside one.
+function formats.of(kind, tied, whole)
   local heads = { ["output.weight"] = true, ["lm_head.weight"] = true, ["token_embd.weight"] = tied, ["model.embed_tokens.weight"] = tied }
   return function(name, shape)
     if #shape ~= 2 then return nil end
@@ -35,8 +34,8 @@ function formats.of(kind, tied, narrowest)
     if NARROW[format] and width % 256 ~= 0 then
       format, why = NARROW[format], ("%s has rows of %d, no multiple of 256"):format(name, width)
     end
-    if format:find "^q" and width % 32 ~= 0 then
-      format, why = narrowest or NARROWEST, ("%s has rows of %d, no multiple of 32"):format(name, width)
+    if whole and format:find "^q" and width % 32 ~= 0 then
+      format, why = whole, ("%s has rows of %d, no multiple of 32"):format(name, width)
     end
     return format, why
   end

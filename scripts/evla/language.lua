@@ -170,9 +170,9 @@ function object:__tostring() return ("%s: %d tokens of context"):format(self.mod
 -- ---- weights that are rounded while they are read --------------------------------------------------------------------
 
 -- { { name, format }, ... } of the matrices that get another number format than the file's, and by format how many there are of
--- each, and why it is not the one asked for.
-local function rounded(kind, file, tied)
-  local of, list, count = formats.of(formats.want(kind, "type"), tied), {}, {}
+-- each, and why it is not the one asked for. whole: see formats.of.
+local function rounded(kind, file, tied, whole)
+  local of, list, count = formats.of(formats.want(kind, "type"), tied, whole), {}, {}
   for _, name in ipairs(file.names) do
     local tensor = file[name]
     local format, why = of(name, tensor.shape)
@@ -199,7 +199,7 @@ local function numbered(name)
 end
 
 -- evla.load "FILE.gguf", evla.load "FOLDER" (config.json, tokenizer.json and safetensors), evla.load("FILE", { context = 4096,
--- kv = "f32", type = "q4_0" }). type: matrices are rounded to it while they are read. context: most tokens of a text; otherwise what the file says, but at most 2048. cache = evla.cache.window {}
+-- kv = "f32", type = "q4_0" }). type: matrices are rounded to it while they are read; whole: see formats.of. context: most tokens of a text; otherwise what the file says, but at most 2048. cache = evla.cache.window {}
 -- lets texts go on beyond it, without the middle.
 function language.load(path, options)
   options = options or {}
@@ -235,11 +235,11 @@ function language.load(path, options)
     given, trained = from_gguf(path, file)
   end
   for k, v in pairs(options) do if not own[k] then given[k] = v end end
-  given.type = nil
+  given.type, given.whole = nil, nil
   given.name = name
   given.weights, given.tokenizer = weights, tokenizer
   local counts
-  if options.type then given.formats, counts = rounded(options.type, file or evla.tensors(weights), given.tied) end
+  if options.type then given.formats, counts = rounded(options.type, file or evla.tensors(weights), given.tied, options.whole) end
   local m = made(evla.checkpoint("llama", given), trained)
   m.formats = counts
   return m

@@ -47,7 +47,7 @@ end
 
 -- { { name, format }, ... } of the matrices that are rounded while they are read; what the architecture wants exact stays.
 local function rounded(kind, file, is_exact)
-  local of, list = formats.of(formats.want(kind, "type"), false, "bf16"), {}
+  local of, list = formats.of(formats.want(kind, "type"), false), {}
   for _, name in ipairs(file.names) do
     local format = not is_exact(name) and of(name, file[name].shape)
     if format and format ~= file[name].dtype then list[#list + 1] = { name, format } end

@@ -149,7 +149,7 @@ function seeded.write(name, kind, seed, path)
     name = "seeded", layers = m.layers, width = m.width, heads = m.heads, kv_heads = m.kv_heads, head = m.head, hidden = m.hidden,
     vocabulary = m.vocabulary, eps = m.eps, rope_dims = m.head, bias = m.bias, tied = m.tied, kv = "f32",
   }
-  local format = formats.of(kind, m.tied)
+  local format = formats.of(kind, m.tied, "f16")
   evla.seed { model = model, path = path, seed = seed, attrs = attrs, format = function(...) return (format(...)) or "f32" end }
   return true
 end
