@@ -100,8 +100,7 @@ static int32_t linear_run(const evla_host *h, const x86_isa *isa, const evla_arg
                    .k = t.k,
                    .per_token = n->in[QS].rank > 0};
     (packed_is(n, W) ? isa->codes_packed : isa->codes)(&p, r0, r1, c0, c1);
-    for (int64_t r = r0; n->n_tail && r < r1; r++)
-        node_apply_tails(node_base(isa), a, r, c0, p.y + r * t.n + c0, c1 - c0);
+    node_finish(isa, a, -1, r0, r1, c0, c1);
     return EVLA_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * element_inner.h -- element-wise operators on rows, for one instruction set.
  *
- * exp, tanh and erf are the polynomials of the portable operators, term by term and without
+ * exp, tanh, erf and gelu are the fits of the portable operators, term by term and without
  * fused multiply-adds, so that every result has the bits of the portable kernel; the
  * largest errors over all floats are 1.0, 1.4 and 1.1 units in the last place. The
  * polynomials are weighted minimax fits (Lawson's iteration).
@@ -87,14 +87,35 @@ INLINE vec v_square(vec x) { return x * x; }
 INLINE vec v_rsqrt(vec x) { return v_all(1.0f) / v_sqrt(x); }
 /* NaN passes, -0 becomes 0 */
 INLINE vec v_relu(vec x) { return v_pick(x, _CMP_NLE_UQ, v_zero(), x, v_zero()); }
+/* x/2 (1 + e), e = x P(x^2) / Q(x^2), 1 from x^2 = end on; P's and Q's coefficients in
+ * turn.
+ */
+INLINE vec v_gelu(vec x, float end, const float c[10], float p0)
+{
+    vec u = v_min(x * x, v_all(end)), p = v_all(c[0]), q = v_all(c[1]);
+    UNROLL(4)
+    for (int i = 2; i < 10; i += 2) {
+        p = p * u + v_all(c[i]);
+        q = q * u + v_all(c[i + 1]);
+    }
+    p = p * u + v_all(p0);
+    q = q * u + v_all(1.0f);
+    vec e = v_max(v_all(-1.0f), v_min(v_all(1.0f), x * p / q));
+    return v_all(0.5f) * x * (v_all(1.0f) + e);
+}
 INLINE vec v_gelu_none(vec x)
 {
-    return v_all(0.5f) * x * (v_all(1.0f) + v_erf(x * v_all(0.707106781f)));
+    static const float c[] = {
+        4.6128541e-08f, 1.20684081e-06f, 1.27092171e-05f, 7.29987296e-05f, 0.000333019503f,
+        0.00187133555f, 0.00932723004f,  0.0285089333f,   0.0672141835f,   0.250906497f};
+    return v_gelu(x, 29.7025f, c, 0.797884464f);
 }
 INLINE vec v_gelu_tanh(vec x)
 {
-    vec inner = v_all(0.797884561f) * (x + v_all(0.044715f) * (x * x * x));
-    return v_all(0.5f) * x * (v_all(1.0f) + v_tanh(inner));
+    static const float c[] = {
+        4.78724722e-08f, 1.31113734e-06f, 1.40618686e-05f, 7.55465517e-05f, 0.000266167073f,
+        0.00129637844f,  0.00726025645f,  0.0243267603f,   0.0607230105f,   0.243597358f};
+    return v_gelu(x, 26.5225f, c, 0.797884643f);
 }
 
 #define ROW(id)                                                                            \

@@ -95,24 +95,30 @@ int node_is_operand(const evla_node *n, int32_t i)
     return 0;
 }
 
-void node_apply_tails(const x86_isa *isa, const evla_args *a, int64_t row, int64_t col,
-                      float *y, int64_t n)
+/* A tail's function is found by name: once for a tile, not for each of its rows. */
+typedef struct tail_at {
+    x86_unary *unary;
+    x86_binary *binary;
+    const evla_type *type; /* of the second operand */
+} tail_at;
+
+static void apply(const evla_args *a, const tail_at *at, int64_t row, int64_t col, float *y,
+                  int64_t n)
 {
     const evla_node *node = a->node;
     for (int32_t i = 0; i < node->n_tail; i++) {
         const evla_tail *t = &node->tail[i];
         if (t->other < 0) {
-            isa->unary(t->op)(t->params, y, y, n);
+            at[i].unary(t->params, y, y, n);
             continue;
         }
-        const evla_type *type = &node->in[t->other];
-        int64_t step = node_last(type) != 1;
+        int64_t step = node_last(at[i].type) != 1;
         const float *other = (const float *)a->in[t->other].data[0] +
-                             node_offset(type, &node->out[0], 1, row) + col * step;
+                             node_offset(at[i].type, &node->out[0], 1, row) + col * step;
         if (t->is_rhs)
-            isa->binary(t->op)(other, step, y, 1, y, n);
+            at[i].binary(other, step, y, 1, y, n);
         else
-            isa->binary(t->op)(y, 1, other, step, y, n);
+            at[i].binary(y, 1, other, step, y, n);
     }
 }
 
@@ -123,14 +129,23 @@ void node_finish(const x86_isa *isa, const evla_args *a, int32_t bias, int64_t r
 {
     const evla_node *n = a->node;
     int64_t width = node_last(&n->out[0]);
-    const float *b =
-        node_present(n, bias) && !node_is_operand(n, bias) ? a->in[bias].data[0] : NULL;
+    const float *b = bias >= 0 && node_present(n, bias) && !node_is_operand(n, bias)
+                         ? a->in[bias].data[0]
+                         : NULL;
     if (!b && !n->n_tail) return;
     isa = node_base(isa);
     x86_binary *add = isa->binary("add");
+    tail_at at[NODE_TAIL_MAX];
+    for (int32_t i = 0; i < n->n_tail; i++) {
+        const evla_tail *t = &n->tail[i];
+        if (t->other < 0)
+            at[i].unary = isa->unary(t->op);
+        else
+            at[i] = (tail_at){.binary = isa->binary(t->op), .type = &n->in[t->other]};
+    }
     for (int64_t r = r0; r < r1; r++) {
         float *y = (float *)a->out[0].data[0] + r * width + c0;
         if (b) add(y, 1, b + c0, 1, y, c1 - c0);
-        node_apply_tails(isa, a, r, c0, y, c1 - c0);
+        apply(a, at, r, c0, y, c1 - c0);
     }
 }

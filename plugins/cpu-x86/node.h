@@ -30,12 +30,9 @@ int node_is_operand(const evla_node *n, int32_t i);
 /* The set whose element-wise functions go with this one. */
 const x86_isa *node_base(const x86_isa *isa);
 /* Rows [r0, r1), columns [c0, c1) of the output, taken as one matrix: adds input `bias`, if
- * it is there and no tail's operand, and applies the tails. */
+ * it is there and no tail's operand (-1: it has been added), and applies the tails. */
 void node_finish(const x86_isa *isa, const evla_args *a, int32_t bias, int64_t r0,
                  int64_t r1, int64_t c0, int64_t c1);
-/* Applies them to n elements from column col on of a row of the output. */
-void node_apply_tails(const x86_isa *isa, const evla_args *a, int64_t row, int64_t col,
-                      float *y, int64_t n);
 
 /* The functions of evla_kernel for one instruction set: f_id calls f, which serves all
  * sets, with this one's tables as second argument. Where f has no use for the machine, it

@@ -16,14 +16,39 @@ enum { BLOCK = 64 };
 
 /* ---- scalar meanings ---- */
 
-static inline float e_gelu_none(float x)
-{
-    return 0.5f * x * (1.0f + fmath_erf(x * 0.707106781f));
-}
+/* gelu is x/2 (1 + e(x)) with e(x) = x P(x^2) / Q(x^2): minimax fits of e's absolute error,
+ * since 1 is added to it, by Lawson's iteration, up to where e is 1 in f32. Coefficients of
+ * P and Q from the highest on; Q's last is 1. */
+typedef struct gelu_fit {
+    float end; /* x^2 there */
+    float p[6], q[5];
+} gelu_fit;
 
-static inline float e_gelu_tanh(float x)
+static const gelu_fit gelu_by_erf = {
+    29.7025f,
+    {4.6128541e-08f, 1.27092171e-05f, 0.000333019503f, 0.00932723004f, 0.0672141835f,
+     0.797884464f},
+    {1.20684081e-06f, 7.29987296e-05f, 0.00187133555f, 0.0285089333f, 0.250906497f}};
+static const gelu_fit gelu_by_tanh = {
+    26.5225f,
+    {4.78724722e-08f, 1.40618686e-05f, 0.000266167073f, 0.00726025645f, 0.0607230105f,
+     0.797884643f},
+    {1.31113734e-06f, 7.55465517e-05f, 0.00129637844f, 0.0243267603f, 0.243597358f}};
+
+static inline float e_gelu(const gelu_fit *f, float x)
 {
-    return 0.5f * x * (1.0f + fmath_tanh(0.797884561f * (x + 0.044715f * (x * x * x))));
+    float u = x * x, p = f->p[0], q = f->q[0];
+    u = u < f->end ? u : f->end;
+    for (int i = 1; i < 5; i++) {
+        p = p * u + f->p[i];
+        q = q * u + f->q[i];
+    }
+    p = p * u + f->p[5];
+    q = q * u + 1.0f;
+    float e = x * p / q;
+    e = e > 1.0f ? 1.0f : e;
+    e = e < -1.0f ? -1.0f : e;
+    return 0.5f * x * (1.0f + e);
 }
 
 static inline float e_sigmoid(float x) { return 1.0f / (1.0f + fmath_exp(-x)); }
@@ -67,8 +92,8 @@ ROW(sign, v > 0.0f ? 1.0f : v < 0.0f ? -1.0f : v)
 ROW(silu, v / (1.0f + fmath_exp(-v)))
 ROW(sigmoid, e_sigmoid(v))
 ROW(tanh, fmath_tanh(v))
-ROW(gelu_none, e_gelu_none(v))
-ROW(gelu_tanh, e_gelu_tanh(v))
+ROW(gelu_none, e_gelu(&gelu_by_erf, v))
+ROW(gelu_tanh, e_gelu(&gelu_by_tanh, v))
 
 static void row_gelu(const void *params, const float *x, float *y, int64_t n)
 {
