@@ -363,13 +363,19 @@ c.done("assign writes the state in place")
 # ---- sequences ----
 
 
-def attend(q, k, v, heads, kv, mask, causal, scale):
+def to_bf16(x):
+    u = x.astype(f4).view(np.uint32).astype(np.uint64)
+    return ((u + 0x7fff + (u >> 16 & 1)) & 0xffff0000).astype(np.uint32).view(f4).astype(f8)
+
+
+def attend(q, k, v, heads, kv, mask, causal, scale, rounded=lambda x: x):
     tq, tk = q.shape[-2], k.shape[-2]
 
     def split(x, n):
         return np.swapaxes(x.reshape(*x.shape[:-1], n, x.shape[-1] // n), -2, -3).astype(f8)
     q, k, v = split(q, heads), np.repeat(split(k, kv), heads // kv, -3), np.repeat(split(v, kv), heads // kv, -3)
-    s = q @ np.swapaxes(k, -1, -2) * (scale or 1 / math.sqrt(max(1, q.shape[-1])))
+    v = rounded(v)
+    s = rounded(q * f4(scale or 1 / math.sqrt(max(1, q.shape[-1])))) @ rounded(np.swapaxes(k, -1, -2))
     s = np.nan_to_num(s)
     if causal:
         s = np.where(np.arange(tk) <= np.arange(tq)[:, None] + tk - tq, s, -np.inf)
@@ -378,7 +384,7 @@ def attend(q, k, v, heads, kv, mask, causal, scale):
     most = s.max(-1, keepdims=True) if tk else 0
     e = np.where(s == -np.inf, 0, np.exp(s - np.where(np.isfinite(most), most, 0)))
     total = e.sum(-1, keepdims=True)
-    p = np.where(total > 0, e / np.where(total > 0, total, 1), 0)
+    p = np.where(total > 0, rounded(e) / np.where(total > 0, total, 1), 0)
 
     def join(x):
         x = np.swapaxes(x, -2, -3)
@@ -400,6 +406,16 @@ for lead, tq, tk, heads, kv, d, dv in (((2,), 5, 5, 2, 2, 8, 8), ((1,), 17, 40, 
         s = np.abs(q).max(initial=0) * np.abs(k).max(initial=0) * d * (scale or 1 / math.sqrt(d))
         c.see(y, want, U * (2 * roundings(d) * s + 2 * roundings(tk) + 10) * size, f"{lead} {tq} {tk} {heads}/{kv} causal {causal}")
 c.done("attention: grouped heads, masks of every shape, causal", "the scores' and the sums' roundings")
+c = Close(tap)
+for tq, tk, heads, kv, d, dv, causal in ((5, 5, 2, 2, 8, 8, True), (17, 40, 4, 1, 16, 16, False), (3, 7, 6, 3, 5, 20, False), (2, 600, 1, 1, 64, 64, False)):
+    q, k, v = normal(2, tq, heads * d), normal(2, tk, kv * d), normal(2, tk, kv * dv)
+    mask = ints(0, 2, tq, tk).astype(bool)
+    want, size = attend(q, k, v, heads, kv, mask, causal, 0.0, to_bf16)
+    y = ops.run("attention", q, k, v, mask, heads=heads, kv_heads=kv, causal=causal, products="bf16")
+    c.see(np.sqrt(np.square(y - want).mean()), 0, 1e-4, f"{tq} {tk}")
+    plain = attend(q, k, v, heads, kv, mask, causal, 0.0)[0]
+    c.see(np.sqrt(np.square(y - plain).mean()) > 3e-4, True, 0, f"{tq} {tk}: rounded at all")
+c.done("attention with products of bf16: NumPy's, from rounded operands", "few weights lie so near the middle of two that f32 takes the other")
 q, k, v = normal(1, 4, 8), normal(1, 700, 8), normal(1, 700, 8)
 mask = np.arange(700) < 300
 short = ops.run("attention", q, k[:, :300], v[:, :300], None, heads=2)

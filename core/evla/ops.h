@@ -19,7 +19,7 @@
 #include "abi.h"
 
 // clang-format off
-enum { EVLA_OPS_VERSION = 4 }; /* counts up when operators or fields are added */
+enum { EVLA_OPS_VERSION = 5 }; /* counts up when operators or fields are added */
 
 /* ---- matrices --------------------------------------------------------------------------------
  *
@@ -168,13 +168,16 @@ typedef struct evla_fill_params {
  * softmax(scale q k^T + mask) v per head; query head h reads kv head h / (heads / kv_heads).
  * mask broadcasts to [...,heads,Tq,Tk]: bool, 1 = may be attended, or R, added to the scaled scores.
  * A row that may attend to nothing gives 0; what is masked out is not read, even if it is NaN.
+ * products bf16: scale q, k, v and the weights e^(score - largest) are rounded to that format, to
+ * nearest even, before they are multiplied; sums are f32, and so is the sum that divides weights.
  * Source: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 (grouped heads). */
+enum { EVLA_PRODUCTS_PLAIN = 0, EVLA_PRODUCTS_BF16 = 1 };
 typedef struct evla_attention_params {
     int64_t heads;
     int64_t kv_heads; /* 0: heads */
     double scale;     /* 0: 1 / sqrt(D) */
     int32_t causal;   /* 1: query i sees keys j <= i + Tk - Tq (aligned at the end) */
-    int32_t reserved;
+    int32_t products; /* EVLA_PRODUCTS_*; its derivative is the plain one's */
 } evla_attention_params;
 
 /* cos f32[T,D/2], sin f32[T,D/2] = rope_angles(position i32|i64[T], factors f32[D/2]?)

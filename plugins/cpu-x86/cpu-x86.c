@@ -33,6 +33,7 @@ static const evla_item items[] = {
     KERNEL(coded_linear, vnni),
     KERNELS(paged_attention),
     KERNELS(attention),
+    KERNEL(attention, bf16),
     KERNELS(rms_norm),
     KERNELS(layer_norm),
     KERNELS(rope),

@@ -17,6 +17,15 @@ INLINE vec v_signed(vec size, vec x)
     return v_float(v_or(v_and(v_bits(size), v_int(0x7fffffff)), v_and(v_bits(x), sign)));
 }
 
+/* The nearest bf16, to even, in the upper half; a NaN stays one, quiet. */
+INLINE vint v_half_of(vec x)
+{
+    vint u = v_bits(x), odd = v_and(v_right(u, 16), v_int(1));
+    vint near = v_iadd(v_iadd(u, v_int(0x7fff)), odd);
+    return v_bits(
+        v_pick(x, _CMP_UNORD_Q, x, v_float(v_or(u, v_int(0x400000))), v_float(near)));
+}
+
 /* e^x = 2^n e^r, |r| <= ln 2 / 2. */
 INLINE vec v_exp(vec x)
 {

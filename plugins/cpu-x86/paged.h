@@ -34,7 +34,9 @@ typedef struct x86_paged {
     float (*weigh)(float *score, int64_t n, float *top, float *lanes);
     /* y[i] = y[i] keep + x[i] take, n a multiple of 16 */
     void (*blend)(float *y, float keep, const float *x, float take, int64_t n);
-    float (*weight)(float x); /* e^x, x <= 0 */
+    void (*divide)(float *y, float by, int64_t n);
+    float (*weight)(float x);           /* e^x, x <= 0 */
+    void (*round)(float *x, int64_t n); /* to the nearest bf16 each, to even */
 } x86_paged;
 
 extern const x86_paged x86_paged_avx2, x86_paged_avx512;

@@ -118,21 +118,31 @@ INLINE float v_largest(vec v)
 }
 
 /* e^x for x <= 0, and 0 below -87: the polynomial of element_inner.h by fused
- * multiply-adds, with no need of results that are subnormal or large. */
-INLINE vec v_weight(vec x)
+ * multiply-adds, with no need of results that are subnormal or large. Step by step for N
+ * vectors: one alone waits for itself. */
+INLINE void v_weights(const int N, vec *x)
 {
     const vec round = v_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vec t = v_fma(x, v_all(1.44269504f), round), n = t - round;
-    vec r = v_fma(n, v_all(-1.42860677e-6f), v_fma(n, v_all(-0.693145752f), x));
-    vec p = v_fma(v_all(0.000197902438f), r, v_all(0.00139447581f));
-    p = v_fma(p, r, v_all(0.00833349768f));
-    p = v_fma(p, r, v_all(0.0416662954f));
-    p = v_fma(p, r, v_all(0.166666657f));
-    p = v_fma(p, r, v_all(0.5f));
-    vec y = v_fma(p, r * r, r) + v_all(1.0f);
-    y = y * v_float(v_iadd(v_left(v_bits(t), 23), v_int(0x3f800000)));
-    return v_pick(x, _CMP_LT_OQ, v_all(-87.0f), v_zero(), y);
+    static const float c[] = {0.00139447581f, 0.00833349768f, 0.0416662954f, 0.166666657f,
+                              0.5f};
+    vec t[4], r[4], p[4];
+#define EACH                                                                               \
+    UNROLL(4)                                                                              \
+    for (int i = 0; i < N; i++)
+    EACH t[i] = v_fma(x[i], v_all(1.44269504f), round);
+    EACH r[i] = v_fma(t[i] - round, v_all(-0.693145752f), x[i]);
+    EACH r[i] = v_fma(t[i] - round, v_all(-1.42860677e-6f), r[i]);
+    EACH p[i] = v_all(0.000197902438f);
+    UNROLL(5)
+    for (int j = 0; j < 5; j++)
+        EACH p[i] = v_fma(p[i], r[i], v_all(c[j]));
+    EACH p[i] = v_fma(p[i], r[i] * r[i], r[i]) + v_all(1.0f);
+    EACH p[i] = p[i] * v_float(v_iadd(v_left(v_bits(t[i]), 23), v_int(0x3f800000)));
+    EACH x[i] = v_pick(x[i], _CMP_LT_OQ, v_all(-87.0f), v_zero(), p[i]);
+#undef EACH
 }
+
+INLINE vec v_weight(vec x) { return v_weights(1, &x), x; }
 
 static float weight(float x)
 {
@@ -148,22 +158,37 @@ static float weigh(float *score, int64_t n, float *top, float *lanes)
     const float none = -__builtin_inff();
     for (int64_t i = n; i % PAGED_LANES; i++)
         score[i] = none;
-    vec best = v_all(none);
-    for (int64_t i = 0; i < n; i += LANES)
-        best = v_max(v_load(score + i), best);
-    float was = *top, most = v_largest(best), now = most > was ? most : was;
+    vec best[4] = {v_all(none), v_all(none), v_all(none), v_all(none)};
+    int64_t at = 0;
+    for (; at + 4 * LANES <= n; at += 4 * LANES)
+        for (int v = 0; v < 4; v++)
+            best[v] = v_max(v_load(score + at + v * LANES), best[v]);
+    for (; at < n; at += LANES)
+        best[0] = v_max(v_load(score + at), best[0]);
+    float most = v_largest(v_max(v_max(best[0], best[1]), v_max(best[2], best[3])));
+    float was = *top, now = most > was ? most : was;
     vec base = v_all(now == none ? 0.0f : now);
-    float keep = now == was ? 1.0f : weight(was - now);
+    float keep = now == was ? 1.0f : was == none ? 0.0f : weight(was - now);
     vec sum[VECTORS];
     for (int v = 0; v < VECTORS; v++)
         sum[v] = v_load(lanes + v * LANES) * v_all(keep);
-    for (int64_t i = 0; i < n; i += PAGED_LANES)
-        for (int v = 0; v < VECTORS; v++) {
-            float *at = score + i + v * LANES;
-            vec p = v_weight(v_load(at) - base);
-            v_store(at, p);
-            sum[v] = v_add(sum[v], p);
+    for (at = 0; at + 4 * LANES <= n; at += 4 * LANES) {
+        vec p[4];
+        UNROLL(4)
+        for (int v = 0; v < 4; v++)
+            p[v] = v_load(score + at + v * LANES) - base;
+        v_weights(4, p);
+        UNROLL(4)
+        for (int v = 0; v < 4; v++) {
+            v_store(score + at + v * LANES, p[v]);
+            sum[v % VECTORS] = v_add(sum[v % VECTORS], p[v]);
         }
+    }
+    for (int v = 0; at < n || v % VECTORS; at += LANES, v++) {
+        vec p = v_weight(v_load(score + at) - base);
+        v_store(score + at, p);
+        sum[v % VECTORS] = v_add(sum[v % VECTORS], p);
+    }
     for (int v = 0; v < VECTORS; v++)
         v_store(lanes + v * LANES, sum[v]);
     *top = now;
@@ -177,5 +202,27 @@ static void blend(float *y, float keep, const float *x, float take, int64_t n)
         v_store(y + i, v_fma(v_load(x + i), t, v_load(y + i) * k));
 }
 
-const x86_paged PAGED = {
-    .read = find_read, .turn = turn_keys, .weigh = weigh, .blend = blend, .weight = weight};
+static void round_all(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vmask m = v_first(least(n - i, LANES));
+        vint near = v_half_of(v_load_some(x + i, m));
+        v_store_some(x + i, m, v_float(v_and(near, v_int((int32_t)0xffff0000))));
+    }
+}
+
+static void divide(float *y, float by, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vmask m = v_first(least(n - i, LANES));
+        v_store_some(y + i, m, v_load_some(y + i, m) / v_all(by));
+    }
+}
+
+const x86_paged PAGED = {.read = find_read,
+                         .turn = turn_keys,
+                         .weigh = weigh,
+                         .blend = blend,
+                         .weight = weight,
+                         .divide = divide,
+                         .round = round_all};

@@ -42,11 +42,17 @@ SIZED void micro(const int R, const uint16_t *a, int64_t a_row, const uint8_t *b
             s[r][1] = v_dot(s[r][1], w1, x);
         }
     }
+    if (!is_first) {
+        UNROLL(12)
+        for (int r = 0; r < R; r++) {
+            s[r][0] = v_add(v_load_some(y + r * y_row, m0), s[r][0]);
+            s[r][1] = v_add(v_load_some(y + r * y_row + LANES, m1), s[r][1]);
+        }
+    }
     UNROLL(12)
     for (int r = 0; r < R; r++, y += y_row) {
-        v_store_some(y, m0, is_first ? s[r][0] : v_add(v_load_some(y, m0), s[r][0]));
-        v_store_some(y + LANES, m1,
-                     is_first ? s[r][1] : v_add(v_load_some(y + LANES, m1), s[r][1]));
+        v_store_some(y, m0, s[r][0]);
+        v_store_some(y + LANES, m1, s[r][1]);
     }
 }
 
@@ -83,6 +89,35 @@ static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int
             }
     }
 }
+
+/* ---- from f32 ---- */
+
+INLINE __m256i v_halve(vec v) { return (__m256i)_mm512_cvtneps_pbh(v); }
+
+static void halve_row(const float *x, float scale, int64_t n, uint16_t *y)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        _mm256_storeu_si256((__m256i *)(void *)(y + i),
+                            v_halve(v_load(x + i) * v_all(scale)));
+    if (i == n) return;
+    vmask m = v_first(n - i);
+    _mm256_mask_storeu_epi16(y + i, m, v_halve(v_load_some(x + i, m) * v_all(scale)));
+}
+
+static void halve_pairs(const float *even, const float *odd, int64_t n, uint16_t *y)
+{
+    for (int64_t i = 0; i < PACKED_ROWS; i += LANES, y += 2 * LANES) {
+        vmask m = v_first(n <= i ? 0 : least(n - i, LANES));
+        vint pair = _mm512_cvtepu16_epi32(v_halve(v_load_some(even + i, m)));
+        if (odd)
+            pair = v_or(
+                pair, v_left(_mm512_cvtepu16_epi32(v_halve(v_load_some(odd + i, m))), 16));
+        v_store((float *)(void *)y, v_float(pair));
+    }
+}
+
+const x86_halves x86_halves_bf16 = {.row = halve_row, .pairs = halve_pairs};
 
 const x86_isa x86_bf16 = {.feature = "avx512_bf16",
                           .score = 50,

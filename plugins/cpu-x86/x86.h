@@ -112,6 +112,17 @@ extern const x86_isa x86_avx2_vnni, x86_vnni;
 /* Products of bf16 only: a is `halves`, b lies in panels. */
 extern const x86_isa x86_bf16;
 
+/* From f32 to bf16, to nearest even, subnormals as 0. */
+typedef struct x86_halves {
+    /* y[i] = x[i] scale; y may begin where x does. */
+    void (*row)(const float *x, float scale, int64_t n, uint16_t *y);
+    /* y[2 i] = even[i], y[2 i + 1] = odd[i], or 0 without odd: n of 32 pairs, then zeros.
+     */
+    void (*pairs)(const float *even, const float *odd, int64_t n, uint16_t *y);
+} x86_halves;
+
+extern const x86_halves x86_halves_bf16;
+
 /* Bytes of scratch for thick tiles of a product with this k and n. */
 uint64_t x86_scratch(const x86_isa *isa, int64_t k, int64_t n);
 

@@ -19,7 +19,7 @@ enum { QUERIES = 16 };
 typedef struct sizes {
     int64_t batch, tq, tk, heads, kv_heads, d, dv;
     float scale;
-    int32_t causal;
+    int32_t causal, rounds;
 } sizes;
 
 static sizes sizes_of(const evla_node *n, const evla_type *in)
@@ -33,6 +33,7 @@ static sizes sizes_of(const evla_node *n, const evla_type *in)
     s.dv = types_last(&in[2]) / s.kv_heads;
     s.scale = (float)(p->scale != 0 ? p->scale : 1.0 / sqrt(s.d ? (double)s.d : 1.0));
     s.causal = p->causal;
+    s.rounds = p->products == EVLA_PRODUCTS_BF16;
     return s;
 }
 
@@ -119,8 +120,21 @@ static int32_t attention_plan(const evla_host *h, const evla_machine *m, const e
 {
     (void)h, (void)m;
     sizes s = sizes_of(n, n->in);
-    work->worker_bytes = (uint64_t)s.tk * sizeof(float);
+    int64_t rounded = s.rounds ? (s.tk + 1) * s.d + s.tk * s.dv : 0; /* q, k and v */
+    work->worker_bytes = (uint64_t)(s.tk + rounded) * sizeof(float);
     return types_tiles(work, s.batch * s.heads * types_ceil(s.tq, QUERIES));
+}
+
+/* to[r,:n] = from[r * row + :n] times scale in bf16: the upper half of an f32. */
+static void round_rows(const float *from, int64_t row, int64_t rows, int64_t n, float scale,
+                       float *to)
+{
+    for (int64_t r = 0; r < rows; r++, from += row)
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t u = fmath_bits(from[i] * scale), near = u + 0x7fffu + (u >> 16 & 1u);
+            *to++ = fmath_float(((u & 0x7fffffffu) > 0x7f800000u ? u | 0x400000u : near) &
+                                0xffff0000u);
+        }
 }
 
 /* The mask's row for one query: its first entry, and the step along the keys. */
@@ -153,15 +167,13 @@ static int64_t keys_seen(const sizes *s, int64_t query)
     return seen < 0 ? 0 : seen;
 }
 
-/* Scores of one query, in place to e^(score - largest); masked ones become 0. */
+/* Scores of one query, in place to e^(score - largest); masked ones become 0. k: the head's
+ * keys, kc floats apart. */
 static float weigh(const evla_args *a, const sizes *s, int64_t batch, int64_t head,
-                   int64_t query, float *p)
+                   int64_t query, const float *q, const float *k, int64_t kc, float *p)
 {
     const evla_node *n = a->node;
-    int64_t kc = s->kv_heads * s->d, step = 0, group = head / (s->heads / s->kv_heads);
-    const float *q = (const float *)a->in[0].data[0] +
-                     ((batch * s->tq + query) * s->heads + head) * s->d;
-    const float *k = (const float *)a->in[1].data[0] + batch * s->tk * kc + group * s->d;
+    int64_t step = 0;
     int has_mask = types_present(n, n->in, 3),
         is_bool = has_mask && n->in[3].dtype == EVLA_BOOL;
     int64_t from = has_mask ? mask_row(n, s, batch, head, query, &step) : 0;
@@ -173,7 +185,7 @@ static float weigh(const evla_args *a, const sizes *s, int64_t batch, int64_t he
         p[j] = -INFINITY;
         if (j >= seen || (allow && !allow[j * step]) || (add && add[j * step] == -INFINITY))
             continue;
-        float score = order_dot(q, k + j * kc, s->d) * s->scale;
+        float score = order_dot(q, k + j * kc, s->d) * (s->rounds ? 1.0f : s->scale);
         p[j] = add ? score + add[j * step] : score;
         if (p[j] > most || p[j] != p[j]) most = p[j];
     }
@@ -189,13 +201,23 @@ static int32_t attention_run(const evla_host *h, const evla_args *a, int32_t pha
     sizes s = sizes_of(a->node, a->node->in);
     int64_t blocks = types_ceil(s.tq, QUERIES), head = tile / blocks % s.heads;
     int64_t batch = tile / blocks / s.heads, q0 = tile % blocks * QUERIES;
-    int64_t q1 = order_least(s.tq, q0 + QUERIES), vc = s.kv_heads * s.dv;
-    const float *v = (const float *)a->in[2].data[0] + batch * s.tk * vc +
-                     head / (s.heads / s.kv_heads) * s.dv;
+    int64_t q1 = order_least(s.tq, q0 + QUERIES), group = head / (s.heads / s.kv_heads);
+    int64_t kc = s.kv_heads * s.d, vc = s.kv_heads * s.dv;
+    const float *k = (const float *)a->in[1].data[0] + batch * s.tk * kc + group * s.d;
+    const float *v = (const float *)a->in[2].data[0] + batch * s.tk * vc + group * s.dv;
     int has_mask = types_present(a->node, a->node->in, 3);
-    float *p = a->scratch;
+    float *p = a->scratch, *row = p + s.tk, *keys = row + s.d, *values = keys + s.tk * s.d;
+    if (s.rounds) {
+        round_rows(k, kc, s.tk, s.d, 1, keys);
+        round_rows(v, vc, s.tk, s.dv, 1, values);
+        k = keys, kc = s.d, v = values, vc = s.dv;
+    }
     for (int64_t q = q0; q < q1; q++) {
-        float sum = weigh(a, &s, batch, head, q, p);
+        const float *at =
+            (const float *)a->in[0].data[0] + ((batch * s.tq + q) * s.heads + head) * s.d;
+        if (s.rounds) round_rows(at, 0, 1, s.d, s.scale, row);
+        float sum = weigh(a, &s, batch, head, q, s.rounds ? row : at, k, kc, p);
+        if (s.rounds) round_rows(p, 0, 1, s.tk, 1, p);
         float *y =
             (float *)a->out[0].data[0] + ((batch * s.tq + q) * s.heads + head) * s.dv;
         for (int64_t c = 0; c < s.dv; c += ORDER_WIDTH)
@@ -293,7 +315,7 @@ static void query_grad(const evla_args *a, const sizes *s, int64_t batch, int64_
     const float *k = (const float *)a->in[2].data[0] + batch * s->tk * kc + kv * s->d;
     const float *v = (const float *)a->in[3].data[0] + batch * s->tk * vc + kv * s->dv;
     float *dq = (float *)a->out[0].data[0] + row * s->d;
-    float sum = weigh(&seen, s, batch, head, query, p);
+    float sum = weigh(&seen, s, batch, head, query, q, k, kc, p);
     for (int64_t i = 0; i < s->d; i++)
         dq[i] = 0;
     if (sum == 0) return; /* attends to nothing */
@@ -316,6 +338,7 @@ static int32_t attention_grad_run(const evla_host *h, const evla_args *a, int32_
 {
     (void)h, (void)phase;
     sizes s = sizes_of(a->node, a->node->in + 1);
+    s.rounds = 0;
     int64_t batch = tile / s.kv_heads, kv = tile % s.kv_heads, group = s.heads / s.kv_heads;
     int64_t kc = s.kv_heads * s.d, vc = s.kv_heads * s.dv;
     float *dk = (float *)a->out[1].data[0] + batch * s.tk * kc + kv * s.d;

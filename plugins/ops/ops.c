@@ -62,7 +62,8 @@ static const evla_param attention_params[] = {
     P(evla_attention_params, heads, INT, "query heads", .min = 1, .max = MOST),
     P(evla_attention_params, kv_heads, INT, "key and value heads; 0: as many as heads", .preset = "0", .max = MOST),
     P(evla_attention_params, scale, FLOAT, "factor on q k^T; 0: 1 / sqrt(D)", .preset = "0"),
-    P(evla_attention_params, causal, BOOL, "query i sees keys up to i + Tk - Tq", .preset = "false")};
+    P(evla_attention_params, causal, BOOL, "query i sees keys up to i + Tk - Tq", .preset = "false"),
+    P(evla_attention_params, products, ENUM, "bf16: what is multiplied is rounded to it first", .preset = "plain", .choices = "plain|bf16")};
 static const evla_param rope_angles_params[] = {
     P(evla_rope_angles_params, dims, INT, "entries of a head that are turned, even", .min = 2, .max = MOST),
     P(evla_rope_angles_params, base, FLOAT, "pair i turns by base^(-2i/dims) per position", .preset = "10000", .max = MOST),

@@ -102,6 +102,7 @@ function policy.load(path, options)
   own.packed = nil
   if is_packed then bundle.refuse_type(path, given) end
   if kind.check then kind.check(weights, own, given) end
+  if given.type and own.attention and not given.attention then given.attention = given.type == "f32" and "plain" or "bf16" end
   if given.type and kind.is_exact then given.formats = rounded(given.type, file, kind.is_exact) end
   given.type = nil
   for k, v in pairs(own) do if given[k] == nil then given[k] = v end end

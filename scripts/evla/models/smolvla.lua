@@ -41,7 +41,7 @@ local function graphs(p)
     end
     return t
   end
-  local function attention(g, q, k, v, more) return g.attention { q, k, v, more and more.mask, heads = p.heads, kv_heads = p.kv_heads, causal = more and more.causal } end
+  local function attention(g, q, k, v, more) return g.attention { q, k, v, more and more.mask, heads = p.heads, kv_heads = p.kv_heads, causal = more and more.causal, products = p.attention } end
   local function angles(g, first, count)
     local at = {} for i = 1, count do at[i] = first + i - 1 end
     return { g.rope_angles { g:const(("i32[%d]"):format(count), at), dims = p.head, base = 10000 } } -- not the language model's own base
@@ -59,7 +59,7 @@ local function graphs(p)
     vision = function(g)
       local pixels = g:input("pixels", ("f32[%d,3,%d,%d]"):format(p.cameras, p.image, p.image))
       local x = vit.encode(g, pixels, { names = n.names, prefix = n.prefix, image = p.image, patch = p.patch, width = p.vit_width, layers = p.vit_layers,
-        heads = p.vit_heads, hidden = p.vit_hidden, eps = p.vit_eps, activation = "gelu_tanh", class = false }, p.cameras)
+        heads = p.vit_heads, hidden = p.vit_hidden, eps = p.vit_eps, activation = "gelu_tanh", attention = p.attention, class = false }, p.cameras)
       local s, wide = p.shuffle, p.shuffle * p.shuffle * p.vit_width
       local cut = g.transpose { g.reshape { x, shape = { p.cameras, side, s, side, s, p.vit_width } }, perm = { 0, 1, 3, 2, 4, 5 } }
       local y = g.linear { g.reshape { cut, shape = { seen, wide } }, w = n.fc .. ".weight", out = p.width }
@@ -150,6 +150,7 @@ return {
     std_eps = { type = "float", default = 1e-8, min = 0, max = 1, doc = "is added to spreads before they divide" },
     state_mean = numbers "of the numbers that the robot really has", state_std = numbers "their spread",
     action_mean = numbers "of the numbers that an action really has", action_std = numbers "their spread",
+    attention = { type = "enum", default = "plain", choices = { "plain", "bf16" }, doc = "what attention's products are rounded to" },
     names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
     inpaint = { type = "bool", default = false, doc = "also read `previous`, what the answer before has for the same moments, and keep to it" },
     inner = { type = "bool", default = false, doc = "also put out what is inside, stage by stage" },

@@ -27,6 +27,7 @@ local options = {
   heads = { type = "int", default = 12, min = 1, max = 1024, doc = "attention heads; they share the width" },
   hidden = { type = "int", default = 3072, min = 8, max = 262144, doc = "features inside the feed-forward part" },
   eps = { type = "float", default = 1e-6, min = 0, max = 1, doc = "of the norms" },
+  attention = { type = "enum", default = "plain", choices = { "plain", "bf16" }, doc = "what attention's products are rounded to" },
   activation = { type = "enum", default = "gelu", choices = { "gelu", "gelu_tanh", "quick_gelu" }, doc = "inside the feed-forward part" },
   class = { type = "bool", default = true, doc = "a class token stands before the patches" },
   class_position = { type = "bool", default = true, doc = "it has a position of its own; otherwise patches alone do" },
@@ -81,7 +82,7 @@ local function encode(g, pixels, given, batch)
     local h = norm(x, named(n.norm1))
     local qkv = n.qkv and linear(h, named(n.qkv), 3 * width)
     local function part(j, name) return qkv and g.slice { qkv, axis = -1, start = j * width, stop = (j + 1) * width } or linear(h, named(name), width) end
-    local a = g.attention { part(0, n.q), part(1, n.k), part(2, n.v), heads = p.heads }
+    local a = g.attention { part(0, n.q), part(1, n.k), part(2, n.v), heads = p.heads, products = p.attention }
     x = added(x, linear(a, named(n.o), width), n.scale1)
     x = added(x, linear(activated(linear(norm(x, named(n.norm2)), named(fc1), p.hidden)), named(fc2), width), n.scale2)
   end

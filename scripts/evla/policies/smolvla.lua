@@ -115,7 +115,7 @@ function smolvla.options(path, file)
     width = embed[2], vocabulary = embed[1], heads = shape(n.lm:format(0, "q"), 2)[1] // head, kv_heads = shape(n.lm:format(0, "k"), 2)[1] // head,
     hidden = shape(n.gate:format(0), 2)[1], expert = into[1], expert_hidden = shape(n.inner:format(0), 2)[1], action = into[2],
     state = shape(n.head:format "state_proj", 2)[2], self_every = want("self_attn_every_n_layers", nil, 2), chunk = want "chunk_size", steps = steps,
-    min_period = want("min_period", nil, 4e-3), max_period = want("max_period", nil, 4.0), std_eps = want("norm_eps", nil, 1e-8),
+    attention = file[n.fc1:format(0)].dtype == "f32" and "plain" or "bf16", min_period = want("min_period", nil, 4e-3), max_period = want("max_period", nil, 4.0), std_eps = want("norm_eps", nil, 1e-8),
   } do out[k] = v end
   out.schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = "prefix", phase = "prefill" }, { graph = "expert", times = steps } }
   return out
