@@ -245,12 +245,19 @@ static void key_stamp(keying *k, const char *path)
     key_text(k, text);
 }
 
-/* The files that path parameters read. */
+/* The files that path parameters read, those inside structs too. */
 static void key_inputs(keying *k, const evla_param *params, int32_t n, const void *filled)
 {
     for (int32_t i = 0; i < n; i++) {
-        if (params[i].type != EVLA_P_PATH || !(params[i].flags & EVLA_PF_INPUT)) continue;
-        const char *path = *(const char *const *)((const char *)filled + params[i].offset);
+        const evla_param *p = &params[i];
+        const char *field = (const char *)filled + p->offset;
+        if (p->type == EVLA_P_STRUCT) key_inputs(k, p->fields, (int32_t)p->n_fields, field);
+        const evla_list *list = (const evla_list *)(const void *)field;
+        for (int64_t e = 0; p->type == EVLA_P_STRUCTS && e < list->n; e++)
+            key_inputs(k, p->fields, (int32_t)p->n_fields,
+                       (const char *)list->items + e * p->fields_size);
+        if (p->type != EVLA_P_PATH || !(p->flags & EVLA_PF_INPUT)) continue;
+        const char *path = *(const char *const *)(const void *)field;
         if (path && k->j->type->is_live)
             key_stamp(k, path);
         else if (path) {

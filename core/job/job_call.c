@@ -12,54 +12,29 @@
 #include "../graph/bundle.h"
 #include "../mem.h"
 #include "../run/pool.h"
-#include "call.h"
+#include "call_case.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_RUNS = 1000000 };
 
-typedef struct call_file {
-    const char *name, *path;
-} call_file;
-
-typedef struct call_values {
-    const char *name;
-    evla_list numbers; /* double */
-} call_values;
-
 typedef struct job_params {
     call_params call;
-    evla_list files;  /* call_file */
-    evla_list values; /* call_values */
-    evla_list expect; /* call_values */
+    call_case given;
+    evla_list expect; /* case_values */
     double within;
     const char *dump;
     int64_t runs;
 } job_params;
 
 // clang-format off
-static const evla_param file_fields[2] = {
-    {.name = "name", .doc = "of the input", .type = EVLA_P_STRING, .offset = offsetof(call_file, name)},
-    {.name = "path", .doc = "raw numbers in the input's own format, dense rows", .type = EVLA_P_PATH,
-     .flags = EVLA_PF_INPUT, .offset = offsetof(call_file, path)},
-};
-static const evla_param values_fields[2] = {
-    {.name = "name", .doc = "of the tensor", .type = EVLA_P_STRING, .offset = offsetof(call_values, name)},
-    {.name = "numbers", .doc = "its elements in order", .type = EVLA_P_LIST, .element = EVLA_P_FLOAT,
-     .offset = offsetof(call_values, numbers)},
-};
 static const evla_param params[] = {
     CALL_PARAMS,
-    {.name = "files", .doc = "inputs from files, { image = \"image.u8\" }", .type = EVLA_P_STRUCTS,
-     .flags = EVLA_PF_OPTIONAL, .fields = file_fields, .n_fields = 2, .fields_size = sizeof(call_file),
-     .offset = offsetof(job_params, files)},
-    {.name = "values", .doc = "inputs as numbers, { state = { 0, 0.5 } }", .type = EVLA_P_STRUCTS,
-     .flags = EVLA_PF_OPTIONAL, .fields = values_fields, .n_fields = 2, .fields_size = sizeof(call_values),
-     .offset = offsetof(job_params, values)},
+    CASE_PARAMS(offsetof(job_params, given)),
     {.name = "expect", .doc = "outputs that are known, as numbers: the job fails when they differ",
-     .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = values_fields, .n_fields = 2,
-     .fields_size = sizeof(call_values), .offset = offsetof(job_params, expect)},
+     .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = case_values_fields, .n_fields = 2,
+     .fields_size = sizeof(case_values), .offset = offsetof(job_params, expect)},
     {.name = "within", .doc = "by more than that", .type = EVLA_P_FLOAT, .preset = "1e-4", .max = 1e30,
      .offset = offsetof(job_params, within)},
     {.name = "dump", .doc = "folder for all outputs as .npy; absent: none are written", .type = EVLA_P_PATH,
@@ -69,57 +44,6 @@ static const evla_param params[] = {
 };
 // clang-format on
 
-/* ---- inputs ---- */
-
-static int32_t set_file(ctx *cx, const schedule *s, const call_file *f)
-{
-    const schedule_port *to;
-    char *data;
-    size_t n;
-    int32_t st = schedule_want_input(cx, s, f->name, &to);
-    if (st < 0) return st;
-    size_t want = (size_t)type_bytes(cx->reg, &to->type);
-    arena_place mark = arena_mark(&cx->scratch);
-    st = file_read(cx, &cx->scratch, f->path, want + 1, &data, &n);
-    if (st < 0) ctx_prefix(cx, "input %s", f->name);
-    if (st >= 0 && n != want)
-        st = ctx_fail(cx, EVLA_E_SHAPE, "input %s: %s holds %zu bytes; %s takes %zu",
-                      f->name, f->path, n, type_text(cx->reg, &cx->scratch, &to->type),
-                      want);
-    if (st >= 0 && to->view.data[0] && n) memcpy(to->view.data[0], data, n);
-    arena_reset(&cx->scratch, mark);
-    return st;
-}
-
-static int32_t set_values(ctx *cx, const schedule *s, const call_values *v)
-{
-    const schedule_port *to;
-    const double *numbers = v->numbers.items;
-    int32_t st = schedule_want_input(cx, s, v->name, &to);
-    if (st < 0) return st;
-    arena_place mark = arena_mark(&cx->scratch);
-    const char *type = type_text(cx->reg, &cx->scratch, &to->type);
-    if (type_count(&to->type) != v->numbers.n)
-        st = ctx_fail(cx, EVLA_E_SHAPE, "input %s: got %lld numbers for %s", v->name,
-                      (long long)v->numbers.n, type);
-    for (int64_t i = 0; st >= 0 && i < v->numbers.n; i++)
-        if (!call_put_number(&to->view, i, numbers[i]))
-            st = ctx_fail(cx, EVLA_E_DTYPE, "input %s: %s cannot hold the number %g",
-                          v->name, type, numbers[i]);
-    arena_reset(&cx->scratch, mark);
-    return st;
-}
-
-static int32_t set_inputs(ctx *cx, const job_params *p, const schedule *s)
-{
-    int32_t st = 0;
-    for (int64_t i = 0; st >= 0 && i < p->files.n; i++)
-        st = set_file(cx, s, (const call_file *)p->files.items + i);
-    for (int64_t i = 0; st >= 0 && i < p->values.n; i++)
-        st = set_values(cx, s, (const call_values *)p->values.items + i);
-    return st;
-}
-
 /* ---- what came out ---- */
 
 static double number_at(const evla_tensor *t, int64_t i)
@@ -128,7 +52,7 @@ static double number_at(const evla_tensor *t, int64_t i)
                                 : (double)((const float *)t->data[0])[i];
 }
 
-static int32_t compare(ctx *cx, job *j, const schedule *s, const call_values *v,
+static int32_t compare(ctx *cx, job *j, const schedule *s, const case_values *v,
                        double within)
 {
     const schedule_port *got;
@@ -298,7 +222,7 @@ static int32_t call_check(ctx *cx, job *j)
     if (!m) return 0; /* known when it has been made */
     int32_t st = call_open(cx, m, &p->call, workers_of(j), 1, &s);
     if (st < 0) return st;
-    st = set_inputs(cx, p, s);
+    st = call_case_set(cx, s, &p->given);
     schedule_close(s);
     return st;
 }
@@ -309,7 +233,7 @@ static int32_t run_schedule(ctx *cx, job *j, schedule *s)
     timing *all = arena_push(&cx->scratch, (size_t)p->runs, sizeof *all);
     dumper d = {.of = s, .folder = p->dump};
     if (!all) return ctx_fail(cx, EVLA_E_NOMEM, "%lld runs", (long long)p->runs);
-    int32_t st = set_inputs(cx, p, s);
+    int32_t st = call_case_set(cx, s, &p->given);
     if (st >= 0 && p->dump) st = folder_make(cx, p->dump);
     if (st >= 0 && p->dump) st = format_writer(cx, "x.npy", &d.format);
     if (st >= 0) st = schedule_run(cx, s, p->dump ? dump_line : NULL, &d);
@@ -329,7 +253,7 @@ static int32_t run_schedule(ctx *cx, job *j, schedule *s)
     if (st >= 0) st = profile_figure(cx, j, s);
     if (st >= 0) st = keep_tensors(cx, j, s);
     for (int64_t i = 0; st >= 0 && i < p->expect.n; i++)
-        st = compare(cx, j, s, (const call_values *)p->expect.items + i, p->within);
+        st = compare(cx, j, s, (const case_values *)p->expect.items + i, p->within);
     return st;
 }
 

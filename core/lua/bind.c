@@ -69,6 +69,20 @@ choice *bind_choose(lua_State *L, script *s, const evla_item *item, const value 
     return c;
 }
 
+/* Paths inside structs, which a script may have put together from what it read, are the
+ * script's to read, or nobody's. */
+static void nested_paths(lua_State *L, script *s, const evla_param *p, value *v)
+{
+    if (!v || v->kind == VALUE_NIL) return;
+    if (p->type == EVLA_P_PATH && p->flags & EVLA_PF_INPUT && v->kind == VALUE_TEXT)
+        v->as.text = sandbox_path(L, s, script_path(s, v->as.text), 0);
+    if (v->kind != VALUE_TABLE) return;
+    for (int32_t i = 0; p->type == EVLA_P_STRUCTS && i < v->n_items; i++)
+        nested_paths(L, s, p, &v->as.items[i]);
+    for (uint32_t k = 0; k < p->n_fields; k++)
+        nested_paths(L, s, &p->fields[k], (value *)value_get(v, p->fields[k].name));
+}
+
 void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t n,
                       value *given, const char *what)
 {
@@ -77,7 +91,9 @@ void bind_input_paths(lua_State *L, script *s, const evla_param *params, int32_t
         int32_t k = 0;
         while (k < n && strcmp(params[k].name, pair->name) != 0)
             k++;
-        if (k == n || params[k].type != EVLA_P_PATH || !(params[k].flags & EVLA_PF_INPUT) ||
+        if (k == n) continue;
+        if (params[k].n_fields) nested_paths(L, s, &params[k], &pair->v);
+        if (params[k].type != EVLA_P_PATH || !(params[k].flags & EVLA_PF_INPUT) ||
             pair->v.kind != VALUE_TEXT)
             continue;
         const char *path = script_path(s, pair->v.as.text);

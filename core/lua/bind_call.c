@@ -28,13 +28,6 @@ enum { N_PARAMS = sizeof params / sizeof *params };
 
 /* ---- the job ---- */
 
-/* Paths in a table of the script are the script's to read or write, or nobody's. */
-static void check_path(lua_State *L, script *s, value *v, int is_write)
-{
-    if (v->kind == VALUE_TEXT)
-        v->as.text = sandbox_path(L, s, script_path(s, v->as.text), is_write);
-}
-
 int bind_call_declare(lua_State *L, const char *name, int at)
 {
     script *s = script_of(L);
@@ -46,10 +39,8 @@ int bind_call_declare(lua_State *L, const char *name, int at)
     tree_read(L, s, at, arena_text(&s->cx->mem, "call \"%s\"", name), &given);
     for (int32_t i = 0; i < given.n_pairs; i++) {
         value *v = &given.pairs[i].v;
-        if (!strcmp(given.pairs[i].name, "dump")) check_path(L, s, v, 1);
-        if (strcmp(given.pairs[i].name, "files") != 0 || v->kind != VALUE_TABLE) continue;
-        for (int32_t k = 0; k < v->n_pairs; k++)
-            check_path(L, s, &v->pairs[k].v, 0);
+        if (!strcmp(given.pairs[i].name, "dump") && v->kind == VALUE_TEXT)
+            v->as.text = sandbox_path(L, s, script_path(s, v->as.text), 1);
     }
     bind_push_job(L, bind_declare(L, s, &job_call, name, &given, where));
     return 1;

@@ -93,13 +93,17 @@ static void gather_items(lua_State *L, script *s, const job_type *t, value *give
 }
 
 /* { B = 32 } for a list of structs of a name and one thing more: { { name = "B", extent =
- * 32 } }. */
+ * 32 } }; also for such lists inside structs. */
 static void list_pairs(lua_State *L, script *s, const evla_param *p, value *v)
 {
-    if (p->type != EVLA_P_STRUCTS || p->n_fields != 2 ||
-        strcmp(p->fields[0].name, "name") != 0)
+    if (!v || v->kind != VALUE_TABLE || p->type != EVLA_P_STRUCTS) return;
+    for (int32_t i = 0; i < v->n_items; i++)
+        for (uint32_t k = 0; v->as.items[i].kind == VALUE_TABLE && k < p->n_fields; k++)
+            list_pairs(L, s, &p->fields[k],
+                       (value *)value_get(&v->as.items[i], p->fields[k].name));
+    if (p->n_fields != 2 || strcmp(p->fields[0].name, "name") != 0 || v->n_items ||
+        !v->n_pairs)
         return;
-    if (!v || v->kind != VALUE_TABLE || v->n_items || !v->n_pairs) return;
     value list = value_list(&s->cx->mem, v->n_pairs);
     if (!list.as.items) script_error(L, s, "out of memory");
     for (int32_t i = 0; i < v->n_pairs; i++) {
