@@ -329,7 +329,7 @@ static void test_partly(void)
        "a pair of graphs holds one layer before and after");
     ok(quantize_probe(&cx, m, "fast", l, n, &probe) == 0 &&
            model_graph(probe, "fast")->n_outputs == 4 &&
-           !strcmp(model_graph(probe, "fast")->outputs[0].name, "0.0"),
+           !strcmp(model_graph(probe, "fast")->outputs[0].name, "reads/0.0"),
        "a probe shows what the linears of every layer read");
     model_drop(coded), model_drop(pair), model_drop(probe);
     drop(l, n);

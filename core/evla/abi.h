@@ -696,7 +696,9 @@ typedef struct evla_scene {
  *   a linear       y = linear(acts..., planes..., b?), where acts... are the outputs of
  *                  activation(x, scale?), made once for all linears that read the same x; without
  *                  an activation operator, x itself
- *   a table's row  decode(rows of planes...), f32; every plane's first extent is then the table's */
+ *   a table's row  decode(rows of planes...), f32; every plane's first extent is then the table's;
+ *                  or, when the only plane can be looked up as it is, table(plane, ids)
+ * A plane may have the suffix "": it then is the weight itself in another format, with its name. */
 typedef struct evla_quant_layout {
     uint32_t size;
     int32_t n_planes;       /* 1 to EVLA_MAX_PLANES */
@@ -707,6 +709,7 @@ typedef struct evla_quant_layout {
     const char *decode;     /* NULL: tables stay as they are */
     int32_t calibrates;     /* 1: observe must see what the linears read */
     int32_t reserved;
+    const char *table;      /* "embedding": reads rows by itself, instead of decode; or NULL */
 } evla_quant_layout;
 
 /* Chooses codes. One object per weight, used by one thread; several live side by side. */

@@ -2,6 +2,7 @@
  * quantize.c -- the rewrite of a whole model to weights in codes. See quantize.h.
  */
 #include "quantize.h"
+#include "../data/format.h"
 #include "../registry.h"
 #include "choose.h"
 #include <stdio.h>
@@ -59,8 +60,8 @@ static int32_t look_at(ctx *cx, arena *a, const model *m, quantize_layer *l)
         l->why = arena_text(a, "%s reads it as it is", other);
     else if (!l->n_linears && !l->n_tables)
         l->why = "no linear and no embedding reads it";
-    else if (t->dtype != EVLA_F32 || t->rank != 2)
-        l->why = arena_text(a, "it is %s, not f32[out,in]", type_text(cx->reg, a, t));
+    else if (!format_is_real(cx->reg, t->dtype) || t->rank != 2)
+        l->why = arena_text(a, "it is %s, not [out,in] of reals", type_text(cx->reg, a, t));
     else if (!m->weights[l->slot].data)
         l->why = "it has no data";
     if (!l->why) return ctx_fail(cx, EVLA_E_NOMEM, "weight %s", l->name);
@@ -88,6 +89,14 @@ int32_t quantize_layers(ctx *cx, arena *a, const model *m, quantize_layer **out,
 
 static const evla_quant *quant_of(const evla_choice *c) { return c->item->table; }
 
+/* What a quantiser is shown: the same numbers in f32. */
+static evla_type in_f32(const evla_type *t)
+{
+    evla_type out = *t;
+    out.dtype = EVLA_F32;
+    return out;
+}
+
 /* The sentence of a failure names the layer and the quantiser. */
 static int32_t blame(ctx *cx, const quantize_layer *l, int32_t st)
 {
@@ -98,6 +107,12 @@ static int32_t blame(ctx *cx, const quantize_layer *l, int32_t st)
                         quant, ctx_code_text(st));
     ctx_prefix(cx, "weight %s", l->name);
     return st;
+}
+
+/* What a weight of the new model is called; with "" as the suffix as the old one. */
+static const char *plane_name(arena *a, const quantize_layer *l, const char *suffix)
+{
+    return *suffix ? arena_text(a, "%s.%s", l->name, suffix) : l->name;
 }
 
 /* What a plugin said about its planes makes sense. */
@@ -112,9 +127,8 @@ static int32_t check_layout(ctx *cx, const model *m, const quantize_layer *l)
         if (is_plane && (!y->suffix[i] || type_bytes(cx->reg, &y->plane[i]) < 0))
             return ctx_fail(cx, EVLA_E_PLUGIN, "quant %s: plane %d has no name or size",
                             l->with->item->name, i);
-        const char *name =
-            arena_text(&cx->scratch, "%s.%s", l->name, is_plane ? y->suffix[i] : act_scale);
-        if (name && model_weight(m, name) >= 0)
+        const char *name = plane_name(&cx->scratch, l, is_plane ? y->suffix[i] : act_scale);
+        if (name && name != l->name && model_weight(m, name) >= 0)
             return ctx_fail(cx, EVLA_E_EXISTS,
                             "weight %s: its codes would be called %s, and there is such a "
                             "weight; rename one",
@@ -128,7 +142,7 @@ int32_t quantize_open(ctx *cx, arena *a, const model *m, quantize_layer *l,
 {
     if (l->why) return 0;
     const evla_quant *q = quant_of(with);
-    const evla_type *t = &m->weights[l->slot].type;
+    const evla_type as_f32 = in_f32(&m->weights[l->slot].type), *t = &as_f32;
     arena_place mark = arena_mark(&cx->scratch);
     host_init(&l->host, cx, a);
     l->with = with;
@@ -140,9 +154,11 @@ int32_t quantize_open(ctx *cx, arena *a, const model *m, quantize_layer *l,
         st = l->why ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "weight %s", l->name);
     } else if (st >= 0) {
         st = check_layout(cx, m, l);
-        const char *lacks = l->n_linears && !l->layout.linear  ? "linear"
-                            : l->n_tables && !l->layout.decode ? "embedding"
-                                                               : NULL;
+        int reads_rows =
+            l->layout.table ? l->layout.n_planes == 1 : l->layout.decode != NULL;
+        const char *lacks = l->n_linears && !l->layout.linear ? "linear"
+                            : l->n_tables && !reads_rows      ? "embedding"
+                                                              : NULL;
         if (st >= 0 && lacks) {
             l->why = arena_text(a, "%s has no operator for a %s", with->item->name, lacks);
             l->with = NULL;
@@ -164,6 +180,19 @@ int32_t quantize_observe(ctx *cx, quantize_layer *l, const float *x, int64_t row
     return blame(cx, l, st);
 }
 
+/* A weight's numbers, decoded in scratch if need be. */
+static int32_t values_of(ctx *cx, const weight_info *w, const float **out)
+{
+    *out = w->data;
+    if (w->type.dtype == EVLA_F32) return 0;
+    float *values = arena_push_aligned(&cx->scratch, (size_t)type_count(&w->type) + 1,
+                                       sizeof *values, 64);
+    if (!values) return ctx_fail(cx, EVLA_E_NOMEM, "%s in f32", w->name);
+    evla_tensor t = tensor_view(cx->reg, &w->type, (void *)(uintptr_t)w->data);
+    *out = values;
+    return format_f32(cx, &t, values);
+}
+
 int32_t quantize_encode(ctx *cx, arena *a, const model *m, quantize_layer *l)
 {
     arena_place mark = arena_mark(&cx->scratch);
@@ -172,10 +201,12 @@ int32_t quantize_encode(ctx *cx, arena *a, const model *m, quantize_layer *l)
         l->plane[i] = arena_push_aligned(a, (size_t)bytes + 1, 1, 64);
         if (!l->plane[i]) return ctx_fail(cx, EVLA_E_NOMEM, "weight %s: codes", l->name);
     }
+    const float *w;
+    int32_t st = values_of(cx, &m->weights[l->slot], &w);
     /* a table alone has no activations */
-    int32_t st =
-        quant_of(l->with)->encode(&l->host.table, l->self, m->weights[l->slot].data,
-                                  l->plane, l->n_linears ? &l->scale : NULL);
+    if (st >= 0)
+        st = quant_of(l->with)->encode(&l->host.table, l->self, w, l->plane,
+                                       l->n_linears ? &l->scale : NULL);
     host_done(&l->host, mark);
     if (st >= 0 && !(l->scale >= 0 && l->scale <= 3e38f))
         st = ctx_fail(cx, EVLA_E_PLUGIN, "quant %s: a scale of %g", l->with->item->name,
@@ -246,7 +277,7 @@ static int32_t weight_with(copying *c, const char *name, const evla_type *t,
 
 static int32_t plane_of(copying *c, const quantize_layer *l, int32_t i, int32_t *out)
 {
-    const char *name = arena_text(&c->cx->scratch, "%s.%s", l->name, l->layout.suffix[i]);
+    const char *name = plane_name(&c->cx->scratch, l, l->layout.suffix[i]);
     if (!name) return ctx_fail(c->cx, EVLA_E_NOMEM, "weight %s", l->name);
     return weight_with(c, name, &l->layout.plane[i], l->plane[i], NULL, out);
 }
@@ -298,8 +329,11 @@ static int32_t coded_linear(copying *c, const quantize_layer *l, const node *n, 
     for (int32_t i = 0; st >= 0 && i < l->layout.n_planes; i++)
         st = plane_of(c, l, i, &args[k++].wire);
     if (bias >= 0) args[k++].wire = bias;
+    /* the same operator over another format has the same parameters */
+    int is_same = n && !strcmp(l->layout.linear, n->op->name);
     return st < 0 ? st
-                  : add(c, l->layout.linear, args, k, NULL, n ? n->where : NULL, out, NULL);
+                  : add(c, l->layout.linear, args, k, is_same ? &n->given : NULL,
+                        n ? n->where : NULL, out, NULL);
 }
 
 static int32_t coded_rows(copying *c, const quantize_layer *l, const node *n, int32_t ids,
@@ -307,6 +341,13 @@ static int32_t coded_rows(copying *c, const quantize_layer *l, const node *n, in
 {
     graph_arg args[EVLA_MAX_PLANES] = {{0}};
     int32_t st = 0;
+    if (l->layout.table) {
+        graph_arg pair[2] = {{NULL, -1}, {NULL, ids}};
+        st = plane_of(c, l, 0, &pair[0].wire);
+        return st < 0
+                   ? st
+                   : add(c, l->layout.table, pair, 2, NULL, n ? n->where : NULL, out, NULL);
+    }
     for (int32_t i = 0; st >= 0 && i < l->layout.n_planes; i++) {
         graph_arg pair[2] = {{NULL, -1}, {NULL, ids}};
         st = plane_of(c, l, i, &pair[0].wire);
@@ -429,7 +470,9 @@ static int32_t begin(ctx *cx, const model *m, const quantize_layer *layers, int3
     *c = (copying){.cx = cx, .from = m, .layers = layers, .n_layers = n, .is_shared = 1};
     c->of_slot = arena_push(&cx->scratch, (size_t)m->n_weights + 1, sizeof *c->of_slot);
     if (!c->of_slot) return ctx_fail(cx, EVLA_E_NOMEM, "model %s", m->name);
-    return model_new(cx, m->name, &c->to);
+    int32_t st = model_new(cx, m->name, &c->to);
+    if (st >= 0) c->to->attrs = m->attrs, c->to->n_attrs = m->n_attrs;
+    return st;
 }
 
 static int32_t end(copying *c, int32_t st, arena_place mark, model **out)
@@ -477,28 +520,42 @@ int32_t quantize_apply(ctx *cx, const model *m, const quantize_layer *layers, in
     return end(&c, st, mark, out);
 }
 
+/* Outputs of the graph at hand for what its linears read. */
+static int32_t probe_graph(copying *c, int32_t n, int32_t *n_probes)
+{
+    char name[40];
+    int32_t st = 0;
+    for (int32_t i = 0; st >= 0 && i < n; i++)
+        for (int32_t k = 0, at = 0; st >= 0 && k < c->g->n_nodes; k++) {
+            const node *nd = &c->g->nodes[k];
+            if (nd->n_in < 2 || !reads(c->g, nd->in[1], c->layers[i].slot) ||
+                reading_of(nd, 1) != READ_LINEAR)
+                continue;
+            snprintf(name, sizeof name, QUANTIZE_PROBE "%d.%d", i, at++);
+            st = graph_output(c->cx, c->out, name, c->wires[nd->in[0]], NULL);
+            *n_probes += st >= 0;
+        }
+    return st;
+}
+
 int32_t quantize_probe(ctx *cx, const model *m, const char *graph_name,
                        const quantize_layer *layers, int32_t n, model **out)
 {
-    graph *g;
+    graph *g = NULL;
     copying c;
-    char name[40];
+    int32_t n_probes = 0, st = 0;
     *out = NULL;
     arena_place mark = arena_mark(&cx->scratch);
-    int32_t st = model_want_graph(cx, m, graph_name, &g);
+    if (graph_name) st = model_want_graph(cx, m, graph_name, &g);
     if (st >= 0) st = begin(cx, m, layers, n, &c);
     if (st < 0) return arena_reset(&cx->scratch, mark), st;
-    st = copy_graph(&c, g);
-    for (int32_t i = 0; st >= 0 && i < n; i++)
-        for (int32_t k = 0, at = 0; st >= 0 && k < g->n_nodes; k++) {
-            const node *nd = &g->nodes[k];
-            if (nd->n_in < 2 || !reads(g, nd->in[1], layers[i].slot) ||
-                reading_of(nd, 1) != READ_LINEAR)
-                continue;
-            snprintf(name, sizeof name, "%d.%d", i, at++);
-            st = graph_output(cx, c.out, name, c.wires[nd->in[0]], NULL);
-        }
-    if (st >= 0 && !c.out->n_outputs) {
+    for (int32_t i = 0; st >= 0 && i < m->n_graphs; i++) {
+        if (g && m->graphs[i] != g) continue;
+        st = copy_graph(&c, m->graphs[i]);
+        if (st >= 0 && !g) st = copy_outputs(&c);
+        if (st >= 0) st = probe_graph(&c, n, &n_probes);
+    }
+    if (st >= 0 && !n_probes) {
         model_drop(c.to);
         arena_reset(&cx->scratch, mark);
         return 0;
@@ -527,14 +584,14 @@ static int32_t pair_graph(copying *c, const quantize_layer *l, const char *bias,
         st = l->n_linears ? coded_linear(c, l, NULL, x, b, &y)
                           : coded_rows(c, l, NULL, x, &y);
     else if (st >= 0) {
-        int32_t at;
-        st = weight_with(c, w->name, &w->type, w->data, NULL, &at);
+        int32_t at; /* under another name, since codes may have its own */
+        st = weight_with(c, "before/f32", &w->type, w->data, NULL, &at);
         args[0].wire = l->n_linears ? x : at;
         args[1].wire = l->n_linears ? at : x;
         args[2].wire = b;
         if (st >= 0)
-            st = add(c, l->n_linears ? "linear" : "gather", args, b < 0 ? 2 : 3, NULL, NULL,
-                     &y, NULL);
+            st = add(c, l->n_linears ? "linear" : "embedding", args, b < 0 ? 2 : 3, NULL,
+                     NULL, &y, NULL);
     }
     return st < 0 ? st : graph_output(cx, c->out, "y", y, NULL);
 }

@@ -4,8 +4,9 @@
  *
  * A linear whose weight becomes codes turns into the quantiser's operators, with one node
  * for the activations of all linears that read the same value; an embedding (or a gather on
- * axis 0) fetches rows of each plane and decodes them. All graphs of the model are
- * rewritten alike, everything else is copied. Weights that nobody reads any more are gone.
+ * axis 0) fetches rows of each plane and decodes them. A quantiser may also leave it at
+ * another number format for the weight. All graphs of the model are rewritten alike,
+ * everything else is copied. Weights that nobody reads any more are gone.
  */
 #ifndef EVLA_GRAPH_QUANTIZE_H
 #define EVLA_GRAPH_QUANTIZE_H
@@ -52,14 +53,16 @@ int64_t quantize_bytes(ctx *cx, const model *m, const quantize_layer *l, int cod
  * "share" (every linear makes its own activations). */
 int32_t quantize_apply(ctx *cx, const model *m, const quantize_layer *layers, int32_t n,
                        const char *without, model **out);
-/* A copy of one graph whose outputs are what linears of layers read: output "I.K" is read
- * by the K-th linear, in order of nodes, whose weight is layers[I]'s. *out is NULL when the
- * graph has none. */
+/* A copy of one graph whose outputs are what linears of layers read: output "reads/I.K" is
+ * read by the K-th linear, in order of nodes, whose weight is layers[I]'s. With graph_name
+ * NULL all graphs are copied and keep their own outputs as well. *out is NULL when no
+ * linear reads a layer. */
+#define QUANTIZE_PROBE "reads/"
 int32_t quantize_probe(ctx *cx, const model *m, const char *graph_name,
                        const quantize_layer *layers, int32_t n, model **out);
 /* A model of two graphs for one layer, "f32" and "codes", with input x and output y: a
  * linear of x f32[B,in] with bias `bias` (NULL: none), or, when no linear reads the weight,
- * its rows x i32[B]. The layer must have codes. */
+ * its rows x i32[B]. The layer must have codes; "f32" is the weight as it was. */
 int32_t quantize_pair(ctx *cx, const model *m, const quantize_layer *l, const char *bias,
                       model **out);
 /* The bias that linears of this layer add; NULL when there is none, or not the same. */
