@@ -31,8 +31,11 @@ static const evla_param calibrate_fields[] = {
 };
 static const evla_param accept_fields[] = {
     IN(recipe_accept, graph, .doc = "the graph that is measured; it must reach what is calibrated", .type = EVLA_P_STRING, .preset = "loss"),
-    IN(recipe_accept, metric, .doc = "its output, averaged over rows; or output_error: |codes - f32| / |f32| of all its outputs",
-       .type = EVLA_P_STRING, .preset = "loss"),
+    IN(recipe_accept, output, .doc = "of a schedule: the output that counts, such as action; \"\": all of its last line",
+       .type = EVLA_P_STRING, .preset = ""),
+    IN(recipe_accept, metric, .doc = "its output, averaged over rows; or output_error: |codes - f32| / |f32| of all its outputs; of a "
+       "schedule also max_error or rms_error, in the output's unit. none: loss; of a schedule max_error",
+       .type = EVLA_P_STRING, .flags = EVLA_PF_OPTIONAL),
     IN(recipe_accept, better, .doc = "which way", .type = EVLA_P_ENUM, .choices = "lower|higher", .preset = "lower"),
     IN(recipe_accept, unit, .doc = "of the metric, for people", .type = EVLA_P_STRING, .preset = ""),
     IN(recipe_accept, worse_by, .doc = "how much worse than f32 it may be: \"2%\" of f32's, or an amount such as \"0.01\"",
@@ -42,26 +45,42 @@ static const evla_param accept_fields[] = {
     IN(recipe_accept, mask, .doc = "which of them, held out; \"\": all", .type = EVLA_P_STRING, .preset = "valid"),
     IN(recipe_accept, samples, .doc = "most rows", .type = EVLA_P_INT, .preset = "1024", .min = 1, .max = 1e7),
 };
+static const evla_param about_fields[] = {
+    IN(recipe_about, name, .doc = "of the attribute", .type = EVLA_P_STRING),
+    IN(recipe_about, text, .doc = "what it says", .type = EVLA_P_STRING),
+};
+static const evla_param case_fields[] = {CASE_PARAMS(0)};
 #define NESTED(list, owner) .fields = (list), .n_fields = sizeof (list) / sizeof *(list), .fields_size = sizeof(owner)
 static const evla_param params[] = {
-    IN(recipe_params, model, .doc = "whose weights become codes", .type = EVLA_P_VALUE, .choices = "model"),
+    CALL_PARAMS,
     IN(recipe_params, rules, .doc = "a pattern and a quantiser, or keep = \"f32\": the first that matches a weight's name counts",
        .type = EVLA_P_STRUCTS, NESTED(rule_fields, recipe_rule)),
     IN(recipe_params, calibrate, .doc = "what quantisers see", .type = EVLA_P_STRUCT, NESTED(calibrate_fields, recipe_calibrate)),
     IN(recipe_params, accept, .doc = "when the new model is good enough", .type = EVLA_P_STRUCT, NESTED(accept_fields, recipe_accept)),
+    IN(recipe_params, cases, .doc = "with a schedule: inputs of calls, { { files = {...}, values = {...} } }; none: drawn by lot",
+       .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, NESTED(case_fields, call_case)),
+    IN(recipe_params, drawn, .doc = "how many cases are drawn when none is given", .type = EVLA_P_INT, .preset = "4", .min = 1, .max = 1e6),
     IN(recipe_params, step, .doc = "graphs that one step runs, for its time; none: all but the measured one", .type = EVLA_P_LIST,
        .element = EVLA_P_STRING, .flags = EVLA_PF_OPTIONAL),
-    IN(recipe_params, symbols, .doc = "extents of symbols other than the batch, { S = 32 }", .type = EVLA_P_STRUCTS,
-       .flags = EVLA_PF_OPTIONAL, NESTED(job_symbol_fields, job_symbol)),
+    IN(recipe_params, about, .doc = "attributes of the new model's file, on top of those of the old one, { license = \"mit\" }",
+       .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, NESTED(about_fields, recipe_about)),
+    IN(recipe_params, texts, .doc = "the same for large ones, which become lists of one text", .type = EVLA_P_STRUCTS,
+       .flags = EVLA_PF_OPTIONAL, NESTED(about_fields, recipe_about)),
     IN(recipe_params, without, .doc = "rewrites to leave out: quantize, share", .type = EVLA_P_STRING, .preset = ""),
-    IN(recipe_params, runs, .doc = "how many are timed, at most a second of each", .type = EVLA_P_INT, .preset = "300", .min = 1, .max = 1e6),
-    IN(recipe_params, workers, .doc = "threads that measure; 0: as the program says. Times are of one", .type = EVLA_P_INT, .preset = "0", .max = POOL_MOST),
+    IN(recipe_params, runs, .doc = "how many are timed, at most a second of each, two of a call", .type = EVLA_P_INT, .preset = "300", .min = 1, .max = 1e6),
 };
 // clang-format on
 
 int recipe_is_output_error(const recipe_params *p)
 {
-    return !strcmp(p->accept.metric, "output_error");
+    return !strcmp(recipe_metric(p), "output_error");
+}
+
+int recipe_is_called(const recipe_params *p) { return p->call.schedule.n || p->cases.n; }
+
+const char *recipe_metric(const recipe_params *p)
+{
+    return p->accept.metric ? p->accept.metric : recipe_is_called(p) ? "max_error" : "loss";
 }
 
 int32_t recipe_read_limit(ctx *cx, const job *j, const char *text, recipe_limit *out)
@@ -91,9 +110,13 @@ int32_t recipe_step_graphs(ctx *cx, arena *a, const recipe_params *p, const mode
     }
     *out = p->step;
     if (p->step.n) return 0;
-    const char **names = arena_push(a, (size_t)m->n_graphs + 1, sizeof *names);
+    size_t most = (size_t)(m->n_graphs + p->call.schedule.n) + 1;
+    const char **names = arena_push(a, most, sizeof *names);
     if (!names) return ctx_fail(cx, EVLA_E_NOMEM, "model %s", m->name);
     *out = (evla_list){names, 0};
+    for (int64_t i = 0; i < p->call.schedule.n; i++)
+        names[out->n++] = ((const schedule_line *)p->call.schedule.items)[i].graph;
+    if (out->n) return 0;
     for (int32_t i = 0; i < m->n_graphs; i++)
         if (strcmp(m->graphs[i]->name, p->accept.graph) != 0)
             names[out->n++] = m->graphs[i]->name;
@@ -152,16 +175,16 @@ static int32_t check_graphs(ctx *cx, const job *j, const model *m)
     int32_t st = model_want_graph(cx, m, p->accept.graph, &g);
     if (st < 0) ctx_prefix(cx, "recipe \"%s\": accept", j->name);
     for (int32_t i = 0; st >= 0 && i < g->n_outputs; i++)
-        found |= !strcmp(g->outputs[i].name, p->accept.metric);
+        found |= !strcmp(g->outputs[i].name, recipe_metric(p));
     if (st >= 0 && !found)
         st = ctx_fail(cx, EVLA_E_MISSING,
                       "recipe \"%s\": accept: graph %s has no output \"%s\"; its first is "
                       "\"%s\"",
-                      j->name, g->name, p->accept.metric,
+                      j->name, g->name, recipe_metric(p),
                       g->n_outputs ? g->outputs[0].name : "");
     if (st >= 0) st = recipe_step_graphs(cx, &mem, p, m, &step);
     if (st >= 0)
-        st = measure_inputs(cx, &mem, g, &p->symbols, &batch, &at, &in, &slots, &n_in);
+        st = measure_inputs(cx, &mem, g, &p->call.symbols, &batch, &at, &in, &slots, &n_in);
     if (st >= 0)
         st = check_data(cx, j, "calibrate", "calibrate", p->calibrate.mask, in, n_in);
     if (st >= 0)
@@ -181,7 +204,12 @@ static int32_t recipe_check(ctx *cx, job *j)
     if (st >= 0) st = recipe_read_limit(cx, j, p->accept.worse_by, &limit);
     if (st >= 0 && (st = quantize_check_names(cx, p->without)) < 0)
         ctx_prefix(cx, "recipe \"%s\": without", j->name);
-    const model *m = st >= 0 ? job_model_behind(p->model) : NULL;
+    if (st >= 0 && recipe_is_called(p)) {
+        const job *from = job_given(j, "model");
+        model *own = from && !job_model_failed(from) ? job_model_graphs(from) : NULL;
+        return own ? recipe_cases_check(cx, j, own) : 0; /* else known when it was made */
+    }
+    const model *m = st >= 0 ? job_model_behind(p->call.model) : NULL;
     return m ? check_graphs(cx, j, m) : st;
 }
 
@@ -203,7 +231,8 @@ static value layer_row(recipe_work *w, int32_t i)
     value_pair pairs[] = {
         {"weight", value_text(l->name)},
         {"type", value_text(type_text(w->cx->reg, a, t))},
-        {"decision", value_text(l->is_on ? l->with->item->name : "f32")},
+        {"decision",
+         value_text(l->is_on ? l->with->item->name : dtype_name(w->cx->reg, t->dtype))},
         {"reason", value_text(n->reason)},
         {"rule", n->rule ? value_int(n->rule_number) : (value){0}},
         {"put_back", value_bool(n->was_put_back)},
@@ -227,6 +256,43 @@ static value layer_rows(recipe_work *w)
     value list = value_list(&w->cx->scratch, w->n_layers);
     for (int32_t i = 0; list.as.items && i < w->n_layers; i++)
         list.as.items[list.n_items++] = layer_row(w, i);
+    return list;
+}
+
+static value phase_rows(recipe_work *w)
+{
+    arena *a = &w->cx->scratch;
+    value list = value_list(a, w->n_phases);
+    for (int32_t i = 0; list.as.items && i < w->n_phases; i++) {
+        const recipe_phase *f = &w->phases[i];
+        const value_pair pairs[] = {
+            {"phase", value_text(f->name)},          {"graph", value_text(f->graph)},
+            {"times", value_int(f->times)},          {"bytes_f32", value_int(f->bytes[0])},
+            {"bytes_coded", value_int(f->bytes[1])}, {"ms_f32", number(f->ms[0])},
+            {"ms_coded", number(f->ms[1])},
+        };
+        list.as.items[list.n_items++] = value_table(a, pairs, sizeof pairs / sizeof *pairs);
+    }
+    return list;
+}
+
+static value stage_rows(recipe_work *w)
+{
+    arena *a = &w->cx->scratch;
+    value list = value_list(a, w->n_stages);
+    for (int32_t i = 0; list.as.items && i < w->n_stages; i++) {
+        const recipe_stage *g = &w->stages[i];
+        double share = g->gaps > 0 ? sqrt(g->gaps / g->all) : g->gaps;
+        const value_pair pairs[] = {
+            {"stage", value_text(g->name)},
+            {"phase", value_text(w->phases[g->line].name)},
+            {"run", value_int(g->time)},
+            {"error", number(share)},
+            {"max_abs", number(isfinite(g->gaps) ? g->most : NAN)},
+            {"largest_f32", number(g->largest)},
+        };
+        list.as.items[list.n_items++] = value_table(a, pairs, sizeof pairs / sizeof *pairs);
+    }
     return list;
 }
 
@@ -255,7 +321,7 @@ static int64_t file_bytes(const char *path)
 static int32_t add_figures(recipe_work *w)
 {
     const recipe_accept *a = &w->p->accept;
-    int32_t on = 0, coded = 0, n = 0, st = 0;
+    int32_t on = 0, coded = 0, n = 0, st = 0, is_called = recipe_is_called(w->p);
     const measure_time *best = &w->step[w->step[2].best_us < w->step[0].best_us ? 2 : 0];
     int64_t before = weight_bytes(w->cx, w->f32), after = weight_bytes(w->cx, w->coded);
     for (int32_t i = 0; i < w->n_layers; i++) {
@@ -266,14 +332,19 @@ static int32_t add_figures(recipe_work *w)
         {"bytes_f32", value_int(before)},
         {"bytes_coded", value_int(after)},
         {"ratio", value_float((double)before / (double)(after ? after : 1))},
-        {"file_bytes_f32", value_int(file_bytes(w->p->model->path))},
+        {"file_bytes_f32", value_int(file_bytes(w->p->call.model->path))},
         {"file_bytes_coded", value_int(file_bytes(w->j->result.path))},
-        {"metric", value_text(a->metric)},
-        {"metric_graph", value_text(a->graph)},
+        {"metric", value_text(recipe_metric(w->p))},
+        {"metric_graph", is_called ? (value){0} : value_text(a->graph)},
+        {"metric_output", value_text(a->output)},
         {"metric_unit", value_text(a->unit)},
         {"metric_better", value_text(a->better == RECIPE_LOWER ? "lower" : "higher")},
         {"metric_worse_by", value_text(a->worse_by)},
-        {"metric_rows", value_int(w->held_out.n_batches * w->held_out.batch)},
+        {"metric_rows",
+         is_called ? (value){0} : value_int(w->held_out.n_batches * w->held_out.batch)},
+        {"metric_cases",
+         is_called ? value_int(w->p->cases.n ? w->p->cases.n : w->p->drawn) : (value){0}},
+        {"metric_drawn", value_bool(is_called && !w->p->cases.n)},
         {"metric_mask", value_text(w->held_out.rows ? a->mask : "")},
         {"metric_f32", number(w->metric[0])},
         {"metric_coded", number(w->metric[1])},
@@ -291,6 +362,8 @@ static int32_t add_figures(recipe_work *w)
         {"step_coded_p50_us", number(w->step[1].p50_us)},
         {"speedup", number(best->best_us / w->step[1].best_us)},
         {"without", value_text(w->p->without)},
+        {"phases", phase_rows(w)},
+        {"stages", stage_rows(w)},
         {"layers", layer_rows(w)},
     };
     n = sizeof figures / sizeof *figures;
@@ -315,7 +388,7 @@ static int32_t draw(recipe_work *w, const graph *g, const char *when)
     arena mem = arena_growing(64 << 10);
     symbols at;
     bound *b;
-    int32_t st = measure_symbols(cx, g, &w->p->symbols, 0, &at);
+    int32_t st = measure_symbols(cx, g, &w->p->call.symbols, 0, &at);
     if (st >= 0) st = infer_bind(cx, &mem, g, &at, &(plan_options){.without = "fold"}, &b);
     if (st >= 0) {
         const char *path = arena_text(&mem, "%s/%s.%s.svg", w->j->folder, g->name, when);
@@ -330,6 +403,38 @@ static int32_t draw(recipe_work *w, const graph *g, const char *when)
 
 /* ---- the job ---- */
 
+static int is_told(const evla_list *about, const char *name)
+{
+    for (int64_t i = 0; i < about->n; i++)
+        if (!strcmp(((const recipe_about *)about->items)[i].name, name)) return 1;
+    return 0;
+}
+
+static int32_t save(recipe_work *w)
+{
+    const model *m = w->coded;
+    const evla_list *about = &w->p->about, *texts = &w->p->texts;
+    size_t most = (size_t)(m->n_attrs + about->n + texts->n) + 1;
+    evla_attr *attrs = arena_push(&w->mem, most, sizeof *attrs);
+    evla_text *ones = arena_push(&w->mem, (size_t)texts->n + 1, sizeof *ones);
+    int32_t n = 0;
+    if (!attrs || !ones) return ctx_fail(w->cx, EVLA_E_NOMEM, "recipe %s", w->j->name);
+    for (int32_t i = 0; i < m->n_attrs; i++)
+        if (!is_told(about, m->attrs[i].name) && !is_told(texts, m->attrs[i].name))
+            attrs[n++] = m->attrs[i];
+    for (int64_t i = 0; i < about->n; i++) {
+        const recipe_about *a = (const recipe_about *)about->items + i;
+        attrs[n++] = (evla_attr){.name = a->name, .text = a->text, .type = EVLA_ATTR_TEXT};
+    }
+    for (int64_t i = 0; i < texts->n; i++) {
+        const recipe_about *a = (const recipe_about *)texts->items + i;
+        ones[i] = (evla_text){.at = a->text, .n = strlen(a->text)};
+        attrs[n++] = (evla_attr){
+            .name = a->name, .type = EVLA_ATTR_TEXTS, .items = &ones[i], .n_items = 1};
+    }
+    return save_model_with(w->cx, m, w->j->result.path, attrs, n);
+}
+
 static int32_t recipe_run(ctx *cx, job *j)
 {
     const recipe_params *p = j->params;
@@ -337,9 +442,9 @@ static int32_t recipe_run(ctx *cx, job *j)
                      .j = j,
                      .p = p,
                      .mem = arena_growing(256 << 10),
-                     .n_workers = job_workers(j, p->workers, POOL_MOST)};
+                     .n_workers = job_workers(j, p->call.workers, POOL_MOST)};
     int32_t st = recipe_fit(&w);
-    if (st >= 0) st = save_model(cx, w.coded, j->result.path);
+    if (st >= 0) st = save(&w);
     if (st >= 0) st = add_figures(&w);
     if (st >= 0) st = write_scorecard(&w);
     for (int32_t i = 0; st >= 0 && i < w.coded->n_graphs; i++) {

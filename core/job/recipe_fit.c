@@ -65,11 +65,6 @@ static void warn_unused(const recipe_work *w)
 
 /* ---- calibration ---- */
 
-typedef struct watching {
-    recipe_work *w;
-    const model *probe;
-} watching;
-
 static int32_t keep_sample(recipe_work *w, int32_t i, const float *x, int64_t n_rows)
 {
     recipe_layer *n = &w->notes[i];
@@ -82,42 +77,53 @@ static int32_t keep_sample(recipe_work *w, int32_t i, const float *x, int64_t n_
     return 0;
 }
 
+int32_t recipe_observe(recipe_work *w, int32_t i, const float *x, int64_t n_rows)
+{
+    quantize_layer *l = &w->layers[i];
+    if (!l->with) return 0;
+    int32_t st = keep_sample(w, i, x, n_rows);
+    if (st >= 0 && l->layout.calibrates) st = quantize_observe(w->cx, l, x, n_rows);
+    return st;
+}
+
 static int32_t watch(void *to, session *s, const plan *p, int64_t batch)
 {
-    const watching *at = to;
-    recipe_work *w = at->w;
+    recipe_work *w = to;
     int32_t st = 0;
     (void)batch;
     for (int32_t k = 0; st >= 0 && k < p->graph->n_outputs; k++) {
-        int32_t i = (int32_t)strtol(p->graph->outputs[k].name, NULL, 10);
-        quantize_layer *l = &w->layers[i];
+        int32_t i =
+            (int32_t)strtol(p->graph->outputs[k].name + strlen(QUANTIZE_PROBE), NULL, 10);
         const evla_type *t = plan_output_type(p, k);
-        if (!l->with || t->dtype != EVLA_F32) continue;
-        int64_t in = w->f32->weights[l->slot].type.shape[1];
-        int64_t n_rows = type_count(t) / (in ? in : 1);
-        const float *x = session_output(s, 0, k)->data[0];
-        st = keep_sample(w, i, x, n_rows);
-        if (st >= 0 && l->layout.calibrates) st = quantize_observe(w->cx, l, x, n_rows);
+        if (t->dtype != EVLA_F32) continue;
+        int64_t in = t->shape[t->rank - 1];
+        st = recipe_observe(w, i, session_output(s, 0, k)->data[0],
+                            type_count(t) / (in ? in : 1));
     }
+    return st;
+}
+
+static int32_t watch_rows(recipe_work *w, const model *probe)
+{
+    const recipe_params *p = w->p;
+    measure m = {0};
+    int32_t st =
+        measure_open(w->cx, w->f32, p->accept.graph, &p->call.symbols, &p->calibrate.data,
+                     p->calibrate.mask, p->calibrate.samples, w->n_workers, &m);
+    if (st >= 0) st = measure_run(&m, probe, watch, w);
+    measure_close(&m);
     return st;
 }
 
 static int32_t calibrate(recipe_work *w)
 {
-    const recipe_params *p = w->p;
-    measure m = {0};
-    watching at = {.w = w};
     model *probe = NULL;
-    int32_t st =
-        quantize_probe(w->cx, w->f32, p->accept.graph, w->layers, w->n_layers, &probe);
+    const char *only = recipe_is_called(w->p) ? NULL : w->p->accept.graph;
+    int32_t st = quantize_probe(w->cx, w->f32, only, w->layers, w->n_layers, &probe);
     if (st < 0 || !probe) return st;
     job_report_progress(w->j, 0, 0, "calibrating");
-    st = measure_open(w->cx, w->f32, p->accept.graph, &p->symbols, &p->calibrate.data,
-                      p->calibrate.mask, p->calibrate.samples, w->n_workers, &m);
+    st = only ? watch_rows(w, probe) : recipe_cases_watch(w, probe);
     if (st < 0) ctx_prefix(w->cx, "calibrate");
-    at.probe = probe;
-    if (st >= 0) st = measure_run(&m, probe, watch, &at);
-    measure_close(&m);
     model_drop(probe);
     return st;
 }
@@ -131,8 +137,9 @@ static int32_t encode(recipe_work *w)
         if (!l->with) continue;
         if (l->layout.calibrates && l->n_linears && !l->observed) {
             l->why = w->notes[i].reason =
-                arena_text(&w->mem, "graph %s does not reach it, so nothing calibrates it",
-                           w->p->accept.graph);
+                arena_text(&w->mem, "%s %s does not reach it, so nothing calibrates it",
+                           recipe_is_called(w->p) ? "the" : "graph",
+                           recipe_is_called(w->p) ? "schedule" : w->p->accept.graph);
             if (!l->why) return no_room(w);
             continue;
         }
@@ -196,13 +203,14 @@ typedef struct judging {
 static int32_t see_metric(judging *g, session *s, const plan *p)
 {
     const recipe_accept *a = &g->w->p->accept;
-    int32_t k = plan_output(p, a->metric);
+    const char *name = recipe_metric(g->w->p);
+    int32_t k = plan_output(p, name);
     const evla_type *t = k < 0 ? NULL : plan_output_type(p, k);
     if (!t || t->dtype != EVLA_F32)
         return ctx_fail(g->w->cx, EVLA_E_ARG,
                         "recipe \"%s\": accept: graph %s has no f32 output \"%s\" to "
                         "measure",
-                        g->w->j->name, a->graph, a->metric);
+                        g->w->j->name, a->graph, name);
     const float *v = session_output(s, 0, k)->data[0];
     int64_t n = type_count(t);
     double sum = 0;
@@ -266,7 +274,9 @@ static int32_t metric_now(recipe_work *w, double *out)
     w->coded = NULL;
     int32_t st =
         quantize_apply(w->cx, w->f32, w->layers, w->n_layers, w->p->without, &w->coded);
-    return st < 0 ? st : metric_of(w, w->coded, 0, out);
+    if (st < 0) return st;
+    return recipe_is_called(w->p) ? recipe_cases_metric(w, w->coded, out)
+                                  : metric_of(w, w->coded, 0, out);
 }
 
 /* How much worse than f32, positive is worse; NaN is worst. */
@@ -283,32 +293,39 @@ static int passes(const recipe_work *w, double metric)
                                                : metric >= w->allowed;
 }
 
+/* *unit: what a share of the metric is a share of. */
+static int32_t begin_rows(recipe_work *w, double *unit)
+{
+    const recipe_accept *a = &w->p->accept;
+    graph *g;
+    int32_t st = measure_open(w->cx, w->f32, a->graph, &w->p->call.symbols,
+                              a->data.n ? &a->data : &w->p->calibrate.data, a->mask,
+                              a->samples, w->n_workers, &w->held_out);
+    if (st >= 0) st = model_want_graph(w->cx, w->f32, a->graph, &g);
+    if (st < 0) return st;
+    w->outputs = arena_push(&w->mem, (size_t)(w->held_out.n_batches * g->n_outputs) + 1,
+                            sizeof *w->outputs);
+    if (!w->outputs) return no_room(w);
+    st = metric_of(w, w->f32, 1, &w->metric[0]);
+    /* a relative error already is a share, so its limit is one */
+    *unit = recipe_is_output_error(w->p) ? 1 : fabs(w->metric[0]);
+    return st;
+}
+
 static int32_t measure_f32(recipe_work *w)
 {
     const recipe_accept *a = &w->p->accept;
     recipe_limit limit;
-    graph *g;
+    double unit = 1;
     int32_t st = recipe_read_limit(w->cx, w->j, a->worse_by, &limit);
     if (st >= 0)
-        st = measure_open(w->cx, w->f32, a->graph, &w->p->symbols,
-                          a->data.n ? &a->data : &w->p->calibrate.data, a->mask, a->samples,
-                          w->n_workers, &w->held_out);
-    if (st >= 0) st = model_want_graph(w->cx, w->f32, a->graph, &g);
-    if (st < 0) {
-        ctx_prefix(w->cx, "accept");
-        return st;
-    }
-    w->outputs = arena_push(&w->mem, (size_t)(w->held_out.n_batches * g->n_outputs) + 1,
-                            sizeof *w->outputs);
-    if (!w->outputs) return no_room(w);
-    if ((st = metric_of(w, w->f32, 1, &w->metric[0])) < 0) return st;
-    if (!isfinite(w->metric[0]))
-        return ctx_fail(w->cx, EVLA_E_RANGE,
-                        "accept: %s of the f32 model is %g; want a number to compare with",
-                        a->metric, w->metric[0]);
-    /* a relative error already is a share, so its limit is one */
-    double base = recipe_is_output_error(w->p) ? 1 : fabs(w->metric[0]);
-    double room = limit.is_relative ? limit.amount * base : limit.amount;
+        st = recipe_is_called(w->p) ? recipe_cases_begin(w, &unit) : begin_rows(w, &unit);
+    if (st >= 0 && !isfinite(w->metric[0]))
+        st = ctx_fail(w->cx, EVLA_E_RANGE,
+                      "%s of the f32 model is %g; want a number to compare with",
+                      recipe_metric(w->p), w->metric[0]);
+    if (st < 0) return ctx_prefix(w->cx, "accept"), st;
+    double room = limit.is_relative ? limit.amount * unit : limit.amount;
     w->allowed = a->better == RECIPE_LOWER ? w->metric[0] + room : w->metric[0] - room;
     return 0;
 }
@@ -346,7 +363,7 @@ static int32_t put_back_worst(recipe_work *w)
     w->layers[worst].is_on = 0;
     n->was_put_back = 1;
     n->reason = arena_text(&w->mem, "put back: alone it takes %s from %.6g to %.6g",
-                           w->p->accept.metric, w->metric[0], n->alone);
+                           recipe_metric(w->p), w->metric[0], n->alone);
     w->n_put_back++;
     return n->reason ? 0 : no_room(w);
 }
@@ -365,7 +382,7 @@ static int32_t settle(recipe_work *w)
         if ((st = put_back_worst(w)) == EVLA_E_MISSING)
             return ctx_fail(w->cx, EVLA_E_BUG,
                             "without a layer in codes %s is %g, but %g in f32",
-                            w->p->accept.metric, w->metric[1], w->metric[0]);
+                            recipe_metric(w->p), w->metric[1], w->metric[0]);
         if (st >= 0) st = metric_now(w, &w->metric[1]);
         if (st >= 0 && passes(w, w->metric[1])) break;
     }
@@ -374,9 +391,35 @@ static int32_t settle(recipe_work *w)
 
 /* ---- public ---- */
 
+/* Weights that lie as one machine's kernels read them are nobody else's to read. */
+static int32_t check_plain(recipe_work *w)
+{
+    for (int32_t i = 0; i < w->f32->n_weights; i++)
+        if (w->f32->weights[i].packed_as)
+            return ctx_fail(
+                w->cx, EVLA_E_ARG,
+                "recipe \"%s\": weight %s of %s is packed as %s; want the model "
+                "that it was packed from",
+                w->j->name, w->f32->weights[i].name, w->p->call.model->path,
+                w->f32->weights[i].packed_as);
+    return 0;
+}
+
+static int32_t time_step(recipe_work *w)
+{
+    const recipe_params *p = w->p;
+    job_report_progress(w->j, 0, 0, "timing");
+    int32_t st = recipe_step_graphs(w->cx, &w->mem, p, w->f32, &w->step_graphs);
+    if (st < 0) return st;
+    return recipe_is_called(p) ? recipe_cases_time(w)
+                               : measure_step(w->cx, w->f32, w->coded, &w->step_graphs,
+                                              &p->call.symbols, p->runs, w->step);
+}
+
 int32_t recipe_fit(recipe_work *w)
 {
-    int32_t st = save_open(w->cx, w->p->model->path, &w->f32);
+    int32_t st = call_model(w->cx, job_given(w->j, "model"), w->p->call.model, &w->f32);
+    if (st >= 0) st = check_plain(w);
     if (st >= 0) st = quantize_layers(w->cx, &w->mem, w->f32, &w->layers, &w->n_layers);
     if (st < 0) return st;
     w->notes = arena_push(&w->mem, (size_t)w->n_layers + 1, sizeof *w->notes);
@@ -391,12 +434,7 @@ int32_t recipe_fit(recipe_work *w)
     if (st >= 0) st = look_at_layers(w);
     if (st >= 0) st = measure_f32(w);
     if (st >= 0) st = settle(w);
-    if (st >= 0) st = recipe_step_graphs(w->cx, &w->mem, w->p, w->f32, &w->step_graphs);
-    if (st >= 0) job_report_progress(w->j, 0, 0, "timing");
-    if (st >= 0)
-        st = measure_step(w->cx, w->f32, w->coded, &w->step_graphs, &w->p->symbols,
-                          w->p->runs, w->step);
-    return st;
+    return st < 0 ? st : time_step(w);
 }
 
 void recipe_done(recipe_work *w)

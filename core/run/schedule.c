@@ -184,12 +184,13 @@ static uint64_t round_up(uint64_t n)
     return (n + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
 }
 
-static uint64_t weights_bytes(const schedule *s)
+/* Of the weights that lines from `first` to before `end` read, each counted once. */
+static uint64_t weights_bytes(const schedule *s, int32_t first, int32_t end)
 {
     uint64_t sum = 0;
     for (int32_t w = 0; w < s->of->n_weights; w++) {
         int is_read = 0;
-        for (int32_t k = 0; k < s->n_lines && !is_read; k++) {
+        for (int32_t k = first; k < end && !is_read; k++) {
             const plan *p = s->lines[k].plan;
             for (int32_t i = 0; i < p->graph->n_wires && !is_read; i++)
                 is_read = p->places[i].home == HOME_WEIGHT && p->places[i].slot == w;
@@ -203,7 +204,7 @@ static int32_t count_bytes(ctx *cx, schedule *s, uint64_t budget)
 {
     schedule_bytes *n = &s->bytes;
     plan *plans[SCHEDULE_MOST_LINES];
-    n->weights = weights_bytes(s);
+    n->weights = weights_bytes(s, 0, s->n_lines);
     for (int32_t i = 0; i < s->n_lines; i++) {
         plans[i] = s->lines[i].plan;
         uint64_t one = round_up(plans[i]->arena_bytes);
@@ -460,6 +461,11 @@ uint64_t schedule_held(const schedule *s)
 {
     uint64_t n = sizeof *s + s->mem.total;
     return s->session ? n + s->bytes.values + 1 + session_held(s->session) : n;
+}
+
+uint64_t schedule_line_weights(const schedule *s, int32_t i)
+{
+    return weights_bytes(s, i, i + 1);
 }
 
 const plan *schedule_plan_of(const schedule *s, int32_t i) { return s->lines[i].plan; }

@@ -90,6 +90,8 @@ schedule_bytes schedule_size(const schedule *s);
 /* What it holds besides plans and weights: never more, with one worker, than it needs. */
 uint64_t schedule_needs(const schedule *s);
 uint64_t schedule_held(const schedule *s);
+/* Bytes of the weights that a line reads. */
+uint64_t schedule_line_weights(const schedule *s, int32_t line);
 /* For tables: the line's plan; and its steps' times, NULL unless profiled. */
 const plan *schedule_plan_of(const schedule *s, int32_t line);
 profile *schedule_profile(schedule *s, int32_t line);

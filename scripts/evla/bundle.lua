@@ -181,18 +181,30 @@ end
 -- ---- writing and reading ---------------------------------------------------------------------------------------------
 
 -- The attributes of a bundle. opens: the function that reads it, "policy" or "see"; kind: its architecture; options: of its model
--- file, without the statistics, which stand once.
-function bundle.attributes(opens, kind, options, items)
+-- file, without the statistics, which stand once. graphs: "kept" when those of the file are used instead of the model file's.
+function bundle.attributes(opens, kind, options, items, graphs)
   local own = {}
   for k, v in pairs(options) do
     if items.statistics[k] == nil then own[k] = v end
   end
   local out = {
-    bundle = json.encode({ version = VERSION, opens = opens, kind = kind, made_by = "evla " .. evla.version }, false, true),
+    bundle = json.encode({ version = VERSION, opens = opens, kind = kind, graphs = graphs, made_by = "evla " .. evla.version }, false, true),
     ["bundle.options"] = json.encode(own, false, true),
   }
-  for _, name in ipairs(bundle.names()) do out["bundle." .. name] = json.encode(items[name], false, true) end
+  for _, name in ipairs(bundle.names()) do out["bundle." .. name] = items[name] and json.encode(items[name], false, true) end
   return out
+end
+
+-- The same for a policy, evla.policy's or evla.see's, whose file lies in that folder, and the texts of its tokenizer beside them.
+-- given: license and tokenizer, where the file does not say.
+function bundle.of(p, folder, given, graphs)
+  local texts = bundle.beside(p.items, folder, evla.tensors(p.weights).attrs, given.tokenizer)
+  if given.license then p.items.license = { name = given.license, from = "--license" } end
+  local options = { schedule = p.schedule }
+  for k, v in pairs(p.own) do
+    if k ~= "beside" and k ~= "tokenizer" then options[k] = v end
+  end
+  return bundle.attributes(p.opens, p.kind, options, p.items, graphs), texts
 end
 
 local function object(path, attrs, name)

@@ -69,22 +69,15 @@ local function acting(actions)
   end
 end
 
--- Writes a policy as a bundle. opens: how it is read; p: what that gave; lay: plans its graphs, which lays its weights out.
-local function write(opens, p, lay)
+-- Writes a policy as a bundle. lay: plans its graphs, which lays its weights out.
+local function write(p, lay)
   local o, folder = call.options, is_folder and from or from:match "^(.*)/" or "."
-  local items = p.items
-  local texts = bundle.beside(items, folder, evla.tensors(p.weights).attrs, o.tokenizer and full(o.tokenizer))
-  if o.license then items.license = { name = o.license, from = "--license" } end
-  acting(items.actions)
-  local why = bundle.refusal(from, items)
+  acting(p.items.actions)
+  local all, texts = bundle.of(p, folder, { tokenizer = o.tokenizer and full(o.tokenizer), license = o.license })
+  local why = bundle.refusal(from, p.items)
   if why then error(why, 0) end
-  bundle.check_words(from, items, texts)
+  bundle.check_words(from, p.items, texts)
   if not o.plain then lay() end
-  local options = { schedule = p.schedule }
-  for k, v in pairs(p.own) do
-    if k ~= "beside" and k ~= "tokenizer" then options[k] = v end
-  end
-  local all = bundle.attributes(opens, p.kind, options, items)
   for k, v in pairs(texts) do all[k] = v end
   evla.pack(p.model, to, all)
   return 0
@@ -98,14 +91,14 @@ end
 
 local function pack_policy()
   local p = evla.policy(from, { cameras = whole(call.options.cameras, "cameras"), type = kind })
-  return write("policy", p, function() p:session():close() end)
+  return write(p, function() p:session():close() end)
 end
 
 local function pack_seeing()
   local o = call.options
   local m = evla.see(from, { mmproj = o.mmproj and full(o.mmproj), unnorm_key = o.unnorm_key, vicuna = o.vicuna, type = kind, kv = o.kv })
   m.own.kv = o.kv
-  return write("see", m, function()
+  return write(m, function()
     local others = { "image", "vision", m.own.low and "action" or nil }
     evla.text { model = m.model, context = 64, others = others, symbols = { { "H", m.own.image }, { "W", m.own.image } } }:close()
   end)

@@ -74,33 +74,58 @@ function policy.find(path)
   return nil, nil, file, path
 end
 
--- The same for a bundle: name, module, options and items.
+-- The same for a bundle: name, module, options, items, and whether its graphs are kept in it.
 local function unpacked(path)
   local b = bundle.open(path, "policy")
   for _, name in ipairs(KINDS) do
-    if name == b.kind then return name, require("evla.policies." .. name), b.options, b.items end
+    if name == b.kind then return name, require("evla.policies." .. name), b.options, b.items, b.graphs == "kept" end
   end
   error(("%s: its architecture is %s; want one of %s"):format(path, b.kind, table.concat(KINDS, ", ")), 0)
 end
 
--- evla.policy(path, options): a file of weights, a folder around one, or a bundle that evla pack wrote. options are those of
--- models/NAME.lua, name, and type, the number format of its matrices in memory; or a function of what the file says that returns them.
+-- What of a file stays exact whatever becomes of its matrices.
+local function exact(kind, file)
+  local list = {}
+  for _, name in ipairs(file and kind.is_exact and file.names or {}) do
+    if #file[name].shape == 2 and kind.is_exact(name) then list[#list + 1] = name end
+  end
+  return list
+end
+
+-- The graphs of a bundle that a recipe wrote stand in it, with the sizes that they were measured with, and show what is inside or
+-- do not.
+local function kept(path, own, given)
+  for k, v in pairs(given) do
+    if k ~= "name" and k ~= "inner" and own[k] ~= v and not (v == false and own[k] == nil) then
+      error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
+    end
+  end
+  return (evla.packed(path, given.name))
+end
+
+-- evla.policy(path, options): a file of weights, a folder around one, or a bundle that evla pack or a recipe wrote. options are those of
+-- models/NAME.lua, name, type, the number format of its matrices in memory, and cases, paths of inputs that are known; or a function
+-- of what the file says that returns them. The object then has cases, as evla.recipe takes them, and exact, names of matrices that
+-- are better left alone.
 function policy.load(path, options)
   local is_packed, file, weights = path:find "%.evla$" ~= nil, nil, path
-  local name, kind, own, items
+  local name, kind, own, items, is_kept
   if is_packed then
-    name, kind, own, items = unpacked(path)
+    name, kind, own, items, is_kept = unpacked(path)
   else
     name, kind, file, weights = policy.find(path)
     if not name and not file then error(("%s: is of no format that is loaded"):format(path), 2) end
     if not name then error(("%s: its tensors are those of no policy that is known (%s)"):format(path, table.concat(KINDS, ", ")), 2) end
     own = kind.options(weights, file)
   end
-  local schedule = own.schedule
+  local schedule, cases = own.schedule, nil
   own.packed, own.schedule = is_packed, nil
   local given = type(options) == "function" and options(own) or options or {}
   own.packed = nil
   if is_packed then bundle.refuse_type(path, given) end
+  given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
+  local model = is_kept and kept(path, own, given)
+  if given.cases then cases, given.cases = kind.cases(given.cases, own, given), nil end
   if kind.check then kind.check(weights, own, given) end
   if given.type and own.attention and not given.attention then given.attention = given.type == "f32" and "plain" or "bf16" end
   if given.type and kind.is_exact then given.formats = rounded(given.type, file, kind.is_exact) end
@@ -108,10 +133,9 @@ function policy.load(path, options)
   for k, v in pairs(own) do if given[k] == nil then given[k] = v end end
   for k in pairs(own) do own[k] = given[k] end
   own.cameras = given.cameras
-  given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
   given.weights = weights
-  return setmetatable({ kind = name, model = evla.checkpoint(name, given), schedule = schedule, given = given, own = own, weights = weights,
-                        items = items or kind.about(own, file) }, object)
+  return setmetatable({ kind = name, model = model or evla.checkpoint(name, given), schedule = schedule, given = given, own = own, weights = weights,
+                        items = items or kind.about(own, file), opens = "policy", cases = cases, exact = exact(kind, file) }, object)
 end
 
 return policy

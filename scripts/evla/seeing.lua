@@ -233,7 +233,7 @@ function seeing.load(path, options)
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
   if options.type then given.formats = rounded(options.type, { weights, given.beside }) end
-  local m = setmetatable({ kind = file, own = own, items = items, context = items.prompt.tokens, weights = weights }, object)
+  local m = setmetatable({ kind = file, opens = "see", own = own, items = items, context = items.prompt.tokens, weights = weights }, object)
   if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end
   m.model = evla.checkpoint(file, given)
   return m

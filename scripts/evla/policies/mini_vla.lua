@@ -38,4 +38,39 @@ function mini_vla.about(own, file)
   }
 end
 
+local function flat(list, out)
+  out = out or {}
+  for _, v in ipairs(list) do
+    if type(v) == "table" then flat(v, out) else out[#out + 1] = v end
+  end
+  return out
+end
+
+-- The cases of a JSON file, { cases = { { image_u8_hwc, size, token, state, x_T, noise, action }, ... } }: the inputs of each, the
+-- size of its image, and the action that is known for it, if any.
+function mini_vla.read(path)
+  local all, out = json.read(path).cases, {}
+  if type(all) ~= "table" then error(("%s: holds no list \"cases\""):format(path), 0) end
+  for i, c in ipairs(all) do
+    out[i] = { size = c.size and c.size[1] or 64, action = c.action and flat(c.action),
+               values = c.image_u8_hwc and { image = c.image_u8_hwc, token = { c.token }, state = c.state, x = c.x_T, noise = flat(c.noise) } }
+  end
+  return out
+end
+
+-- Those of some files as cases of a recipe; given.size becomes theirs.
+function mini_vla.cases(paths, _, given)
+  local out = {}
+  for _, path in ipairs(paths) do
+    for _, case in ipairs(mini_vla.read(path)) do
+      if given.size and given.size ~= case.size then
+        error(("%s: has images of %d and of %d pixels; want cases of one size"):format(path, given.size, case.size), 0)
+      end
+      given.size = case.size
+      out[#out + 1] = { values = case.values }
+    end
+  end
+  return out
+end
+
 return mini_vla

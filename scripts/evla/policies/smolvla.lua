@@ -132,6 +132,26 @@ function smolvla.about(own)
   }
 end
 
+-- Folders of inputs as cases of a recipe; given gets the sizes that they have.
+function smolvla.cases(folders, own, given)
+  local out, one = {}, own.image * own.image * 3
+  for i, folder in ipairs(folders) do
+    local function bytes(name)
+      local file <close> = assert(io.open(folder .. "/" .. name, "rb"))
+      return file:seek "end"
+    end
+    local all, tokens = bytes "images.u8", bytes "tokens.i32" // 4
+    if all % one ~= 0 then error(("%s/images.u8 holds %d bytes, no whole number of images of %d"):format(folder, all, one), 0) end
+    given.cameras, given.tokens = given.cameras or all // one, given.tokens or tokens
+    if given.cameras ~= all // one or given.tokens ~= tokens then
+      error(("%s: has %d cameras and %d tokens, others have %d and %d; want cases of one size"):format(folder, all // one, tokens, given.cameras, given.tokens), 0)
+    end
+    out[i] = { files = {} }
+    for input, name in pairs { images = "images.u8", tokens = "tokens.i32", state = "state.f32", x_t = "noise.f32" } do out[i].files[input] = folder .. "/" .. name end
+  end
+  return out
+end
+
 -- What the file says, one against the other and against what a caller wants.
 function smolvla.check(path, own, given)
   for _, what in ipairs { "state", "action" } do

@@ -1,0 +1,36 @@
+-- quantise.lua: a policy with its weights in codes, kept as far as its actions stay what they were.
+--   evla run pipelines/quantise.lua --model smolvla.gguf --quant int8 --case FOLDER --worse_by 2%
+-- Cases are inputs that are known: folders as pipelines/smolvla.lua takes them, a JSON file as pipelines/mini_vla.lua does. Without one
+-- they are drawn by lot, which says something about arithmetic and nothing about a robot. out/quantise/small has the new model and its
+-- scorecard; out/quantise/report.html shows it. The new model is a bundle: evla.policy and the pipelines open it alone.
+local bundle = require "evla.bundle"
+local evla = require "evla"
+local opt = evla.options {
+  model = { type = "path", beside = true, doc = "a checkpoint that evla.policy reads" },
+  quant = { type = "string", default = "int8", doc = "int8: weights and activations in eight bits; or a number format of weights: bf16, q8_0, q4_0, ..." },
+  case = { type = "list", of = "path", optional = true, doc = "inputs of calls" },
+  drawn = { type = "int", default = 4, min = 1, max = 1000000, doc = "how many cases are drawn when none is given" },
+  cameras = { type = "int", optional = true, min = 1, max = 64, doc = "how many it sees through, where neither the cases nor its file say" },
+  output = { type = "string", default = "action", doc = "the output that counts" },
+  metric = { type = "enum", default = "output_error", choices = { "output_error", "max_error", "rms_error" }, doc = "its distance from f32's: as a share, or in its own unit" },
+  worse_by = { type = "string", default = "5%", doc = "how much may be lost: a share of f32's, or an amount" },
+  keep = { type = "list", of = "string", optional = true, doc = "patterns of weights that stay in f32" },
+  runs = { type = "int", default = 10, min = 1, max = 1000000, doc = "calls that are timed at most" },
+  license = { type = "string", optional = true, doc = "of the model, where its file does not say" },
+  tokenizer = { type = "path", optional = true, doc = "a tokenizer.json, where the model has none and none lies beside it" },
+  budget = { type = "size", default = "0", doc = "what a call of the new model may take; 0: no limit" },
+}
+local policy = evla.policy(opt.model, { type = "f32", cases = opt.case, cameras = opt.cameras })
+local rules = {}
+for i, pattern in ipairs(opt.keep or {}) do rules[i] = { pattern, keep = "f32" } end
+for _, name in ipairs(policy.exact) do rules[#rules + 1] = { name, keep = "f32" } end
+rules[#rules + 1] = { "*", opt.quant == "int8" and evla.quant.int8 {} or evla.quant.round { format = opt.quant, otherwise = "bf16" } }
+local about, texts = bundle.of(policy, opt.model:match "^(.*)/", opt, "kept")
+for name, text in pairs(texts) do texts[name] = text[1] end
+local lacks = bundle.refusal("small.evla", policy.items)
+if lacks then print(lacks .. "; without it evla.policy does not open it") end
+local small = evla.recipe "small" (policy:call {
+  rules = rules, cases = policy.cases, drawn = opt.drawn, runs = opt.runs, memory = opt.budget, about = about, texts = texts,
+  accept = { output = opt.output, metric = opt.metric, worse_by = opt.worse_by },
+})
+return evla.program { small, evla.report {} }
