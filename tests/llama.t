@@ -129,6 +129,9 @@ if os.path.exists(stories):
     a, t = gguf(stories)
     got = ask((stories, {"kv": "f32"}, [["encode", {"text": "Once upon a time"}], ["logits", {"ids": ids[:40]}]]))
     tap.ok(got[0][0]["answer"] == [1, 403, 407, 261, 378], "its prompt has the published tokens", got[0][0])
+    lines = f't = evla.tokenizer({json.dumps(stories)})\nprint(#t, table.concat(t:encode("Once upon a time", {{ whole = true }}), " "), t:decode {{ 403, 407 }})\n'
+    told = subprocess.run([evla, "repl", "--trust"], input=lines, capture_output=True, text=True)
+    tap.ok("512\t1 403 407 261 378\tOnce upon" in told.stdout, "so has its tokenizer alone", told.stdout + told.stderr)
     ok_ids = [i % 512 for i in ids[:40]]
     got, want = of(ask((stories, {"kv": "f32"}, [["logits", {"ids": ok_ids}]]))[0][0]), logits(a, t, ok_ids)[-1]
     tap.ok(abs(got - want).max() / want.std() < 1e-4, "its logits are NumPy's", abs(got - want).max() / want.std())

@@ -120,10 +120,10 @@ static int32_t encode_around(ctx *cx, completer *c, const char *text, uint32_t f
                         "generate: want %s once in the prompt, where the picture stands",
                         mark);
     const char *rest = at + sizeof mark - 1;
-    int32_t st = completer_encode(cx, c, &cx->mem, text, (size_t)(at - text), flags,
-                                  &before, &n_before);
+    int32_t st = tokenizer_encode(cx, completer_tokenizer(c), &cx->mem, text,
+                                  (size_t)(at - text), flags, &before, &n_before);
     if (st >= 0)
-        st = completer_encode(cx, c, &cx->mem, rest, strlen(rest),
+        st = tokenizer_encode(cx, completer_tokenizer(c), &cx->mem, rest, strlen(rest),
                               flags & ~(uint32_t)EVLA_TOKENS_WHOLE, &after, &n_after);
     if (st < 0) return st;
     *n = n_before + n_rows + n_after;
@@ -143,16 +143,16 @@ static int32_t find_prompt(ctx *cx, const generate_params *p, completer *c, int3
     int32_t st = 0;
     *text = (char *)(uintptr_t)p->prompt;
     if (is_chat)
-        st = completer_chat(cx, c, &cx->mem, p->messages.items, (int32_t)p->messages.n,
-                            text);
+        st = tokenizer_chat(cx, completer_tokenizer(c), &cx->mem, p->messages.items,
+                            (int32_t)p->messages.n, text);
     /* a conversation has the names of all special tokens in it, the first one's, too */
     uint32_t flags = is_chat      ? EVLA_TOKENS_SPECIAL
                      : p->special ? EVLA_TOKENS_WHOLE | EVLA_TOKENS_SPECIAL
                                   : EVLA_TOKENS_WHOLE;
     if (st < 0) return st;
-    return p->picture
-               ? encode_around(cx, c, *text, flags, n_rows, ids, n)
-               : completer_encode(cx, c, &cx->mem, *text, strlen(*text), flags, ids, n);
+    return p->picture ? encode_around(cx, c, *text, flags, n_rows, ids, n)
+                      : tokenizer_encode(cx, completer_tokenizer(c), &cx->mem, *text,
+                                         strlen(*text), flags, ids, n);
 }
 
 static int32_t add_figures(job *j, const completer *c, const completion_answer *a,

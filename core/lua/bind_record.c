@@ -66,6 +66,18 @@ static evla_type type_of(const evla_tensor *t)
     return type;
 }
 
+const void *bind_tensor_like(lua_State *L, int at, const evla_type *type)
+{
+    const evla_tensor *t = bind_tensor_at(L, at);
+    if (!t) return NULL;
+    const evla_tensor want = tensor_view(script_of(L)->cx->reg, type, t->data[0]);
+    size_t n = (size_t)want.rank * sizeof *want.shape;
+    return t->dtype == want.dtype && t->rank == want.rank &&
+                   !memcmp(t->shape, want.shape, n) && !memcmp(t->stride, want.stride, n)
+               ? t->data[0]
+               : NULL;
+}
+
 /* One row of numbers as f64, whatever the format. n values from p. */
 static int read_numbers(script *s, int32_t dtype, const void *p, int64_t n, double *out)
 {

@@ -23,7 +23,7 @@
 #include "../near.h"
 #include "../run/clock.h"
 #include "../run/pool.h"
-#include "box.h"
+#include "bind_tokens.h"
 #include <string.h>
 
 // clang-format off
@@ -97,92 +97,21 @@ static int l_close(lua_State *L)
 
 /* ---- tokens ---- */
 
-static int has(lua_State *L, int at, const char *name)
-{
-    if (!lua_istable(L, at)) return 0;
-    lua_getfield(L, at, name);
-    int yes = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return yes;
-}
-
-static uint32_t flags_at(lua_State *L, int at, int is_whole)
-{
-    uint32_t flags = has(L, at, "special") ? EVLA_TOKENS_SPECIAL : 0;
-    return flags | (is_whole ? EVLA_TOKENS_WHOLE : 0);
-}
-
-static void push_ids(lua_State *L, const int32_t *ids, int32_t n)
-{
-    lua_createtable(L, n, 0);
-    for (int32_t i = 0; i < n; i++) {
-        lua_pushinteger(L, ids[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-}
-
-/* A list of numbers as ids, on the ctx's memory. */
-static int32_t *ids_at(lua_State *L, script *s, text_box *b, int at, int32_t *n)
-{
-    lua_Integer count = (lua_Integer)lua_rawlen(L, at);
-    int32_t *ids = arena_push(&b->box.cx.mem, (size_t)count + 1, sizeof *ids);
-    if (!ids || count > INT32_MAX) script_error(L, s, "text: out of memory");
-    for (lua_Integer i = 0; i < count; i++) {
-        int good;
-        lua_rawgeti(L, at, i + 1);
-        lua_Integer v = lua_tointegerx(L, -1, &good);
-        lua_pop(L, 1);
-        if (!good || v < INT32_MIN || v > INT32_MAX)
-            script_error(L, s, "text: token %d is no whole number", (int)i + 1);
-        ids[i] = (int32_t)v;
-    }
-    *n = (int32_t)count;
-    return ids;
-}
-
 static int l_encode(lua_State *L)
 {
     script *s = script_of(L);
     text_box *b = box_at(L, s);
-    size_t bytes;
-    const char *text = luaL_checklstring(L, 2, &bytes);
-    int32_t *ids, n;
-    if (completer_encode(&b->box.cx, b->c, &b->box.cx.mem, text, bytes,
-                         flags_at(L, 3, has(L, 3, "whole")), &ids, &n) < 0)
-        box_throw(L, s, &b->box);
-    push_ids(L, ids, n);
-    return 1;
+    return bind_tokens_encode(L, s, &b->box, completer_tokenizer(b->c));
 }
 
 static int l_decode(lua_State *L)
 {
     script *s = script_of(L);
     text_box *b = box_at(L, s);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    int32_t n;
-    char *text;
-    int32_t *ids = ids_at(L, s, b, 2, &n);
-    if (completer_decode(&b->box.cx, b->c, &b->box.cx.mem, ids, n, flags_at(L, 3, 0),
-                         &text) < 0)
-        box_throw(L, s, &b->box);
-    lua_pushstring(L, text);
-    return 1;
+    return bind_tokens_decode(L, s, &b->box, completer_tokenizer(b->c));
 }
 
 /* ---- rows of embeddings ---- */
-
-static int is_dense(const script *s, const evla_tensor *t, const evla_type *type)
-{
-    const evla_tensor dense = tensor_view(s->cx->reg, type, t->data[0]);
-    return !memcmp(dense.stride, t->stride, (size_t)t->rank * sizeof *t->stride);
-}
-
-static evla_type type_of(const evla_tensor *t)
-{
-    evla_type type = {.dtype = t->dtype, .rank = t->rank};
-    memcpy(type.shape, t->shape, sizeof type.shape);
-    return type;
-}
 
 /* rows and both of the table at an index; the tensor stays on the stack. */
 static sequence_rows rows_at(lua_State *L, script *s, int at)
@@ -194,14 +123,15 @@ static sequence_rows rows_at(lua_State *L, script *s, int at)
     lua_pop(L, 1);
     if (lua_getfield(L, at, "rows") == LUA_TNIL) return out;
     const evla_tensor *t = bind_tensor_at(L, -1);
-    evla_type type = t ? type_of(t) : (evla_type){0};
-    if (!t || t->dtype != EVLA_F32 || t->rank != 2 || !is_dense(s, t, &type) ||
-        t->shape[0] > INT32_MAX || t->shape[1] > INT32_MAX)
+    evla_type type = {.dtype = EVLA_F32, .rank = 2};
+    if (t) memcpy(type.shape, t->shape, 2 * sizeof *type.shape);
+    if (!bind_tensor_like(L, -1, &type) || type.shape[0] > INT32_MAX ||
+        type.shape[1] > INT32_MAX)
         script_error(L, s, "text: rows: want a tensor f32[rows,width], got %s",
                      luaL_tolstring(L, -1, NULL));
     out.rows = t->data[0];
-    out.n = (int32_t)t->shape[0];
-    out.width = (int32_t)t->shape[1];
+    out.n = (int32_t)type.shape[0];
+    out.width = (int32_t)type.shape[1];
     return out;
 }
 
@@ -235,8 +165,7 @@ static void set_input(lua_State *L, script *s, session *of, int32_t plan_at, int
         read_numbers(L, s, name, type, in->data[0]);
         return;
     }
-    evla_type is = type_of(t);
-    if (!type_equal(&is, type) || !is_dense(s, t, type))
+    if (!bind_tensor_like(L, -1, type))
         script_error(L, s, "text: %s: want %s, got %s", name,
                      type_text(s->cx->reg, &s->cx->mem, type), luaL_tolstring(L, -1, NULL));
     memcpy(in->data[0], t->data[0], (size_t)type_bytes(s->cx->reg, type));
@@ -396,15 +325,15 @@ static void refuse_unknown(lua_State *L, script *s, int at)
 static void read_request(lua_State *L, script *s, text_box *b, completion_request *r)
 {
     if (lua_getfield(L, 2, "ids") == LUA_TTABLE)
-        r->ids = ids_at(L, s, b, lua_gettop(L), &r->n_ids);
+        r->ids = bind_tokens_at(L, s, &b->box, lua_gettop(L), &r->n_ids);
     else {
         size_t bytes;
         int32_t *ids;
         if (lua_getfield(L, 2, "prompt") != LUA_TSTRING)
             script_error(L, s, "text: complete: want a prompt or ids");
         const char *text = lua_tolstring(L, -1, &bytes);
-        if (completer_encode(&b->box.cx, b->c, &b->box.cx.mem, text, bytes,
-                             flags_at(L, 2, 1), &ids, &r->n_ids) < 0)
+        if (tokenizer_encode(&b->box.cx, completer_tokenizer(b->c), &b->box.cx.mem, text,
+                             bytes, bind_tokens_flags(L, 2, 1), &ids, &r->n_ids) < 0)
             box_throw(L, s, &b->box);
         r->ids = ids;
     }
@@ -414,8 +343,8 @@ static void read_request(lua_State *L, script *s, text_box *b, completion_reques
     if (most < 0 || most > MOST_TOKENS)
         script_error(L, s, "text: complete: tokens: want 0 to %d", (int)MOST_TOKENS);
     r->most = (int32_t)most;
-    r->ignores_end = has(L, 2, "ignore_end");
-    r->begins = has(L, 2, "begins");
+    r->ignores_end = bind_says(L, 2, "ignore_end");
+    r->begins = bind_says(L, 2, "begins");
     if (lua_getfield(L, 2, "stop") == LUA_TTABLE) {
         int at = lua_gettop(L);
         lua_Integer n = (lua_Integer)lua_rawlen(L, at);
@@ -492,7 +421,8 @@ static int l_template(lua_State *L)
         m[i] = (evla_message){lua_tostring(L, -2), lua_tostring(L, -1)};
         lua_pop(L, 3); /* the messages keep their texts */
     }
-    if (completer_chat(&b->box.cx, b->c, &b->box.cx.mem, m, (int32_t)n, &text) < 0)
+    if (tokenizer_chat(&b->box.cx, completer_tokenizer(b->c), &b->box.cx.mem, m, (int32_t)n,
+                       &text) < 0)
         box_throw(L, s, &b->box);
     lua_pushstring(L, text);
     return 1;
@@ -507,8 +437,8 @@ static int l_loss(lua_State *L)
     int32_t *ids, n, scored = 0;
     double mean = 0;
     script_pause(s);
-    int32_t st = completer_encode(&b->box.cx, b->c, &b->box.cx.mem, text, bytes,
-                                  EVLA_TOKENS_WHOLE, &ids, &n);
+    int32_t st = tokenizer_encode(&b->box.cx, completer_tokenizer(b->c), &b->box.cx.mem,
+                                  text, bytes, EVLA_TOKENS_WHOLE, &ids, &n);
     if (st >= 0) st = completer_loss(&b->box.cx, b->c, ids, n, &mean, &scored);
     script_go_on(s);
     if (st < 0) box_throw(L, s, &b->box);
@@ -523,7 +453,7 @@ static int l_logits(lua_State *L)
     text_box *b = box_at(L, s);
     luaL_checktype(L, 2, LUA_TTABLE);
     int32_t n;
-    const int32_t *ids = ids_at(L, s, b, 2, &n);
+    const int32_t *ids = bind_tokens_at(L, s, &b->box, 2, &n);
     const sequence_rows shown = rows_at(L, s, 3);
     int64_t vocabulary = decoder_vocabulary(completer_decoder(b->c));
     float *out = lua_newuserdatauv(L, (size_t)vocabulary * sizeof *out, 0);
@@ -544,7 +474,7 @@ static int l_save(lua_State *L)
     const char *path = sandbox_path(L, s, luaL_checkstring(L, 2), 1);
     luaL_checktype(L, 3, LUA_TTABLE);
     int32_t n;
-    const int32_t *ids = ids_at(L, s, b, 3, &n);
+    const int32_t *ids = bind_tokens_at(L, s, &b->box, 3, &n);
     script_pause(s);
     int32_t st = completer_save(&b->box.cx, b->c, ids, n, path);
     script_go_on(s);
@@ -570,7 +500,7 @@ static int l_info(lua_State *L)
 {
     script *s = script_of(L);
     text_box *b = box_at(L, s);
-    const evla_tokenizer_info *t = completer_tokenizer(b->c);
+    const evla_tokenizer_info *t = &completer_tokenizer(b->c)->info;
     decoder *d = completer_decoder(b->c);
     decoder_bytes bytes = decoder_sizes(d);
     const struct {

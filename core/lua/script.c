@@ -7,6 +7,7 @@
  */
 #include "script.h"
 #include "../mem.h"
+#include "bind_tokens.h"
 #include <limits.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -205,6 +206,7 @@ static int open_all(lua_State *L)
     bind_attr_open(L);
     bind_drive_open(L, s);
     bind_text_open(L, s);
+    bind_tokens_open(L);
     bind_seed_open(L, s);
     bind_format_open(L, s);
     bind_picture_open(L, s);

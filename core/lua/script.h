@@ -137,6 +137,8 @@ void bind_seed_open(lua_State *L, script *s);
  * whose lists live as long. */
 void bind_push_tensor(lua_State *L, int keeper, const evla_tensor *t);
 const evla_tensor *bind_tensor_at(lua_State *L, int at); /* NULL: something else */
+/* The data of a tensor of that type, in dense rows; NULL: something else. */
+const void *bind_tensor_like(lua_State *L, int at, const evla_type *type);
 void bind_push_attrs(lua_State *L, int keeper, const evla_attr *attrs, int32_t n);
 /* A table's, by name; copied. */
 evla_attr *bind_read_attrs(lua_State *L, script *s, int at, int32_t *n);

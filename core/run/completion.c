@@ -12,53 +12,23 @@ enum { PIECE_BYTES = 2048, STEP_TOKENS = 64 };
 
 struct completer {
     decoder *d;
-    const evla_tokenizer_service *t;
-    void *tokenizer;
-    host h; /* for the tokenizer, as long as it is open */
-    arena hold;
-    evla_tokenizer_info info;
+    tokenizer words;
 };
 
 /* ---- opening ---- */
-
-static const evla_tokenizer_service *service_of(ctx *cx)
-{
-    const evla_item *item = registry_find(cx->reg, EVLA_SERVICE, "tokenizer");
-    if (item) return item->table;
-    ctx_fail(cx, EVLA_E_MISSING,
-             "no loaded plugin offers the service \"tokenizer\", which text needs");
-    return NULL;
-}
-
-static int32_t open_tokenizer(ctx *cx, completer *c, const completer_options *o)
-{
-    c->t = service_of(cx);
-    if (!c->t) return EVLA_E_MISSING;
-    host_init(&c->h, cx, &c->hold);
-    c->info.size = sizeof c->info;
-    arena_place mark = arena_mark(&cx->scratch);
-    int32_t st = o->tokenizer
-                     ? c->t->open_file(&c->h.table, o->tokenizer, &c->tokenizer)
-                     : c->t->open(&c->h.table, o->attrs, o->n_attrs, &c->tokenizer);
-    if (st >= 0) st = c->t->describe(&c->h.table, c->tokenizer, &c->info);
-    host_done(&c->h, mark);
-    if (st < 0 && !cx->code) ctx_fail(cx, st, "tokenizer: %s", ctx_code_text(st));
-    return st;
-}
 
 int32_t completer_open(ctx *cx, model *m, const completer_options *o, completer **out)
 {
     completer *c = mem_alloc(sizeof *c);
     if (!c) return ctx_fail(cx, EVLA_E_NOMEM, "model %s", m->name);
-    c->hold = arena_beside(&cx->mem, 16 << 10);
-    int32_t st = open_tokenizer(cx, c, o);
+    int32_t st = tokenizer_open(cx, o->tokenizer, o->attrs, o->n_attrs, &c->words);
     if (st >= 0) st = decoder_open(cx, m, &o->decode, &c->d);
-    if (st >= 0 && c->info.n_tokens > decoder_vocabulary(c->d))
+    if (st >= 0 && c->words.info.n_tokens > decoder_vocabulary(c->d))
         st =
             ctx_fail(cx, EVLA_E_SHAPE,
                      "model %s: its tokenizer has %d tokens, but its logits only %d; is it "
                      "another model's?",
-                     m->name, c->info.n_tokens, decoder_vocabulary(c->d));
+                     m->name, c->words.info.n_tokens, decoder_vocabulary(c->d));
     if (st < 0)
         completer_close(c);
     else
@@ -70,89 +40,13 @@ void completer_close(completer *c)
 {
     if (!c) return;
     decoder_close(c->d);
-    if (c->t) {
-        arena_place mark = arena_mark(&c->h.cx->scratch);
-        c->t->close(&c->h.table, c->tokenizer);
-        host_done(&c->h, mark);
-    }
-    arena_free(&c->hold);
+    tokenizer_close(&c->words);
     mem_free(c);
 }
 
 decoder *completer_decoder(completer *c) { return c->d; }
-const evla_tokenizer_info *completer_tokenizer(const completer *c) { return &c->info; }
 
-/* ---- text and tokens ---- */
-
-static int32_t told(ctx *cx, int32_t st, const char *what)
-{
-    if (st < 0 && !cx->code) ctx_fail(cx, st, "tokenizer: %s: %s", what, ctx_code_text(st));
-    return st;
-}
-
-int32_t completer_encode(ctx *cx, completer *c, arena *a, const char *text, size_t n,
-                         uint32_t flags, int32_t **ids, int32_t *n_ids)
-{
-    int64_t room = 32 + (int64_t)n / 2, made = 0;
-    host h;
-    host_init(&h, cx, NULL);
-    for (;;) {
-        *ids = arena_push(a, (size_t)room, sizeof **ids);
-        if (!*ids) return ctx_fail(cx, EVLA_E_NOMEM, "%zu bytes of text", n);
-        arena_place mark = arena_mark(&cx->scratch);
-        int32_t st =
-            c->t->encode(&h.table, c->tokenizer, text, n, flags, *ids, room, &made);
-        host_done(&h, mark);
-        if (st < 0) return told(cx, st, "encode");
-        if (made <= room) break;
-        room = made;
-    }
-    if (made > INT32_MAX)
-        return ctx_fail(cx, EVLA_E_LIMIT, "%lld tokens are too many", (long long)made);
-    *n_ids = (int32_t)made;
-    return 0;
-}
-
-int32_t completer_decode(ctx *cx, completer *c, arena *a, const int32_t *ids, int32_t n,
-                         uint32_t flags, char **text)
-{
-    int64_t room = 64 + 8 * (int64_t)n, made = 0;
-    host h;
-    host_init(&h, cx, NULL);
-    for (;;) {
-        *text = arena_push(a, (size_t)room + 1, 1);
-        if (!*text) return ctx_fail(cx, EVLA_E_NOMEM, "text of %d tokens", n);
-        arena_place mark = arena_mark(&cx->scratch);
-        int32_t st =
-            c->t->decode(&h.table, c->tokenizer, ids, n, flags, *text, room, &made);
-        host_done(&h, mark);
-        if (st < 0) return told(cx, st, "decode");
-        if (made <= room) break;
-        room = made;
-    }
-    (*text)[made] = 0;
-    return 0;
-}
-
-int32_t completer_chat(ctx *cx, completer *c, arena *a, const evla_message *m, int32_t n,
-                       char **text)
-{
-    int64_t room = 512, made = 0;
-    host h;
-    host_init(&h, cx, NULL);
-    for (;;) {
-        *text = arena_push(a, (size_t)room + 1, 1);
-        if (!*text) return ctx_fail(cx, EVLA_E_NOMEM, "a chat of %d messages", n);
-        arena_place mark = arena_mark(&cx->scratch);
-        int32_t st = c->t->chat(&h.table, c->tokenizer, m, n, *text, room, &made);
-        host_done(&h, mark);
-        if (st < 0) return told(cx, st, "chat");
-        if (made <= room) break;
-        room = made;
-    }
-    (*text)[made] = 0;
-    return 0;
-}
+const tokenizer *completer_tokenizer(const completer *c) { return &c->words; }
 
 /* ---- one request ---- */
 
@@ -264,10 +158,10 @@ static int32_t add_piece(running *x, int32_t id)
     host h;
     host_init(&h, x->cx, NULL);
     arena_place mark = arena_mark(&x->cx->scratch);
-    int32_t st = x->c->t->stream(&h.table, x->c->tokenizer, &x->stream, id,
-                                 a->text + a->n_text, PIECE_BYTES - 1, &made);
+    int32_t st = x->c->words.t->stream(&h.table, x->c->words.self, &x->stream, id,
+                                       a->text + a->n_text, PIECE_BYTES - 1, &made);
     host_done(&h, mark);
-    if (st < 0) return told(x->cx, st, "stream");
+    if (st < 0) return tokenizer_told(x->cx, st, "stream");
     a->n_text += (size_t)made;
     look_for_stops(x, id < 0);
     return 0;
@@ -279,7 +173,8 @@ static int32_t take_tokens(running *x, const evla_token *t, int32_t n, int32_t m
     const completer *c = x->c;
     int32_t st = 0;
     for (int32_t i = 0; st >= 0 && i < n && !x->is_over; i++) {
-        if (!x->r->ignores_end && c->t->ends(&c->h.table, c->tokenizer, t[i].id)) {
+        if (!x->r->ignores_end &&
+            c->words.t->ends(&c->words.h.table, c->words.self, t[i].id)) {
             x->is_over = 1;
             x->a->why = COMPLETION_END;
             break;

@@ -7,7 +7,7 @@
  */
 #ifndef EVLA_RUN_COMPLETION_H
 #define EVLA_RUN_COMPLETION_H
-#include "../host.h"
+#include "../data/tokenizer.h"
 #include "../param.h"
 #include "decoder.h"
 
@@ -26,17 +26,8 @@ typedef struct completer_options {
 int32_t completer_open(ctx *cx, model *m, const completer_options *o, completer **out);
 void completer_close(completer *c);
 decoder *completer_decoder(completer *c);
-const evla_tokenizer_info *completer_tokenizer(const completer *c);
-
-/* Text to tokens, in the arena. flags: EVLA_TOKENS_*. */
-int32_t completer_encode(ctx *cx, completer *c, arena *a, const char *text, size_t n,
-                         uint32_t flags, int32_t **ids, int32_t *n_ids);
-/* Tokens to text; special ones by name when flags say so. */
-int32_t completer_decode(ctx *cx, completer *c, arena *a, const int32_t *ids, int32_t n,
-                         uint32_t flags, char **text);
-/* A conversation as the model's template has it. */
-int32_t completer_chat(ctx *cx, completer *c, arena *a, const evla_message *m, int32_t n,
-                       char **text);
+/* For texts to ids and back. */
+const tokenizer *completer_tokenizer(const completer *c);
 
 /* Gets text as it comes, n whole characters; not 0: no more, please. */
 typedef int completion_hear(void *to, const char *text, size_t n);
