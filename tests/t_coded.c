@@ -140,12 +140,6 @@ static int32_t any(const evla_host *h, const evla_machine *m, const evla_node *n
     return *offer = (evla_offer){1, -1, "plain"}, 0;
 }
 
-static int32_t plain_only(const evla_host *h, const evla_machine *m, const evla_node *n,
-                          evla_offer *offer)
-{
-    return n->layout && n->layout[0] ? EVLA_E_MISSING : any(h, m, n, offer);
-}
-
 static int32_t one_tile(const evla_host *h, const evla_machine *m, const evla_node *n,
                         evla_work *work)
 {
@@ -189,6 +183,12 @@ static const evla_layout *wants_pairs(const evla_host *h, const evla_machine *m,
     return i == 2 ? &pairs : NULL;
 }
 
+static const evla_layout *wants_none(const evla_host *h, const evla_machine *m,
+                                     const evla_node *n, int32_t i)
+{
+    return (void)h, (void)m, (void)n, (void)i, NULL;
+}
+
 // clang-format off
 static const evla_op linear = {.size = sizeof linear, .inputs = "x w b?", .outputs = "y", .source = "this test", .infer = dot_infer};
 static const evla_op coded = {.size = sizeof coded, .inputs = "q s? w b?", .outputs = "y", .source = "this test", .infer = dot_infer};
@@ -197,8 +197,8 @@ static const evla_op rows = {.size = sizeof rows, .inputs = "w", .outputs = "y",
 static const evla_kernel linear_k = {.size = sizeof linear_k, .op = "linear", .accepts = any, .plan = one_tile, .run = linear_run};
 static const evla_kernel coded_k = {.size = sizeof coded_k, .op = "t_coded", .accepts = any, .plan = one_tile, .run = coded_run, .layout = wants_pairs};
 static const evla_kernel twice_k = {.size = sizeof twice_k, .op = "t_twice", .accepts = any, .plan = one_tile, .run = twice_run};
-static const evla_kernel any_k = {.size = sizeof any_k, .op = "t_any_rows", .accepts = any, .plan = one_tile, .run = rows_run};
-static const evla_kernel plain_k = {.size = sizeof plain_k, .op = "t_plain_rows", .accepts = plain_only, .plan = one_tile, .run = rows_run};
+static const evla_kernel any_k = {.size = sizeof any_k, .op = "t_any_rows", .accepts = any, .plan = one_tile, .run = rows_run, .layout = wants_none};
+static const evla_kernel plain_k = {.size = sizeof plain_k, .op = "t_plain_rows", .accepts = any, .plan = one_tile, .run = rows_run};
 static const evla_param by[] = {{.name = "by", .doc = "factor", .type = EVLA_P_INT, .preset = "3"}};
 static const evla_item items[] = {
     {EVLA_DTYPE, "t_eighths", &t_eighths, "", NULL, 0, 0},

@@ -420,7 +420,8 @@ typedef struct evla_kernel {
     /* One tile of one phase. No allocation, lock or system call. [any worker] */
     int32_t (*run)(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile);
     /* How this kernel would like its input i, a weight, to lie; NULL: plain rows. A kernel that was
-     * told of a layout in n->layout reads that one or does not accept. */
+     * told of a layout in n->layout reads that one or does not accept; one without this slot reads
+     * plain rows only, and is not asked. */
     const evla_layout *(*layout)(const evla_host *h, const evla_machine *m, const evla_node *n,
                                  int32_t i);
 } evla_kernel;

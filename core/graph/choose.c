@@ -62,6 +62,15 @@ static int takes_tail(const evla_kernel *k, const evla_node *n)
     return 1;
 }
 
+/* Kernels that have never heard of layouts are not asked to read one. */
+static int reads_rows(const evla_kernel *k, const evla_node *n)
+{
+    if (!n->layout || (k->size >= sizeof *k && k->layout)) return 1;
+    for (int32_t i = 0; i < n->n_in; i++)
+        if (n->layout[i]) return 0;
+    return 1;
+}
+
 int32_t choose_blame(ctx *cx, const evla_node *n, const evla_item *kernel, int32_t code)
 {
     if (!cx->code)
@@ -100,7 +109,7 @@ int32_t choose_kernel(ctx *cx, const plan_options *o, const evla_node *n, int qu
     *out = (pick){0};
     for (int32_t i = 0; i < n_items; i++) {
         const evla_kernel *k = items[i]->table;
-        if (strcmp(k->op, n->op) != 0 || !takes_tail(k, n) ||
+        if (strcmp(k->op, n->op) != 0 || !takes_tail(k, n) || !reads_rows(k, n) ||
             !is_allowed(cx->reg, o, items[i]))
             continue;
         size_t used = strlen(asked), k_n = strlen(items[i]->name);

@@ -158,4 +158,5 @@ const evla_kernel coded_linear_kernel = {.size = sizeof coded_linear_kernel,
                                          .accepts = coded_linear_accepts,
                                          .plan = coded_linear_plan,
                                          .prepare = coded_linear_prepare,
-                                         .run = coded_linear_run};
+                                         .run = coded_linear_run,
+                                         .layout = rows_layout};

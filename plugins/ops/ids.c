@@ -312,7 +312,8 @@ static int32_t one_hot_plan(const evla_host *h, const evla_machine *m, const evl
 
 /* ---- tables ---- */
 
-#define ROWS(id, ports, from, back, infer_fn, accepts_fn, plan_fn, prepare_fn, run_fn)     \
+#define ROWS(id, ports, from, back, infer_fn, accepts_fn, plan_fn, prepare_fn, run_fn,     \
+             layout_fn)                                                                    \
     const evla_op id##_op = {.size = sizeof(evla_op),                                      \
                              .inputs = (ports),                                            \
                              .outputs = "y",                                               \
@@ -324,10 +325,11 @@ static int32_t one_hot_plan(const evla_host *h, const evla_machine *m, const evl
                                      .accepts = (accepts_fn),                              \
                                      .plan = (plan_fn),                                    \
                                      .prepare = (prepare_fn),                              \
-                                     .run = (run_fn)};
+                                     .run = (run_fn),                                      \
+                                     .layout = (layout_fn)};
 // clang-format off
-ROWS(gather, "x ids", "ONNX Gather", back_gather, gather_infer, types_exact, gather_plan, gather_prepare, gather_run)
-ROWS(embedding, "table ids", "torch.nn.Embedding", back_embedding, embedding_infer, embedding_accepts, embedding_plan, embedding_prepare, embedding_run)
-ROWS(scatter_add, "src ids", "the derivative of embedding", back_scatter_add, scatter_infer, scatter_accepts, scatter_plan, NULL, scatter_run)
-ROWS(one_hot, "ids", "ONNX OneHot, axis = -1, values 0 and 1", NULL, one_hot_infer, types_exact, one_hot_plan, NULL, one_hot_run)
+ROWS(gather, "x ids", "ONNX Gather", back_gather, gather_infer, types_exact, gather_plan, gather_prepare, gather_run, NULL)
+ROWS(embedding, "table ids", "torch.nn.Embedding", back_embedding, embedding_infer, embedding_accepts, embedding_plan, embedding_prepare, embedding_run, rows_layout)
+ROWS(scatter_add, "src ids", "the derivative of embedding", back_scatter_add, scatter_infer, scatter_accepts, scatter_plan, NULL, scatter_run, NULL)
+ROWS(one_hot, "ids", "ONNX OneHot, axis = -1, values 0 and 1", NULL, one_hot_infer, types_exact, one_hot_plan, NULL, one_hot_run, NULL)
 // clang-format on

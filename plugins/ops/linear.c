@@ -171,7 +171,8 @@ const evla_kernel linear_kernel = {.size = sizeof linear_kernel,
                                    .accepts = linear_accepts,
                                    .plan = linear_plan,
                                    .prepare = linear_prepare,
-                                   .run = linear_run};
+                                   .run = linear_run,
+                                   .layout = rows_layout};
 
 /* ---- matmul ---- */
 

@@ -18,6 +18,9 @@ int32_t rows_infer(const evla_host *h, const evla_node *n, const evla_type *in, 
                    const char *name);
 /* Input i, of rank 1 or more, can be read by rows_read. */
 int rows_accepts(const evla_host *h, const evla_node *n, int32_t i);
+/* For evla_kernel.layout: rows are read however they lie. */
+const evla_layout *rows_layout(const evla_host *h, const evla_machine *m,
+                               const evla_node *n, int32_t i);
 rows_source rows_of(const evla_host *h, const evla_node *n, int32_t i);
 /* Floats that rows_read wants for n numbers; 0 when it never copies. */
 int64_t rows_room(const evla_host *h, const evla_node *n, int32_t i, int64_t numbers);
