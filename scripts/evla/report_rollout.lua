@@ -122,6 +122,7 @@ local function clock(f, result)
   out[#out + 1] = '<div class="grid">'
   out[#out + 1] = histogram(result.step_ns, "ticks, by what the step took", f, "", period and { period, "the period" })
   out[#out + 1] = histogram(result.jitter_ns, "ticks, by how late they began", f, "jitter_")
+  out[#out + 1] = histogram(result.answer_ns, "answers beside the ticks, by how long they took", f, "answer_")
   out[#out + 1] = "</div>"
   return table.concat(out, "\n")
 end
