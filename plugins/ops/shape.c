@@ -304,6 +304,25 @@ static int32_t slice_infer(const evla_host *h, const evla_node *n, evla_type *in
     return EVLA_OK;
 }
 
+/* Rows before the axis that a tile cuts, of so many elements each. */
+static int64_t slice_rows(int64_t each)
+{
+    return each < 1 || each > WALK_TILE ? 1 : WALK_TILE / each;
+}
+
+static int32_t slice_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                          evla_work *work)
+{
+    (void)m;
+    const evla_type *y = &n->out[0];
+    int64_t start, stop;
+    int32_t axis, st = bounds(h, n, &n->in[0], &axis, &start, &stop);
+    if (st < 0) return st;
+    work->blob_bytes = sizeof(view);
+    return types_tiles(work, types_ceil(types_span(y->shape, 0, axis),
+                                        slice_rows(types_span(y->shape, axis, y->rank))));
+}
+
 static int32_t slice_prepare(const evla_host *h, const evla_node *n, void *blob)
 {
     const evla_type *x = &n->in[0];
@@ -322,11 +341,12 @@ static int32_t slice_prepare(const evla_host *h, const evla_node *n, void *blob)
 static int32_t slice_run(const evla_host *h, const evla_args *a, int32_t phase,
                          int64_t tile)
 {
-    (void)h, (void)phase, (void)tile;
+    (void)h, (void)phase;
     const view *v = a->blob;
-    int64_t row = v->after * v->bytes, bytes = a->node->out[0].shape[v->axis] * row;
-    int64_t block = a->node->in[0].shape[v->axis] * row;
-    for (int64_t r = 0; bytes && r < v->before; r++)
+    int64_t row = v->after * v->bytes, extent = a->node->out[0].shape[v->axis];
+    int64_t bytes = extent * row, block = a->node->in[0].shape[v->axis] * row;
+    int64_t some = slice_rows(extent * v->after), end = least(v->before, (tile + 1) * some);
+    for (int64_t r = tile * some; bytes && r < end; r++)
         memcpy((char *)a->out[0].data[0] + r * bytes,
                (const char *)a->in[0].data[0] + r * block + v->start * row, (size_t)bytes);
     return EVLA_OK;
@@ -352,5 +372,5 @@ MOVE(reshape, "x", "ONNX Reshape", reshape_infer, reshape_accepts, one_tile, fla
 MOVE(transpose, "x", "ONNX Transpose", transpose_infer, types_exact, transpose_plan, transpose_prepare, transpose_run)
 MOVE(broadcast, "x", "ONNX Expand", broadcast_infer, types_exact, transpose_plan, flat_prepare, broadcast_run)
 MOVE(concat, "xs*", "ONNX Concat", concat_infer, types_exact, one_tile, concat_prepare, concat_run)
-MOVE(slice, "x", "ONNX Slice, one axis, step 1", slice_infer, types_exact, one_tile, slice_prepare, slice_run)
+MOVE(slice, "x", "ONNX Slice, one axis, step 1", slice_infer, types_exact, slice_plan, slice_prepare, slice_run)
 // clang-format on
