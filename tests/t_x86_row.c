@@ -39,7 +39,7 @@ static int same_bits(kit_node *n, float *x, int64_t count)
 
 static void test_norm(const char *op, int32_t most_in)
 {
-    static const int64_t rows[] = {0, 1, 3, 40},
+    static const int64_t rows[] = {0, 1, 3, 42},
                          widths[] = {1,   7,   8,   9,   15,   16,   17,   100,
                                      511, 512, 513, 960, 1030, 2048, 17000};
     const evla_norm_params p = {1e-5};

@@ -68,8 +68,8 @@ static int32_t rms_norm_run(const evla_host *h, const row_isa *isa, const evla_a
                 *w = node_present(a->node, 1) ? a->in[1].data[0] : NULL;
     float *y = a->out[0].data[0];
     int64_t d = node_last(&a->node->in[0]), r, end;
-    for (rows_of(a->node, tile, &r, &end); r < end; r++)
-        isa->row->rms_norm(x + r * d, w, (float)p->eps, y + r * d, d);
+    rows_of(a->node, tile, &r, &end);
+    isa->row->rms_norm(x + r * d, end - r, w, (float)p->eps, y + r * d, d);
     return EVLA_OK;
 }
 
@@ -83,8 +83,8 @@ static int32_t layer_norm_run(const evla_host *h, const row_isa *isa, const evla
                 *b = node_present(a->node, 2) ? a->in[2].data[0] : NULL;
     float *y = a->out[0].data[0];
     int64_t d = node_last(&a->node->in[0]), r, end;
-    for (rows_of(a->node, tile, &r, &end); r < end; r++)
-        isa->row->layer_norm(x + r * d, w, b, (float)p->eps, y + r * d, d);
+    rows_of(a->node, tile, &r, &end);
+    isa->row->layer_norm(x + r * d, end - r, w, b, (float)p->eps, y + r * d, d);
     return EVLA_OK;
 }
 

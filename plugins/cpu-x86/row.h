@@ -7,11 +7,12 @@
 #include "x86.h"
 
 typedef struct x86_row {
-    /* y[d] = x / sqrt(mean(x^2) + eps) w; w may be NULL, y may be x. */
-    void (*rms_norm)(const float *x, const float *w, float eps, float *y, int64_t d);
-    /* y[d] = (x - mean) / sqrt(var + eps) w + b; w and b may be NULL, y may be x. */
-    void (*layer_norm)(const float *x, const float *w, const float *b, float eps, float *y,
-                       int64_t d);
+    /* y[rows,d] = x / sqrt(mean(x^2) + eps) w; w may be NULL, y may be x. */
+    void (*rms_norm)(const float *x, int64_t rows, const float *w, float eps, float *y,
+                     int64_t d);
+    /* y[rows,d] = (x - mean) / sqrt(var + eps) w + b; w and b may be NULL, y may be x. */
+    void (*layer_norm)(const float *x, int64_t rows, const float *w, const float *b,
+                       float eps, float *y, int64_t d);
     /* Turns so many pairs of a head, i with i + pairs or 2i with 2i + 1; y may be x. */
     void (*turn_half)(const float *x, const float *cosine, const float *sine, int64_t pairs,
                       float *y);

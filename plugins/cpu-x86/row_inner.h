@@ -5,70 +5,113 @@
  */
 #include "row.h"
 
-/* A sum in the order of the portable operators: blocks of 512 from the first to the last,
- * term k of a block in lane k mod 8, lanes folded as ((0+4)+(2+6)) + ((1+5)+(3+7)). Blocks
- * do not wait for each other. TERM makes the terms of eight numbers. */
+enum { ROW_GROUP = 4 }; /* rows at once: a sum waits for itself */
+
+/* Sums in the order of the portable operators: blocks of 512 from the first to the last,
+ * term k of a block in lane k mod 8, lanes folded as ((0+4)+(2+6)) + ((1+5)+(3+7)). Of R
+ * rows of n numbers that lie one after the other; TERM makes the terms of eight numbers. */
 #define SUM_OF(name, TERM)                                                                 \
-    static float name(const float *x, int64_t n)                                           \
+    SIZED void name(const int R, const float *x, int64_t n, float *total)                  \
     {                                                                                      \
         enum { BLOCK = 512 };                                                              \
-        float total = 0;                                                                   \
+        for (int r = 0; r < R; r++)                                                        \
+            total[r] = 0;                                                                  \
         for (int64_t at = 0; at < n; at += BLOCK) {                                        \
             int64_t m = least(n - at, BLOCK), k = 0;                                       \
-            __m256 s = _mm256_setzero_ps();                                                \
-            for (; k + 8 <= m; k += 8)                                                     \
-                s = _mm256_add_ps(s, TERM(_mm256_loadu_ps(x + at + k)));                   \
-            if (k < m) {                                                                   \
-                float rest[8] = {0};                                                       \
-                memcpy(rest, x + at + k, (size_t)(m - k) * sizeof *rest);                  \
-                s = _mm256_add_ps(s, TERM(_mm256_loadu_ps(rest)));                         \
+            __m256 s[ROW_GROUP];                                                           \
+            UNROLL(4)                                                                      \
+            for (int r = 0; r < R; r++)                                                    \
+                s[r] = _mm256_setzero_ps();                                                \
+            for (; k + 8 <= m; k += 8) {                                                   \
+                UNROLL(4)                                                                  \
+                for (int r = 0; r < R; r++)                                                \
+                    s[r] = _mm256_add_ps(s[r], TERM(_mm256_loadu_ps(x + r * n + at + k))); \
             }                                                                              \
-            __m128 four =                                                                  \
-                _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));        \
-            __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));                      \
-            total += _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));                 \
+            UNROLL(4)                                                                      \
+            for (int r = 0; r < R; r++) {                                                  \
+                if (k < m) {                                                               \
+                    float rest[8] = {0};                                                   \
+                    memcpy(rest, x + r * n + at + k, (size_t)(m - k) * sizeof *rest);      \
+                    s[r] = _mm256_add_ps(s[r], TERM(_mm256_loadu_ps(rest)));               \
+                }                                                                          \
+                __m128 four = _mm_add_ps(_mm256_castps256_ps128(s[r]),                     \
+                                         _mm256_extractf128_ps(s[r], 1));                  \
+                __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));                  \
+                total[r] += _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));          \
+            }                                                                              \
         }                                                                                  \
-        return total;                                                                      \
     }
 #define ITSELF(v) (v)
 #define SQUARE(v) _mm256_mul_ps(v, v)
-SUM_OF(sum_of, ITSELF)
-SUM_OF(sum_of_squares, SQUARE)
+SUM_OF(sums, ITSELF)
+SUM_OF(sums_of_squares, SQUARE)
 
-static void rms_norm_row(const float *x, const float *w, float eps, float *y, int64_t d)
+/* 1 / sqrt(mean + eps) */
+INLINE vec v_scale(float sum, int64_t d, float eps)
 {
-    float mean = sum_of_squares(x, d) / (float)d + eps;
-    vec scale = v_all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean))));
-    int64_t i = 0;
-    for (; i + LANES <= d; i += LANES) {
-        vec v = v_load(x + i) * scale;
-        if (w) v = v * v_load(w + i);
-        v_store(y + i, v);
-    }
-    if (i == d) return;
-    vmask m = v_first(d - i);
-    vec v = v_load_some(x + i, m) * scale;
-    if (w) v = v * v_load_some(w + i, m);
-    v_store_some(y + i, m, v);
+    float mean = sum / (float)d + eps;
+    return v_all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(mean))));
 }
 
-static void layer_norm_row(const float *x, const float *w, const float *b, float eps,
-                           float *y, int64_t d)
+SIZED void rms_norm_group(const int R, const float *x, const float *w, float eps, float *y,
+                          int64_t d)
 {
-    vec mean = v_all(sum_of(x, d) / (float)d);
-    for (int64_t i = 0; i < d; i += LANES) {
-        vmask m = v_first(least(d - i, LANES));
-        v_store_some(y + i, m, v_load_some(x + i, m) - mean);
+    float sum[ROW_GROUP];
+    sums_of_squares(R, x, d, sum);
+    for (int r = 0; r < R; r++, x += d, y += d) {
+        vec scale = v_scale(sum[r], d, eps);
+        for (int64_t i = 0; i < d; i += LANES) {
+            vmask m = v_first(least(d - i, LANES));
+            vec v = v_load_some(x + i, m) * scale;
+            if (w) v = v * v_load_some(w + i, m);
+            v_store_some(y + i, m, v);
+        }
     }
-    float spread = sum_of_squares(y, d) / (float)d + eps;
-    vec scale = v_all(1.0f / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(spread))));
-    for (int64_t i = 0; i < d; i += LANES) {
-        vmask m = v_first(least(d - i, LANES));
-        vec v = v_load_some(y + i, m) * scale;
-        if (w) v = v * v_load_some(w + i, m);
-        if (b) v = v + v_load_some(b + i, m);
-        v_store_some(y + i, m, v);
+}
+
+SIZED void layer_norm_group(const int R, const float *x, const float *w, const float *b,
+                            float eps, float *y, int64_t d)
+{
+    float sum[ROW_GROUP];
+    sums(R, x, d, sum);
+    for (int r = 0; r < R; r++) {
+        vec mean = v_all(sum[r] / (float)d);
+        for (int64_t i = 0; i < d; i += LANES) {
+            vmask m = v_first(least(d - i, LANES));
+            v_store_some(y + r * d + i, m, v_load_some(x + r * d + i, m) - mean);
+        }
     }
+    sums_of_squares(R, y, d, sum);
+    for (int r = 0; r < R; r++, y += d) {
+        vec scale = v_scale(sum[r], d, eps);
+        for (int64_t i = 0; i < d; i += LANES) {
+            vmask m = v_first(least(d - i, LANES));
+            vec v = v_load_some(y + i, m) * scale;
+            if (w) v = v * v_load_some(w + i, m);
+            if (b) v = v + v_load_some(b + i, m);
+            v_store_some(y + i, m, v);
+        }
+    }
+}
+
+static void rms_norm_rows(const float *x, int64_t rows, const float *w, float eps, float *y,
+                          int64_t d)
+{
+    int64_t r = 0;
+    for (; r + ROW_GROUP <= rows; r += ROW_GROUP)
+        rms_norm_group(ROW_GROUP, x + r * d, w, eps, y + r * d, d);
+    for (; r < rows; r++)
+        rms_norm_group(1, x + r * d, w, eps, y + r * d, d);
+}
+
+static void layer_norm_rows(const float *x, int64_t rows, const float *w, const float *b,
+                            float eps, float *y, int64_t d)
+{
+    int64_t r = 0;
+    for (; r + ROW_GROUP <= rows; r += ROW_GROUP)
+        layer_norm_group(ROW_GROUP, x + r * d, w, b, eps, y + r * d, d);
+    for (; r < rows; r++)
+        layer_norm_group(1, x + r * d, w, b, eps, y + r * d, d);
 }
 
 static void turn_half(const float *x, const float *cosine, const float *sine, int64_t pairs,
@@ -120,7 +163,7 @@ static void turn_interleaved(const float *x, const float *cosine, const float *s
     }
 }
 
-const x86_row ROW_TABLE = {.rms_norm = rms_norm_row,
-                           .layer_norm = layer_norm_row,
+const x86_row ROW_TABLE = {.rms_norm = rms_norm_rows,
+                           .layer_norm = layer_norm_rows,
                            .turn_half = turn_half,
                            .turn_interleaved = turn_interleaved};
