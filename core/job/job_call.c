@@ -6,7 +6,8 @@
  * given is zeros. One call warms up, `runs` are timed; the phases that are shown are those
  * of the median call. outputs.evla in the job's folder (kind "evla.tensors") holds "i:NAME"
  * and "o:NAME". With a folder to dump into every output is also written there as NAME.npy,
- * and what a graph that runs several times makes as s0_NAME.npy, s1_NAME.npy, ... too.
+ * and what a graph that runs several times makes as s0_NAME.npy, s1_NAME.npy, ... too;
+ * the figure "dumped" has their names in order.
  */
 #include "../data/format.h"
 #include "../graph/bundle.h"
@@ -105,21 +106,39 @@ typedef struct dumper {
     const schedule *of;
     const char *folder;
     const evla_item *format;
+    arena *mem;  /* of the names */
+    value names; /* what was written, in the order in which it was made */
+    int32_t room;
 } dumper;
 
-static int32_t dump_one(ctx *cx, const dumper *d, const schedule_port *p,
-                        const char *before)
+/* Room for the names of all that a call makes. */
+static int32_t dump_begin(ctx *cx, dumper *d)
 {
-    const char *path = arena_text(&cx->scratch, "%s/%s%s.npy", d->folder, before, p->name);
+    d->mem = &cx->mem;
+    for (int32_t i = 0; i < schedule_n_outputs(d->of); i++) {
+        int64_t times = schedule_line_at(d->of, schedule_output(d->of, i)->line).times;
+        d->room += times > 1 ? (int32_t)times + 1 : 1;
+    }
+    d->names = value_list(d->mem, d->room);
+    return d->names.as.items ? folder_make(cx, d->folder)
+                             : ctx_fail(cx, EVLA_E_NOMEM, "%s", d->folder);
+}
+
+static int32_t dump_one(ctx *cx, dumper *d, const schedule_port *p, const char *before)
+{
+    const char *name = arena_text(d->mem, "%s%s", before, p->name);
+    const char *path = name ? arena_text(&cx->scratch, "%s/%s.npy", d->folder, name) : NULL;
     evla_field field = {.name = p->name, .value = p->view};
     evla_archive all = {.size = sizeof all, .n_tensors = 1, .tensors = &field};
-    if (!path) return ctx_fail(cx, EVLA_E_NOMEM, "%s", d->folder);
+    if (!path || d->names.n_items == d->room)
+        return ctx_fail(cx, EVLA_E_NOMEM, "%s", d->folder);
+    d->names.as.items[d->names.n_items++] = value_text(name);
     return format_write(cx, d->format, path, &all);
 }
 
 static int32_t dump_line(void *to, ctx *cx, int32_t line, int64_t time)
 {
-    const dumper *d = to;
+    dumper *d = to;
     schedule_phase what = schedule_line_at(d->of, line);
     arena_place mark = arena_mark(&cx->scratch);
     char step[32] = "";
@@ -234,7 +253,7 @@ static int32_t run_schedule(ctx *cx, job *j, schedule *s)
     dumper d = {.of = s, .folder = p->dump};
     if (!all) return ctx_fail(cx, EVLA_E_NOMEM, "%lld runs", (long long)p->runs);
     int32_t st = call_case_set(cx, s, &p->given);
-    if (st >= 0 && p->dump) st = folder_make(cx, p->dump);
+    if (st >= 0 && p->dump) st = dump_begin(cx, &d);
     if (st >= 0 && p->dump) st = format_writer(cx, "x.npy", &d.format);
     if (st >= 0) st = schedule_run(cx, s, p->dump ? dump_line : NULL, &d);
     for (int32_t i = 0; i < schedule_n_lines(s); i++)
@@ -251,6 +270,7 @@ static int32_t run_schedule(ctx *cx, job *j, schedule *s)
     if (st >= 0) st = time_figures(cx, j, s, all, p->runs);
     if (st >= 0) st = job_figure(j, "workers", value_int(workers_of(j)));
     if (st >= 0) st = profile_figure(cx, j, s);
+    if (st >= 0 && p->dump) st = job_figure(j, "dumped", d.names);
     if (st >= 0) st = keep_tensors(cx, j, s);
     for (int64_t i = 0; st >= 0 && i < p->expect.n; i++)
         st = compare(cx, j, s, (const case_values *)p->expect.items + i, p->within);

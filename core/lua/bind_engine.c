@@ -4,6 +4,7 @@
  */
 #include "../registry.h"
 #include "script.h"
+#include <errno.h>
 #include <string.h>
 
 static void set_text(lua_State *L, const char *name, const char *text)
@@ -62,6 +63,20 @@ static int l_make_folder(lua_State *L)
     return folder_make(s->cx, path) < 0 ? script_throw(L, s) : 0;
 }
 
+/* file_hash(path): SHA-256 of what a file holds, in hex. */
+static int l_file_hash(lua_State *L)
+{
+    script *s = script_of(L);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
+    char hex[65];
+    script_pause(s);
+    int32_t st = sha256_file(path, hex);
+    script_go_on(s);
+    if (st < 0) script_error(L, s, "%s: %s", path, strerror(errno));
+    lua_pushstring(L, hex);
+    return 1;
+}
+
 void bind_engine_open(lua_State *L, script *s)
 {
     (void)s;
@@ -73,5 +88,7 @@ void bind_engine_open(lua_State *L, script *s)
     lua_setfield(L, -2, "write_file");
     lua_pushcfunction(L, l_make_folder);
     lua_setfield(L, -2, "make_folder");
+    lua_pushcfunction(L, l_file_hash);
+    lua_setfield(L, -2, "file_hash");
     lua_settop(L, 0);
 }

@@ -251,6 +251,42 @@ static int l_tensor_stats(lua_State *L)
     return 1;
 }
 
+/* t:off(want) -> how far it is from another tensor with as many numbers, as a share of that
+ * one's length, and the greatest difference; NaN when either has one. Of C's own formats.
+ */
+static int l_tensor_off(lua_State *L)
+{
+    script *s = script_of(L);
+    const evla_tensor *a = &((view *)luaL_checkudata(L, 1, "evla.tensor"))->t,
+                      *b = &((view *)luaL_checkudata(L, 2, "evla.tensor"))->t;
+    enum { CHUNK = 4096 };
+    double x[CHUNK], y[CHUNK], apart = 0, length = 0, most = 0;
+    int64_t n = count(a, 0);
+    int is_plain = a->dtype < EVLA_DTYPE_FIRST && b->dtype < EVLA_DTYPE_FIRST;
+    int64_t a_bytes = dtype_bytes(s->cx->reg, a->dtype, 1),
+            b_bytes = dtype_bytes(s->cx->reg, b->dtype, 1);
+    if (count(b, 0) != n)
+        return script_error(L, s, "tensor: %lld numbers cannot be compared with %lld",
+                            (long long)n, (long long)count(b, 0));
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t k = n - i < CHUNK ? n - i : CHUNK;
+        if (!is_plain ||
+            !read_numbers(s, a->dtype, (const char *)a->data[0] + i * a_bytes, k, x) ||
+            !read_numbers(s, b->dtype, (const char *)b->data[0] + i * b_bytes, k, y))
+            return script_error(L, s, "tensor: its numbers cannot be read");
+        for (int64_t m = 0; m < k; m++) {
+            double off = fabs(x[m] - y[m]);
+            apart += off * off;
+            length += y[m] * y[m];
+            if (most == most && !(off <= most))
+                most = off; /* NaN is the worst, and stays */
+        }
+    }
+    lua_pushnumber(L, apart == 0 ? 0 : sqrt(apart / length));
+    lua_pushnumber(L, most);
+    return 2;
+}
+
 /* t:slice(from, to) -> the entries from..to of the first axis, a view; to: the last. */
 static int l_tensor_slice(lua_State *L)
 {
@@ -582,6 +618,7 @@ void bind_record_open(lua_State *L, script *s)
                                       {"__tostring", l_tensor_text},
                                       {NULL, NULL}};
     static const luaL_Reg methods[] = {{"stats", l_tensor_stats},
+                                       {"off", l_tensor_off},
                                        {"list", l_tensor_list},
                                        {"slice", l_tensor_slice},
                                        {NULL, NULL}};

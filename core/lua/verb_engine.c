@@ -1,9 +1,9 @@
 /*
- * verb_engine.c -- evla plugins, inspect, new, doctor: one script of the engine each, given
- * what only C can find out.
+ * verb_engine.c -- evla plugins, inspect, pack, golden, new, doctor: one script of the
+ * engine each, given what only C can find out.
  *
- * The scripts (scripts/evla/{plugins,inspect,new,doctor}.lua) get one table `call` and
- * return the exit code. Not here: what is printed.
+ * The scripts (scripts/evla/NAME.lua) get one table `call` and return the exit code. Not
+ * here: what is printed.
  */
 #include "../graph/model.h"
 #include "../graph/save.h"
@@ -270,6 +270,8 @@ int verb_plugins(call *c) { return by_script(c, "plugins"); }
 int verb_inspect(call *c) { return by_script(c, "inspect"); }
 
 int verb_pack(call *c) { return by_script(c, "pack"); }
+
+int verb_golden(call *c) { return by_script(c, "golden"); }
 
 int verb_new(call *c) { return by_script(c, "new"); }
 

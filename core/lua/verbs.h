@@ -41,6 +41,7 @@ int verb_check(call *c);
 /* verb_engine.c: one Lua script each under scripts/evla/ */
 int verb_plugins(call *c);
 int verb_inspect(call *c);
+int verb_golden(call *c);
 int verb_new(call *c);
 int verb_pack(call *c);
 int verb_doctor(call *c);

@@ -132,6 +132,8 @@ function smolvla.about(own)
   }
 end
 
+smolvla.inner = true -- an option of the model file: it puts out what is inside, stage by stage
+
 -- Folders of inputs as cases of a recipe; given gets the sizes that they have.
 function smolvla.cases(folders, own, given)
   local out, one = {}, own.image * own.image * 3
