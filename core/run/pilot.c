@@ -24,6 +24,7 @@ typedef struct flyer {
     const unsigned char *news;   /* the newest result that was delivered */
     mail_stamp news_at;
     int64_t asked_ns;   /* time of the newest request; 0: none */
+    int is_waiting;     /* an answer is due, but the one before is not there */
     uint64_t n_answers; /* in this episode */
     int64_t told_tick;  /* at which the newest answer was asked for */
     pthread_t thread;
@@ -310,14 +311,20 @@ static int32_t fly(ctx *cx, pilot *p, flyer *f, const pilot_view *v, int64_t due
     return st;
 }
 
-static void request(pilot *p, flyer *f, const pilot_view *v)
+/* Asks for an answer when one is due; as long as the one before is not there, later: then
+ * the observation is as new as it can be. */
+static void ask(pilot *p, flyer *f, const pilot_view *v, int is_due)
 {
-    if (atomic_load_explicit(&f->answered_ns, memory_order_acquire) < f->asked_ns)
-        p->n_late++;
+    int is_free =
+        atomic_load_explicit(&f->answered_ns, memory_order_acquire) >= f->asked_ns;
+    p->n_late += is_due && !is_free;
+    f->is_waiting |= is_due;
+    if (!f->is_waiting || !is_free) return;
     int64_t oldest = gather(p, f, v, mailbox_begin(f->requests));
     /* the due time tells it from the one before, and how long it took */
     mailbox_post(f->requests, (mail_stamp){oldest, v->now_ns, v->tick});
     f->asked_ns = v->now_ns;
+    f->is_waiting = 0;
 }
 
 /* The newest result that has arrived. */
@@ -342,6 +349,7 @@ int32_t pilot_reset(ctx *cx, pilot *p, const char *instruction, const pilot_view
         mailbox_clear(f->results);
         if (f->requests) mailbox_clear(f->requests);
         f->asked_ns = 0;
+        f->is_waiting = 0;
         f->n_answers = 0;
         atomic_store(&f->answered_ns, 0);
         f->news = NULL;
@@ -360,8 +368,8 @@ int32_t pilot_tick(ctx *cx, pilot *p, const pilot_view *v, pilot_answer *out)
         const policy_line *line = &f->c->line;
         int is_due = v->tick > 0 && policy_is_due(line->rate_hz, p->of->rate_hz, v->tick);
         int32_t st = 0;
-        if (is_due && f->requests)
-            request(p, f, v);
+        if (f->requests)
+            ask(p, f, v, is_due);
         else if (is_due)
             st = fly(cx, p, f, v, v->now_ns + line->latency_ns);
         if (st < 0) return st;
