@@ -72,6 +72,14 @@ tap.ok(code == 0, "and which run on another", text)
 code, text = act(at("plain.evla"), "--case", os.path.join(tiny, "caseB"))
 tap.ok(code == 0, "a text of another length is no new bundle", text)
 
+with open(at("words.lua"), "w") as f:
+    f.write('local evla = require "evla"\nfor _, path in ipairs { "%s", "%s" } do\n  local t = evla.tokenizer(path)\n'
+            '  print(#t, table.concat(t:encode("pick up the red cup\\n", { whole = true }), " "))\nend\n'
+            'return evla.program { evla.call "x" (evla.policy("%s"):call {}) }\n' % (words, at("plain.evla"), at("plain.evla")))
+code, text = run("run", "--trust", at("words.lua"), "--out", at("out"))
+lines = [line for line in text.splitlines() if line.startswith("32000")]
+tap.ok(code == 0 and len(lines) == 2 and lines[0] == lines[1] and len(lines[0].split()) > 5, "evla.tokenizer reads the bundle's as it reads the file that it came from", text)
+
 # ---- folders: a model card, statistics and a tokenizer beside the weights ----
 os.makedirs(at("folder"))
 for name in ("config.json", "stats.json", "model.safetensors"):

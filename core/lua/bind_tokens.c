@@ -1,16 +1,18 @@
 /*
  * bind_tokens.c -- evla.tokenizer "FILE": text to the numbers of its pieces, and back, by a
- * tokenizer.json or by what a model's file says of its tokenizer.
+ * tokenizer.json or by what a model's file, packed or not, says of its tokenizer.
  *
  *   t:encode(text, { whole, special }) -> ids      t:decode(ids, { special }) -> text
  */
 #include "bind_tokens.h"
 #include "../data/format.h"
+#include "../graph/save.h"
 
 typedef struct tokens_box {
     box box;
     tokenizer words;
-    format_file from; /* whose attributes they are */
+    format_file from; /* whose attributes they are; or of a packed model */
+    model *packed;
     arena_place mark; /* what a call pushes on the box's memory goes at the next one */
     int has_file;
 } tokens_box;
@@ -113,24 +115,35 @@ static int l_gc(lua_State *L)
     tokenizer_close(&b->words);
     if (b->has_file) format_close(&b->from);
     b->has_file = 0;
+    model_drop(b->packed);
+    b->packed = NULL;
     box_free(&b->box);
     return 0;
+}
+
+static int32_t open_attrs(tokens_box *b, const char *path, const evla_attr *attrs,
+                          int32_t n)
+{
+    int32_t st = tokenizer_open(&b->box.cx, NULL, attrs, n, &b->words);
+    if (st < 0) ctx_prefix(&b->box.cx, "%s", path);
+    return st;
 }
 
 /* A file that holds tensors says what its tokenizer is in attributes. */
 static int32_t open_box(tokens_box *b, const char *path)
 {
     const evla_item *item;
+    if (bundle_claims(path)) {
+        int32_t st = save_open(&b->box.cx, path, &b->packed);
+        return st < 0 ? st : open_attrs(b, path, b->packed->attrs, b->packed->n_attrs);
+    }
     int32_t st = format_probe(&b->box.cx, path, &item);
     if (st < 0) return st;
     if (!item) return tokenizer_open(&b->box.cx, path, NULL, 0, &b->words);
     st = format_open(&b->box.cx, item, path, &b->from);
     if (st < 0) return st;
     b->has_file = 1;
-    st = tokenizer_open(&b->box.cx, NULL, b->from.holds.attrs,
-                        (int32_t)b->from.holds.n_attrs, &b->words);
-    if (st < 0) ctx_prefix(&b->box.cx, "%s", path);
-    return st;
+    return open_attrs(b, path, b->from.holds.attrs, b->from.holds.n_attrs);
 }
 
 static int l_tokenizer(lua_State *L)

@@ -106,12 +106,12 @@ function bundle.texts(folder, more)
   return out
 end
 
--- Attributes of a file as values that can be written again.
+-- Attributes of a file as values that can be written again; whole numbers stay whole.
 local function plain(v)
   if type(v) ~= "userdata" then return v end
-  if v.list then return v:list() end
-  local out = {}
-  for i = 1, #v do out[i] = v[i] end
+  local is_whole, out, from = false, {}, v
+  if v.list then is_whole, from = v.dtype:find "^[iu]" ~= nil, v:list() end
+  for i = 1, #from do out[i] = is_whole and math.tointeger(from[i]) or from[i] end
   return out
 end
 
