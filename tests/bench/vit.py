@@ -4,7 +4,7 @@
 The peer is the npm package onnxruntime-node in BUILD/peers (tests/peers.sh), in f32 on as many threads, all of its graph optimisations on.
 It gets the model as an ONNX file made of its own operators (LayerNormalization, Gelu, one MatMul for q, k and v), with the same
 weights and pixels; the logits of both are compared before anything is said of speed. In bf16 and int8 attention's products
-are of bf16, too. Without it the figure stands there that was
+are of bf16, too. Without the peer the figure stands there that was
 recorded on an idle machine of two cores (EPYC, AVX-512), marked "recorded".
 
 A round runs the peer and each of evla's formats RUNS times, each engine in a process of its own that warms up once; the ratio is that of
