@@ -527,7 +527,7 @@ int32_t grad_frozen(ctx *cx, grad *g)
 {
     for (int32_t i = 0; i < g->model->n_weights; i++) {
         weight_info *to = &g->model->weights[i];
-        const weight_info *from = &g->of->weights[i];
+        weight_info *from = &g->of->weights[i];
         if (to->type.rank >= 0 && !type_equal(&to->type, &from->type))
             return ctx_fail(cx, EVLA_E_SHAPE,
                             "weight %s: its type changed since training was planned",
@@ -535,6 +535,7 @@ int32_t grad_frozen(ctx *cx, grad *g)
         to->type = from->type;
         to->data = from->data;
         to->is_own = 0;
+        from->is_lent = 1;
     }
     return 0;
 }

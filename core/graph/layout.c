@@ -104,10 +104,13 @@ void layout_drop_pages(const void *from, size_t bytes)
     if (end > at) madvise((void *)at, end - at, MADV_DONTNEED);
 }
 
-/* What lies in a mapped file, which has it still. */
-static void give_back(const model *m, const void *from, size_t bytes)
+/* Plain rows that nobody wants any more once the weight is packed: what lies in a mapped
+ * file, which has it still, and what was rounded while it was read. f32 stays: it is what
+ * recipes read. */
+static int goes(const model *m, const weight_info *w)
 {
-    if (m->file || m->map) layout_drop_pages(from, bytes);
+    if (!m->file && !m->map) return 0;
+    return !w->is_own || (!w->is_lent && w->type.dtype != EVLA_F32);
 }
 
 /* Files may hold tensors anywhere; kernels and pack want their numbers where C wants them.
@@ -157,9 +160,9 @@ static int32_t pack_chunk(packer *p, ctx *cx, const chunk *c)
     if (st < 0 && !cx->code) ctx_fail(cx, st, "weight %s: as %s", w->name, l->name);
     int64_t end = (c->first + c->n) * l->panel;
     if (end > rows) end = rows;
-    if (!w->is_own)
-        give_back(p->m, from + (size_t)(c->first * l->panel) * row,
-                  (size_t)(end - c->first * l->panel) * row);
+    if (goes(p->m, w))
+        layout_drop_pages(from + (size_t)(c->first * l->panel) * row,
+                          (size_t)(end - c->first * l->panel) * row);
     return st;
 }
 
@@ -237,7 +240,11 @@ int32_t layout_pack(ctx *cx, model *m, pool *workers)
         ctx_free(&p.own[w]);
     }
     for (int32_t i = 0; p.to && i < m->n_weights; i++) {
-        if (st >= 0 && p.to[i]) m->weights[i].packed = p.to[i];
+        weight_info *w = &m->weights[i];
+        if (!p.to[i]) continue;
+        /* dropped pages of the model's own come back as zeros */
+        if (w->is_own && goes(m, w)) w->data = NULL, w->is_own = 0;
+        if (st >= 0) w->packed = p.to[i];
         if (st < 0) mem_free(p.to[i]);
     }
     mem_free(p.own);

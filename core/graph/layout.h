@@ -14,11 +14,12 @@
 /* Settles the layouts of the weights that these nodes read. */
 int32_t layout_settle(ctx *cx, const plan_options *o, const bound *b);
 /* Packs all weights that have a layout and data and are not packed yet, by all workers of
- * the pool. Pages of a mapped file are given back as they have been read, so that no second
- * copy stays in memory. Plain rows that lie at an odd address in their file are moved. */
+ * the pool. Pages of a mapped file are given back as they have been read, and so are rows
+ * that were rounded while they were read, unless they are f32 or lent: no second copy stays
+ * in memory. Plain rows that lie at an odd address in their file are moved. */
 int32_t layout_pack(ctx *cx, model *m, pool *workers);
-/* Gives back the whole pages of a mapped file between two addresses. They come back when
- * somebody reads them. */
+/* Gives back the whole pages between two addresses. Those of a mapped file come back when
+ * somebody reads them, all others as zeros. */
 void layout_drop_pages(const void *from, size_t bytes);
 
 #endif

@@ -179,7 +179,7 @@ int32_t model_fill(ctx *cx, model *m, uint64_t seed)
 {
     for (int32_t i = 0; i < m->n_weights; i++) {
         weight_info *w = &m->weights[i];
-        if (w->data || w->type.rank < 0) continue;
+        if (w->data || w->packed || w->type.rank < 0) continue;
         int64_t bytes = type_bytes(cx->reg, &w->type);
         void *data = bytes < 0 ? NULL : arena_push_aligned(&m->mem, (size_t)bytes, 1, 64);
         if (!data)

@@ -74,6 +74,7 @@ typedef struct weight_info {
     const char *typed_by; /* who told, for messages */
     const void *data;     /* dense rows; NULL: not there yet. Shared by all sessions */
     int is_own;           /* data lies in the model's memory and may be overwritten */
+    int is_lent;          /* a session or another model reads data where it lies */
     /* How kernels read it. Planning decides once, see layout.h; then it stays. */
     const evla_layout *layout; /* NULL: plain rows */
     int is_settled;            /* a plan reads it as layout says */

@@ -269,6 +269,8 @@ static int32_t weight_with(copying *c, const char *name, const evla_type *t,
     if (st < 0) return st;
     int32_t slot = c->out->wires[*out].slot;
     if (c->to->weights[slot].data) return 0;
+    int32_t lender = model_weight(c->from, name);
+    if (lender >= 0) c->from->weights[lender].is_lent = 1;
     /* a weight without data (declared, not trained) still has its type */
     if (data) return model_set_weight(c->cx, c->to, slot, t, data, 0);
     c->to->weights[slot].type = *t;

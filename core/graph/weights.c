@@ -11,7 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_NAMED = 3 };
+/* Reading one byte of a mapped file makes the system map what lies around it. What is
+ * smaller than that is copied, so that it does not hold large neighbours that were given
+ * back. */
+enum { MOST_NAMED = 3, MAPPED_AROUND = 64 << 10 };
+/* Rounded rows lie side by side in blocks of this size, so that few pages hold anything
+ * else when they are given back. */
+enum { ROUNDED_BLOCK = 16 << 20 };
 
 /* A file of either sort: the engine's own, whose weights are parts "w:NAME", or another. */
 typedef struct source {
@@ -266,6 +272,8 @@ static int32_t take_rounded(ctx *cx, model *m, int32_t slot, const evla_tensor *
         layout_drop_pages(some.data[0], (size_t)(rows.shape[0] * row_in));
         if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "stopped");
     }
+    /* reading on, the system has mapped pages behind it again */
+    layout_drop_pages(t->data[0], (size_t)(n / row * row_in));
     if (st < 0) return ctx_prefix(cx, "weight %s", w->name), st;
     w->type = type;
     w->data = own;
@@ -353,10 +361,25 @@ static int32_t adopt_one(ctx *cx, model *m, int32_t slot, const source *s,
         st = take_rounded(cx, m, slot, &t, found);
     } else {
         w->type.rank = -1; /* what the file says is what it is */
-        st = model_set_weight(cx, m, slot, &found, t.data[0], 0);
+        st = model_set_weight(cx, m, slot, &found, t.data[0],
+                              type_bytes(cx->reg, &found) < MAPPED_AROUND);
     }
     if (st >= 0) w->typed_by = from->path;
     return st;
+}
+
+/* Gives back what was mapped of the tensors that the model has in its own memory now. */
+static void drop_sources(ctx *cx, const model *m, const source *s)
+{
+    evla_tensor t;
+    for (int32_t i = 0; i < m->n_weights; i++) {
+        arena_place one = arena_mark(&cx->scratch);
+        if (m->weights[i].is_own && source_find(cx, s, m->weights[i].name, &t)) {
+            evla_type found = format_type(&t);
+            layout_drop_pages(t.data[0], (size_t)type_bytes(cx->reg, &found));
+        }
+        arena_reset(&cx->scratch, one);
+    }
 }
 
 /* An open file in memory of its own, whose path lives as long as the model; or NULL. */
@@ -386,12 +409,14 @@ int32_t weights_adopt(ctx *cx, model *m, const char *path, const char *beside,
     if (!s) return cx->code;
     int32_t st;
     arena_place mark = arena_mark(&cx->scratch);
+    if (n_as) m->mem.grow = ROUNDED_BLOCK;
     st = check_names(cx, m, s, 1);
     for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
         arena_place one = arena_mark(&cx->scratch);
         st = adopt_one(cx, m, i, s, as, n_as);
         arena_reset(&cx->scratch, one);
     }
+    drop_sources(cx, m, s);
     arena_reset(&cx->scratch, mark);
     m->file = s;
     m->close_file = close_source;
@@ -415,8 +440,10 @@ int32_t weights_write(ctx *cx, const evla_item *format, const model *m, const ch
     for (int32_t i = 0; st >= 0 && i < m->n_weights; i++) {
         const weight_info *w = &m->weights[i];
         if (!w->data)
-            st = ctx_fail(cx, EVLA_E_STATE, "%s: the weight %s has no data to write", path,
-                          w->name);
+            st = ctx_fail(cx, EVLA_E_STATE, "%s: the weight %s %s", path, w->name,
+                          w->packed ? "lies as this machine's kernels read it only; write "
+                                      "the model before it runs"
+                                    : "has no data to write");
         else
             fields[i] = (evla_field){
                 w->name, tensor_view(cx->reg, &w->type, (void *)(uintptr_t)w->data)};

@@ -123,8 +123,10 @@ static int32_t find_weights(ctx *cx, session *s)
     for (int32_t i = 0; i < s->n_plans; i++) {
         const plan *p = s->plans[i].of;
         for (int32_t w = 0; w < p->graph->n_wires; w++) {
-            if (p->places[w].home != HOME_WEIGHT || s->weights[p->places[w].slot]) continue;
-            const weight_info *info = &m->weights[p->places[w].slot];
+            if (p->places[w].home != HOME_WEIGHT) continue;
+            weight_info *info = &m->weights[p->places[w].slot];
+            if (!info->layout) info->is_lent = 1;
+            if (s->weights[p->places[w].slot]) continue;
             arena_place mark = arena_mark(&cx->scratch);
             ctx_fail(cx, EVLA_E_STATE,
                      "%s%sweight %s, %s, has no data; load it or give it first values",
