@@ -2,9 +2,12 @@
  * call_case.c -- the inputs of one call. See call_case.h.
  */
 #include "call_case.h"
+#include "../data/picture.h"
 #include "../file.h"
 #include "../mix.h"
 #include <string.h>
+
+enum { MOST_PIXELS = 1 << 26 };
 
 typedef struct case_file {
     const char *name, *path;
@@ -15,6 +18,11 @@ const evla_param case_file_fields[2] = {
     {.name = "name", .doc = "of the input", .type = EVLA_P_STRING, .offset = offsetof(case_file, name)},
     {.name = "path", .doc = "raw numbers in the input's own format, dense rows", .type = EVLA_P_PATH,
      .flags = EVLA_PF_INPUT, .offset = offsetof(case_file, path)},
+};
+const evla_param case_picture_fields[2] = {
+    {.name = "name", .doc = "of the input, u8[height,width,3]", .type = EVLA_P_STRING, .offset = offsetof(case_file, name)},
+    {.name = "path", .doc = "a picture of that size", .type = EVLA_P_PATH, .flags = EVLA_PF_INPUT,
+     .offset = offsetof(case_file, path)},
 };
 const evla_param case_values_fields[2] = {
     {.name = "name", .doc = "of the tensor", .type = EVLA_P_STRING, .offset = offsetof(case_values, name)},
@@ -45,6 +53,29 @@ static int32_t set_file(ctx *cx, const schedule *s, const case_file *f)
     return st;
 }
 
+static int32_t set_picture(ctx *cx, const schedule *s, const case_file *f)
+{
+    static const uint8_t white[3] = {255, 255, 255};
+    const schedule_port *to;
+    picture file = {0};
+    int32_t st = schedule_want_input(cx, s, f->name, &to);
+    if (st < 0) return st;
+    st = picture_open(cx, f->path, MOST_PIXELS, &file);
+    const evla_type is = {
+        .dtype = EVLA_U8, .rank = 3, .shape = {file.height, file.width, 3}};
+    if (st >= 0 && !type_equal(&is, &to->type)) {
+        arena_place mark = arena_mark(&cx->scratch);
+        st = ctx_fail(cx, EVLA_E_SHAPE, "%s: is a picture %s; input %s is %s", f->path,
+                      type_text(cx->reg, &cx->scratch, &is), f->name,
+                      type_text(cx->reg, &cx->scratch, &to->type));
+        arena_reset(&cx->scratch, mark);
+    }
+    if (st >= 0 && to->view.data[0])
+        st = picture_decode(cx, &file, white, to->view.data[0]);
+    picture_close(&file);
+    return st;
+}
+
 static int32_t set_values(ctx *cx, const schedule *s, const case_values *v)
 {
     const schedule_port *to;
@@ -69,6 +100,8 @@ int32_t call_case_set(ctx *cx, const schedule *s, const call_case *c)
     int32_t st = 0;
     for (int64_t i = 0; st >= 0 && i < c->files.n; i++)
         st = set_file(cx, s, (const case_file *)c->files.items + i);
+    for (int64_t i = 0; st >= 0 && i < c->pictures.n; i++)
+        st = set_picture(cx, s, (const case_file *)c->pictures.items + i);
     for (int64_t i = 0; st >= 0 && i < c->values.n; i++)
         st = set_values(cx, s, (const case_values *)c->values.items + i);
     return st;

@@ -1,6 +1,6 @@
 /*
- * call_case.h -- a case: the inputs of one call, from files of raw numbers, from numbers of
- * the script, or drawn by lot.
+ * call_case.h -- a case: the inputs of one call, from files of raw numbers, from pictures,
+ * from numbers of the script, or drawn by lot.
  */
 #ifndef EVLA_JOB_CALL_CASE_H
 #define EVLA_JOB_CALL_CASE_H
@@ -12,11 +12,12 @@ typedef struct case_values {
 } case_values;
 
 typedef struct call_case {
-    evla_list files;  /* what case_file_fields describe */
-    evla_list values; /* case_values */
+    evla_list files;    /* what case_file_fields describe */
+    evla_list pictures; /* likewise */
+    evla_list values;   /* case_values */
 } call_case;
 
-extern const evla_param case_file_fields[2], case_values_fields[2];
+extern const evla_param case_file_fields[2], case_picture_fields[2], case_values_fields[2];
 
 /* Rows of a parameter table; the struct holds a call_case at `at`. */
 // clang-format off
@@ -25,6 +26,10 @@ extern const evla_param case_file_fields[2], case_values_fields[2];
      .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = case_file_fields,           \
      .n_fields = 2, .fields_size = 2 * sizeof(const char *),                                  \
      .offset = (at) + offsetof(call_case, files)},                                            \
+    {.name = "pictures", .doc = "inputs from picture files, { front = \"front.jpg\" }",       \
+     .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = case_picture_fields,        \
+     .n_fields = 2, .fields_size = 2 * sizeof(const char *),                                  \
+     .offset = (at) + offsetof(call_case, pictures)},                                         \
     {.name = "values", .doc = "inputs as numbers, { state = { 0, 0.5 } }",                    \
      .type = EVLA_P_STRUCTS, .flags = EVLA_PF_OPTIONAL, .fields = case_values_fields,         \
      .n_fields = 2, .fields_size = sizeof(case_values),                                       \

@@ -8,6 +8,15 @@
  * and "o:NAME". With a folder to dump into every output is also written there as NAME.npy,
  * and what a graph that runs several times makes as s0_NAME.npy, s1_NAME.npy, ... too;
  * the figure "dumped" has their names in order.
+=======
+ * Inputs come from files of raw numbers, as dense rows, from pictures, or stand in the
+ * script; what is not given is zeros. One call warms up, `runs` are timed; the phases that
+ * are shown are those of the median call. outputs.evla in the job's folder (kind
+ * "evla.tensors") holds "i:NAME" and "o:NAME". With a folder to dump into every output is
+ * also written there as NAME.npy, and what a graph that runs several times makes as
+ * s0_NAME.npy, s1_NAME.npy, ... too; those that are to be shown are written as NAME.npy
+ * into the job's folder.
+>>>>>>> 18e295a (call: pictures as inputs, outputs to be shown)
  */
 #include "../data/format.h"
 #include "../graph/bundle.h"
@@ -18,11 +27,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_RUNS = 1000000 };
+enum { MOST_RUNS = 1000000, MOST_SHOWN = 1 << 16 };
 
 typedef struct job_params {
     call_params call;
     call_case given;
+    evla_list show;   /* const char * */
     evla_list expect; /* case_values */
     double within;
     const char *dump;
@@ -38,6 +48,8 @@ static const evla_param params[] = {
      .fields_size = sizeof(case_values), .offset = offsetof(job_params, expect)},
     {.name = "within", .doc = "by more than that", .type = EVLA_P_FLOAT, .preset = "1e-4", .max = 1e30,
      .offset = offsetof(job_params, within)},
+    {.name = "show", .doc = "outputs whose numbers the summary has, and the job's folder as NAME.npy", .type = EVLA_P_LIST,
+     .element = EVLA_P_STRING, .flags = EVLA_PF_OPTIONAL, .offset = offsetof(job_params, show)},
     {.name = "dump", .doc = "folder for all outputs as .npy; absent: none are written", .type = EVLA_P_PATH,
      .flags = EVLA_PF_OPTIONAL, .offset = offsetof(job_params, dump)},
     {.name = "runs", .doc = "calls that are timed", .type = EVLA_P_INT, .preset = "1", .min = 1,
@@ -78,6 +90,57 @@ static int32_t compare(ctx *cx, job *j, const schedule *s, const case_values *v,
                       "output %s is off by %g from what is expected; want at most %g",
                       v->name, worst, within);
     return st;
+}
+
+static int32_t write_port(ctx *cx, const evla_item *format, const char *path,
+                          const schedule_port *p)
+{
+    evla_field field = {.name = p->name, .value = p->view};
+    evla_archive all = {.size = sizeof all, .n_tensors = 1, .tensors = &field};
+    return format_write(cx, format, path, &all);
+}
+
+/* An output as a figure { shape, numbers, path }, and as a file in the job's folder. */
+static int32_t show_one(ctx *cx, const job *j, const schedule *s, const evla_item *format,
+                        const char *name, value_pair *out)
+{
+    const schedule_port *p;
+    int32_t st = schedule_want_output(cx, s, name, &p);
+    if (st < 0) return st;
+    int64_t n = type_count(&p->type);
+    if ((p->type.dtype != EVLA_F32 && p->type.dtype != EVLA_F64) || n > MOST_SHOWN)
+        return ctx_fail(cx, EVLA_E_ARG, "show: output %s is %s; want at most %d reals",
+                        name, type_text(cx->reg, &cx->scratch, &p->type), MOST_SHOWN);
+    const char *path = arena_text(&cx->scratch, "%s/%s.npy", j->folder, name);
+    if (!path) return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    st = write_port(cx, format, path, p);
+    if (st < 0) return st;
+    value shape = value_list(&cx->scratch, p->type.rank);
+    value numbers = value_list(&cx->scratch, (int32_t)n);
+    if ((n && !numbers.as.items) || (p->type.rank && !shape.as.items))
+        return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    for (int32_t i = 0; i < p->type.rank; i++)
+        shape.as.items[shape.n_items++] = value_int(p->type.shape[i]);
+    for (int64_t i = 0; i < n; i++)
+        numbers.as.items[numbers.n_items++] = value_float(number_at(&p->view, i));
+    value_pair pairs[] = {
+        {"shape", shape}, {"numbers", numbers}, {"path", value_text(path)}};
+    *out =
+        (value_pair){name, value_table(&cx->scratch, pairs, sizeof pairs / sizeof *pairs)};
+    return 0;
+}
+
+static int32_t show_outputs(ctx *cx, job *j, const job_params *p, const schedule *s)
+{
+    const char *const *names = p->show.items;
+    const evla_item *format = NULL;
+    value_pair *pairs = arena_push(&cx->scratch, (size_t)p->show.n + 1, sizeof *pairs);
+    if (!pairs) return ctx_fail(cx, EVLA_E_NOMEM, "call %s", j->name);
+    int32_t st = p->show.n ? format_writer(cx, "x.npy", &format) : 0;
+    for (int64_t i = 0; st >= 0 && i < p->show.n; i++)
+        st = show_one(cx, j, s, format, names[i], &pairs[i]);
+    if (st < 0 || !p->show.n) return st;
+    return job_figure(j, "shown", value_table(&cx->scratch, pairs, (int32_t)p->show.n));
 }
 
 static int32_t keep_tensors(ctx *cx, const job *j, const schedule *s)
@@ -128,12 +191,10 @@ static int32_t dump_one(ctx *cx, dumper *d, const schedule_port *p, const char *
 {
     const char *name = arena_text(d->mem, "%s%s", before, p->name);
     const char *path = name ? arena_text(&cx->scratch, "%s/%s.npy", d->folder, name) : NULL;
-    evla_field field = {.name = p->name, .value = p->view};
-    evla_archive all = {.size = sizeof all, .n_tensors = 1, .tensors = &field};
     if (!path || d->names.n_items == d->room)
         return ctx_fail(cx, EVLA_E_NOMEM, "%s", d->folder);
     d->names.as.items[d->names.n_items++] = value_text(name);
-    return format_write(cx, d->format, path, &all);
+    return write_port(cx, d->format, path, p);
 }
 
 static int32_t dump_line(void *to, ctx *cx, int32_t line, int64_t time)
@@ -272,6 +333,7 @@ static int32_t run_schedule(ctx *cx, job *j, schedule *s)
     if (st >= 0) st = profile_figure(cx, j, s);
     if (st >= 0 && p->dump) st = job_figure(j, "dumped", d.names);
     if (st >= 0) st = keep_tensors(cx, j, s);
+    if (st >= 0) st = show_outputs(cx, j, p, s);
     for (int64_t i = 0; st >= 0 && i < p->expect.n; i++)
         st = compare(cx, j, s, (const case_values *)p->expect.items + i, p->within);
     return st;

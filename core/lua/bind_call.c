@@ -6,7 +6,8 @@
  * 10 } } } s:set("state", { 0, 0.5 })   s:run()   s:get "action"   s:phases()   s:info()
  * s:close()
  *
- * An input is set from a text of its bytes, a number, or numbers in a table that may nest.
+ * An input is set from a text of its bytes, a tensor of its type, a number, or numbers in a
+ * table that may nest.
  * s:get gives a copy of what the newest call left there.
  */
 #include "../job/call.h"
@@ -147,9 +148,15 @@ static int l_set(lua_State *L)
         if (f.n != f.room)
             script_error(L, s, "session: input %s: got %lld numbers for %s", name,
                          (long long)f.n, type);
-    } else
-        script_error(L, s, "session: input %s: want numbers or a text of bytes, got %s",
-                     name, luaL_typename(L, 4));
+    } else {
+        const void *data = bind_tensor_like(L, 4, &p->type);
+        if (!data)
+            script_error(L, s,
+                         "session: input %s: want %s as numbers, a tensor or a text of "
+                         "bytes, got %s",
+                         name, type, luaL_tolstring(L, 4, NULL));
+        memcpy(p->view.data[0], data, want);
+    }
     lua_settop(L, 1);
     return 1;
 }

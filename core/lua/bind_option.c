@@ -66,9 +66,9 @@ static const evla_param spec_params[] = {
      .offset = offsetof(spec, max)},
     {.name = "optional", .doc = "may be absent", .type = EVLA_P_BOOL, .preset = "false",
      .offset = offsetof(spec, optional)},
-    {.name = "input", .doc = "path: a file that is read", .type = EVLA_P_BOOL, .preset = "true",
+    {.name = "input", .doc = "paths: files that are read", .type = EVLA_P_BOOL, .preset = "true",
      .offset = offsetof(spec, input)},
-    {.name = "beside", .doc = "path: files in the same folder are read as well", .type = EVLA_P_BOOL,
+    {.name = "beside", .doc = "paths: files in the same folder are read as well", .type = EVLA_P_BOOL,
      .preset = "false", .offset = offsetof(spec, beside)},
 };
 // clang-format on
@@ -108,6 +108,11 @@ static const char *preset_text(lua_State *L, script *s, int32_t type, const valu
     return text;
 }
 
+static int is_path(const evla_param *p)
+{
+    return p->type == EVLA_P_PATH || (p->type == EVLA_P_LIST && p->element == EVLA_P_PATH);
+}
+
 static void declare_one(lua_State *L, script *s, const char *what, const value_pair *pair,
                         evla_param *p, size_t *at)
 {
@@ -140,10 +145,10 @@ static void declare_one(lua_State *L, script *s, const char *what, const value_p
     if (d.max == 0 && d.min != 0) p->max = 1e300; /* only a smallest was given */
     if (d.max != 0 && !value_get(&one, "min"))
         p->min = p->type == EVLA_P_INT || p->type == EVLA_P_FLOAT ? -1e300 : 0;
-    if (p->type == EVLA_P_PATH && d.input) p->flags |= EVLA_PF_INPUT;
-    if (p->type == EVLA_P_PATH && d.beside) p->flags |= BESIDE;
     if (p->type == EVLA_P_LIST)
         p->element = type_names[want_type(L, s, what, d.element)].type;
+    if (is_path(p) && d.input) p->flags |= EVLA_PF_INPUT;
+    if (is_path(p) && d.beside) p->flags |= BESIDE;
     if (d.optional) p->flags |= EVLA_PF_OPTIONAL;
     const char *const *words = d.choices.items;
     for (int64_t i = 0; i < d.choices.n; i++)
@@ -363,6 +368,36 @@ static int l_option_missing(lua_State *L)
                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
+/* A path of the command line, or each of a list, starts at the current folder. */
+static void start_here(lua_State *L, script *s, value *v)
+{
+    char here[4096];
+    for (int32_t i = 0; v->kind == VALUE_TABLE && i < v->n_items; i++)
+        start_here(L, s, &v->as.items[i]);
+    if (v->kind != VALUE_TEXT || v->as.text[0] == '/') return;
+    if (!getcwd(here, sizeof here)) script_error(L, s, "options: no current folder");
+    v->as.text = arena_text(&s->cx->mem, "%s/%s", here, v->as.text);
+}
+
+/* Makes it absolute, sees that what is read is there, and lets the script at what the user
+ * named: that is a declared data path; a script's own preset grants nothing. */
+static void settle_path(lua_State *L, script *s, const evla_param *p, const char **path,
+                        int was_given)
+{
+    if (!*path) return;
+    *path = script_path(s, *path);
+    if (p->flags & EVLA_PF_INPUT && access(*path, R_OK) < 0)
+        script_error(L, s, "options: %s: there is no file \"%s\" that can be read", p->name,
+                     *path);
+    if (!was_given) return;
+    const char *slash = strrchr(*path, '/');
+    const char *folder = arena_copy_n(&s->cx->mem, *path, (size_t)(slash - *path));
+    if (!folder) script_error(L, s, "out of memory");
+    if (sandbox_allow(s, *path, !(p->flags & EVLA_PF_INPUT)) < 0 ||
+        (p->flags & BESIDE && sandbox_allow(s, folder, 0) < 0))
+        script_throw(L, s);
+}
+
 static int l_options(lua_State *L)
 {
     script *s = script_of(L);
@@ -388,17 +423,9 @@ static int l_options(lua_State *L)
     read_given(L, s, params, n, &given);
     /* the command line's paths start at the current folder, a default at the script's */
     for (int32_t i = 0; i < given.n_pairs; i++)
-        for (int32_t k = 0; k < n; k++) {
-            value *v = &given.pairs[i].v;
-            if (params[k].type != EVLA_P_PATH ||
-                strcmp(params[k].name, given.pairs[i].name) != 0 || v->kind != VALUE_TEXT ||
-                v->as.text[0] == '/')
-                continue;
-            char here[4096];
-            if (!getcwd(here, sizeof here))
-                script_error(L, s, "options: no current folder");
-            v->as.text = arena_text(&cx->mem, "%s/%s", here, v->as.text);
-        }
+        for (int32_t k = 0; k < n; k++)
+            if (is_path(&params[k]) && !strcmp(params[k].name, given.pairs[i].name))
+                start_here(L, s, &given.pairs[i].v);
     char *filled = arena_push(&cx->mem, 1, size + 16);
     if (!filled) script_error(L, s, "out of memory");
     param_site site = {.where = script_where(L, s), .what = "options"};
@@ -415,21 +442,14 @@ static int l_options(lua_State *L)
         script_throw(L, s);
     }
     for (int32_t i = 0; i < n; i++) {
-        const char **path = (const char **)(filled + params[i].offset);
-        if (params[i].type != EVLA_P_PATH || !*path) continue;
-        *path = script_path(s, *path);
-        if (params[i].flags & EVLA_PF_INPUT && access(*path, R_OK) < 0)
-            script_error(L, s, "options: %s: there is no file \"%s\" that can be read",
-                         params[i].name, *path);
-        /* what the user named is a declared data path; a script's own preset grants nothing
-         */
-        if (!value_get(&given, params[i].name)) continue;
-        const char *slash = strrchr(*path, '/');
-        const char *folder = arena_copy_n(&cx->mem, *path, (size_t)(slash - *path));
-        if (!folder) script_error(L, s, "out of memory");
-        if (sandbox_allow(s, *path, !(params[i].flags & EVLA_PF_INPUT)) < 0 ||
-            (params[i].flags & BESIDE && sandbox_allow(s, folder, 0) < 0))
-            script_throw(L, s);
+        int was_given = value_get(&given, params[i].name) != NULL;
+        const evla_list *list = (const evla_list *)(filled + params[i].offset);
+        if (is_path(&params[i]) && params[i].type == EVLA_P_LIST)
+            for (int64_t k = 0; k < list->n; k++)
+                settle_path(L, s, &params[i], (const char **)list->items + k, was_given);
+        else if (is_path(&params[i]))
+            settle_path(L, s, &params[i], (const char **)(filled + params[i].offset),
+                        was_given);
     }
     bind_push_filled(L, s, params, n, filled);
     for (int32_t i = 0; i < n; i++) /* absent means nil, not zero */

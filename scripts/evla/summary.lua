@@ -113,6 +113,25 @@ end
 
 local WHY = { ["end"] = "the model ended it", stop = "a stop text came", length = "there were enough", hearer = "nobody listened" }
 
+-- The rows of an output that was to be shown: all of a few, else the first ones, and where they are.
+local function rows_of(shown, add)
+  local names = {}
+  for name in pairs(shown) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local o = shown[name]
+    local width = math.max(1, o.shape[#o.shape] or 1)
+    local n = #o.numbers // width
+    local most = n <= 10 and n or 5
+    for row = 1, most do
+      local cells = {}
+      for i = 1, width do cells[i] = ("%10.6g"):format(o.numbers[(row - 1) * width + i]) end
+      add("  %-10s %s", row == 1 and name or "", table.concat(cells, " "))
+    end
+    add("  %-10s %s%s", "", n > most and ("... %d rows in all, in "):format(n) or "in ", short(o.path))
+  end
+end
+
 -- What models and their runs came to, a few lines each.
 function summary.details(s)
   local out = {}
@@ -151,6 +170,7 @@ function summary.details(s)
       end
       add("  memory     %.1f MB: %.1f weights, %.1f arena, %.1f handed on", f.bytes / 1e6, f.weight_bytes / 1e6, f.arena_bytes / 1e6,
         (f.value_bytes + f.state_bytes) / 1e6)
+      rows_of(f.shown or {}, add)
     elseif j.type == "export" and f.tensors then
       add("%s: %d tensors, %.1f kB in %s", j.name, f.tensors, f.bytes / 1e3, short(j.result))
     elseif j.type == "apply" and f.flops then
