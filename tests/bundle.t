@@ -129,7 +129,7 @@ refused("a policy as a GGUF file", "is a policy, which is packed as a bundle", p
 refused("another type than it was packed in", "its type cannot be chosen any more", act(at("whole.evla"), "--type", "q4_0"))
 refused("one camera of two", "it sees through 2 cameras", act(at("whole.evla"), "--cameras", "1"))
 if "planned for  portable" not in run("doctor")[1]:
-    refused("a bundle of another machine", "pack the model on this machine", act(at("whole.evla"), EVLA_MACHINE="portable"))
+    refused("a bundle of another machine", "pack the model on this machine", act(at("whole.evla"), "--case", os.path.join(tiny, "caseA"), EVLA_MACHINE="portable"))
 else:
     tap.skip("a bundle of another machine is refused in a sentence", "this machine has no kernels with a layout of their own")
 

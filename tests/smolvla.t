@@ -1,18 +1,22 @@
 #!/usr/bin/python3
 """smolvla.t -- pipelines/smolvla.lua on smolvla_tiny, from the GGUF file and from the safetensors: every stage against float64, three
-times as exact as PyTorch is in f32 at worst (smolvla_torch.py); number formats; what is refused, and how."""
+times as exact as PyTorch is in f32 at worst (smolvla_torch.py); cameras and words that are not there; what a robot has (pictures, a
+text, its state) against a case of the same numbers; number formats; what is refused, and how."""
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import struct
 import tempfile
+import zlib
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import tap
 from op_oracle import np
+from torch_cases import letters_tokenizer
 
 root = os.path.dirname(here)
 evla = os.path.join(os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(root, "build"))), "evla")
@@ -62,6 +66,111 @@ for case in ("caseA", "caseB"):
 shape = lambda n: np.load(at("caseA.gguf", n + ".npy")).shape
 tap.ok(all(shape(n) == truth("caseA", n).shape for n in ("k_cache_l0", "xv_l1", "vit_out_v1", "s2_x_t")), "stages have the shapes of the reference")
 
+
+
+def copy_case(name, case="caseA", **changed):
+    """a case with other bytes in some files, and with more files"""
+    os.makedirs(at(name))
+    files = {"images": "u8", "tokens": "i32", "state": "f32", "noise": "f32"}
+    for part in {**files, **{n: "u8" for n in changed if n not in files}}:
+        data = b""
+        if part in files:
+            with open(os.path.join(tiny, case, f"{part}.{files[part]}"), "rb") as f:
+                data = f.read()
+        with open(at(name, f"{part}.{files.get(part, 'u8')}"), "wb") as f:
+            f.write(changed.get(part, lambda b: b)(data))
+    return at(name)
+
+
+# ---- cameras and words that are not there ----
+for name, m in torch["masked"].items():
+    pad = lambda b: b + bytes(4 * len(m["token_mask"]) - len(b))
+    folder_of = copy_case("masked " + name, m["case"], tokens=pad, image_mask=lambda _: bytes(m["image_mask"]), token_mask=lambda _: bytes(m["token_mask"]))
+    code, text = run(gguf, folder_of, dump=at(name))
+    if tap.ok(code == 0, f"{name}: runs", text):
+        e = off(np.load(at(name, "action.npy")).astype("f8"), np.array(m["action"]))
+        tap.ok(e <= 3 * m["error"], f"{name}: action off by {e / m['error']:.2f} times what PyTorch is in f32, at most 3")
+one = copy_case("one camera alone", images=lambda b: b[: len(b) // 2])
+code, text = run(gguf, one, dump=at("alone"))
+e = off(np.load(at("alone", "action.npy")), np.load(at("one camera", "action.npy")))
+tap.ok(code == 0 and e < 1e-5, f"a camera that is masked is as good as none: {e:.2g} apart")
+
+# ---- what a robot has ----
+
+
+def png(name, pixels):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    with open(at(name), "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return at(name)
+
+
+def normal(seed, n):
+    """Box and Muller on SplitMix64"""
+    out, all_ones = [], 2 ** 64 - 1
+    for _ in range(n):
+        u = []
+        for _ in range(2):
+            seed = seed + 0x9E3779B97F4A7C15 & all_ones
+            z = (seed ^ seed >> 30) * 0xBF58476D1CE4E5B9 & all_ones
+            z = (z ^ z >> 27) * 0x94D049BB133111EB & all_ones
+            u.append(((z ^ z >> 31) >> 11) * 2.0 ** -53 + 2.0 ** -53)
+        out.append(np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))
+    return np.array(out, "<f4")
+
+
+encode = letters_tokenizer(at("tokenizer.json"), 49280, 400)
+pixels = np.fromfile(os.path.join(tiny, "caseA", "images.u8"), "u1").reshape(2, 128, 128, 3)
+cameras = [png(f"camera{i}.png", v) for i, v in enumerate(pixels)]
+ids = [1] + encode("lift it") + [3 + ord("\n")]
+state = np.fromfile(os.path.join(tiny, "caseA", "state.f32"), "<f4")
+told = ["--tokenizer", at("tokenizer.json"), "--instruction", "lift it", "--state", ",".join(f"{x:.9g}" for x in state[:8]), "--seed", "7"]
+same = copy_case("same", tokens=lambda _: np.array(ids, "<i4").tobytes(), noise=lambda _: normal(7, 320).tobytes())
+raw = lambda *words: run(gguf, None, "--picture", ",".join(cameras), *told, *words)
+code, text = raw("--dump", at("raw"))
+known = run(gguf, same, dump=at("known"))
+if tap.ok(code == 0 and known[0] == 0, "pictures, an instruction and a state: runs", text + known[1]):
+    e = off(np.load(at("raw", "action.npy")), np.load(at("known", "action.npy")))
+    tap.ok(e < 1e-5, f"they are the case of the same pixels, tokens, state and noise: {e:.2g} apart")
+    kept = np.load(at("out", "smolvla", "act", "action.npy"))
+    tap.ok(kept.shape == (10, 7) and "action.npy" in text and f"{kept[3][2]:10.6g}" in text, "actions are printed and written", text)
+packed = subprocess.run([evla, "pack", gguf, "--cameras", "2", "--license", "mit", "--tokenizer", at("tokenizer.json"), "--type", "f32", "-o", at("all.evla")],
+                        capture_output=True, text=True)
+code, text = run(at("all.evla"), None, "--picture", ",".join(cameras), *told[2:], "--dump", at("packed"))
+if tap.ok(packed.returncode == 0 and code == 0, "a bundle needs nothing beside it", packed.stderr + text):
+    e = off(np.load(at("packed", "action.npy")), np.load(at("raw", "action.npy")))
+    tap.ok(e < 1e-5, f"and acts the same: {e:.2g} apart")
+code, text = run(gguf, None, "--picture", png("wide.png", np.full((60, 90, 3), 200, "u1")), *told, dump=at("wide"))
+p = np.load(at("wide", "pixels.npy")) if code == 0 else None
+tap.ok(code == 0 and p.shape == (1, 3, 128, 128) and (p[0, :, :43] == -1).all() and np.allclose(p[0, :, 43:], 200 / 255 * 2 - 1, atol=1e-6),
+       "a picture of another size fills the width below a border of -1", text)
+code, text = run(gguf, None)
+tap.ok(code == 0 and "there is no --picture: it acts on black images" in text, "without pictures it says so", text)
+
+# the same policy in the hand: it goes on after mistakes, and takes another text, fewer cameras
+lines = f"""
+p = evla.policy({json.dumps(gguf)}, {{ type = "f32", masked = true, pictures = {{ {json.dumps(cameras[0])}, {json.dumps(cameras[1])} }}, instruction = "lift it",
+  state = {{ {", ".join(f"{x:.9g}" for x in state[:8])} }}, seed = 7, tokenizer = {json.dumps(at("tokenizer.json"))} }})
+s = p:session()
+first = s:run():get "action":list()
+for _, row in ipairs(first) do print("row", table.unpack(row)) end
+p:set(s, {{ state = {{ 1, 2 }} }})
+p:set(s, {{ instruction = ("x"):rep(60) }})
+p:set(s, {{ pictures = {{ {json.dumps(at("wide.png"))} }} }})
+p:set(s, {{ instruction = "put it down", pictures = {{ {json.dumps(cameras[0])} }} }})
+print("other", s:run():get "action":list()[1][1] ~= first[1][1])
+"""
+done = subprocess.run([evla, "repl", "--trust"], input=lines, cwd=work.name, capture_output=True, text=True)
+text = done.stdout + done.stderr
+rows = np.array([[float(x) for x in line.split("\t")[1:]] for line in text.splitlines() if line.startswith("row")])
+e = off(rows, np.load(at("raw", "action.npy"))) if len(rows) == 10 else 9
+tap.ok(e < 1e-5 and "other\ttrue" in text, f"a masked call in the hand acts like the exact one, {e:.2g} apart, and goes on after mistakes", text)
+tap.ok("of a state of 8 numbers (state_mean); got 2" in text and "the text has 63 tokens; the model was trained with at most 48" in text and
+       "wide.png: is a picture of 90 x 60 pixels; the call was planned for 128 x 128" in text, "each mistake is a sentence", text)
+
 # ---- what it says of itself ----
 code, text = run(gguf, os.path.join(tiny, "caseB"), "--runs", "3", "--workers", "1")
 with open(at("out", "smolvla", "act", "job.json")) as f:
@@ -86,17 +195,6 @@ tap.ok(code == 2 and 'no type is called "q3_x"; want one of' in text, "an unknow
 # ---- what is wrong ----
 
 
-def copy_case(name, **changed):
-    """caseA with other bytes in some files"""
-    os.makedirs(at(name))
-    for file in ("images.u8", "tokens.i32", "state.f32", "noise.f32"):
-        with open(os.path.join(tiny, "caseA", file), "rb") as f:
-            bytes = f.read()
-        with open(at(name, file), "wb") as f:
-            f.write(changed.get(file.split(".")[0], lambda b: b)(bytes))
-    return at(name)
-
-
 def refused(title, sentence, model, case, *words):
     code, text = run(model, case, *words)
     tap.ok(code in (1, 2) and sentence in text and len(text.strip().splitlines()) <= 2, title + " is refused in a sentence", text)
@@ -107,6 +205,20 @@ refused("half an image", "images.u8 holds 73728 bytes, no whole number of images
 refused("a state of 8 numbers", "input state: ", gguf, copy_case("state", state=lambda b: b[:32]))
 refused("a text of 49 tokens", "the text has 49 tokens; the model was trained with at most 48 (tokenizer_max_length)", gguf,
         copy_case("long", tokens=lambda b: b[:4] * 49))
+rest = ["--picture", ",".join(cameras)]
+with open(cameras[0], "rb") as f:
+    whole = f.read()
+for name, part in (("half.png", whole[: len(whole) // 2]), ("liar.png", whole[:16] + struct.pack(">I", 300) + whole[20:])):
+    with open(at(name), "wb") as f:
+        f.write(part)
+    refused(name, "no whole PNG picture", gguf, None, "--picture", at(name), *told)
+refused("no picture", "is no picture of a known format", gguf, None, "--picture", at("tokenizer.json"), *told)
+refused("a state of 3 numbers", "its statistics are of a state of 8 numbers (state_mean); got 3", gguf, None, *rest, *told[:4], "--state", "1,2,3")
+refused("a text of 63 tokens", "the text has 63 tokens; the model was trained with at most 48 (tokenizer_max_length)", gguf, None, *rest, *told[:2],
+        "--instruction", "x" * 60, *told[4:])
+refused("a text without a tokenizer", "it has no tokenizer of its own, and there is no", gguf, None, *rest, *told[2:])
+letters_tokenizer(at("larger.json"), 50000, 400)
+refused("another model's tokenizer", "has 50000 tokens, but", gguf, None, *rest, "--tokenizer", at("larger.json"), *told[2:])
 refused("a token beyond the vocabulary", "embedding", gguf, copy_case("token", tokens=lambda b: b[:44] + b"\x80\xc0\x00\x00"))
 refused("weights of another architecture", "its tensors are those of no policy that is known", os.path.join(data, "llm", "stories260K-f32.gguf"), None)
 
@@ -142,6 +254,11 @@ refused("no config", "there is no config.json beside it", folder("noconfig", con
 refused("no steps", "num_steps is missing", folder("nosteps", config=lambda c: {k: v for k, v in c.items() if k != "num_steps"}), case)
 refused("three cameras of two", "it sees through 3 cameras (input_features); got 2",
         folder("cameras", config=lambda c: dict(c, input_features={f"observation.images.{i}": {"type": "VISUAL"} for i in range(3)})), case)
+visual = lambda *names: lambda c: dict(c, empty_cameras=1, input_features={"observation.images." + n: {"type": "VISUAL"} for n in names})
+refused("a picture too few", "it sees through 2 cameras (input_features); got 1", folder("few", config=visual("top", "wrist", "empty_camera_0")), None,
+        "--picture", cameras[0], *told)
+code, text = run(folder("enough", config=visual("top", "wrist", "empty_camera_0")), None, *rest, *told)
+tap.ok(code == 0, "empty cameras want no pictures", text)
 refused("an expert on every second layer", "num_expert_layers is 3, below the 4 layers of its language model",
         folder("experts", tensors=lambda k: k.replace("lm_expert.layers.3.", "lm_expert.layerz.3.")), case)
 refused("a missing weight", "it holds no weight model.state_proj.bias", folder("less", tensors=lambda k: k.replace("state_proj.bias", "state_proj.bios")), case)

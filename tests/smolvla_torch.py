@@ -4,10 +4,13 @@ modeling_smolvla.py) and from nothing of ours. In f32 its distance from the f64 
 can be asked to be; tests/golden/smolvla_f32.json holds those distances, made by
 
     tests/smolvla_torch.py DATA/smolvla_tiny > tests/golden/smolvla_f32.json
+
+and beside them, under "masked", what it acts in f64 when cameras and words of the cases are not there, and how far off f32 is.
 """
 import json
 import math
 import os
+import re
 import struct
 import sys
 
@@ -31,7 +34,8 @@ def safetensors(path):
     return out
 
 
-def stages(folder, case, dtype):
+def stages(folder, case, dtype, image_mask=None, token_mask=None):
+    """by name; masks hold 0 of cameras and words that are not there, more words than the case has are token 0"""
     c = json.load(open(f"{folder}/config.json"))
     stats = {k: torch.tensor(v, dtype=dtype) for k, v in json.load(open(f"{folder}/stats.json")).items()}
     W = {k: v.to(dtype) for k, v in safetensors(f"{folder}/model.safetensors").items()}
@@ -40,6 +44,8 @@ def stages(folder, case, dtype):
     heads, kv, D = c["n_q_heads"], c["n_kv_heads"], c["head_dim"]
     images = torch.from_numpy(np.fromfile(at + "images.u8", "u1").reshape(-1, S, S, 3).copy()).to(dtype)
     tokens = torch.from_numpy(np.fromfile(at + "tokens.i32", "<i4").astype("i8"))
+    if token_mask:
+        tokens = torch.cat([tokens, torch.zeros(len(token_mask) - len(tokens), dtype=torch.long)])
     state = torch.from_numpy(np.fromfile(at + "state.f32", "<f4")).to(dtype)
     x_t = torch.from_numpy(np.fromfile(at + "noise.f32", "<f4").reshape(c["chunk_size"], -1)).to(dtype)
     out, both = {}, "model.vlm_with_expert."
@@ -83,7 +89,13 @@ def stages(folder, case, dtype):
     normal[:n] = (state[:n] - stats["state_mean"]) / (stats["state_std"] + 1e-8)
     x = out["prefix_embs"] = torch.cat([torch.cat(seen + [words]) * math.sqrt(d), lin(normal[None], "model.state_proj")])
     P, C = len(x), c["chunk_size"]
-    mask = torch.ones(P, P, dtype=torch.bool)
+    valid = torch.ones(P, dtype=torch.bool)
+    per = len(seen[0])
+    for i, here in enumerate(image_mask or []):
+        valid[i * per : (i + 1) * per] = bool(here)
+    if token_mask:
+        valid[P - 1 - len(tokens) : P - 1] = torch.tensor(token_mask, dtype=torch.bool)
+    mask, pos, n_valid = torch.ones(P, P, dtype=torch.bool) & valid, valid.cumsum(0) - 1, int(valid.sum())
     mask[: P - 1, P - 1] = False
     cache, T, X = [], both + "vlm.model.text_model.layers.", both + "lm_expert.layers."
 
@@ -96,7 +108,7 @@ def stages(folder, case, dtype):
         L = f"{T}{l}."
         h = rms(x, L + "input_layernorm")
         q, k, v = (lin(h, L + f"self_attn.{s}_proj").unflatten(-1, (-1, D)) for s in "qkv")
-        q, k = rope(q, torch.arange(P)), rope(k, torch.arange(P))
+        q, k = rope(q, pos), rope(k, pos)
         out[f"k_cache_l{l}"], out[f"v_cache_l{l}"] = k, v
         if l % c["self_attn_every_n_layers"]:
             k2, v2 = (lin(t.flatten(1), f"{X}{l}.self_attn.{s}_proj").unflatten(-1, (-1, D)) for t, s in ((k, "k"), (v, "v")))
@@ -120,11 +132,11 @@ def stages(folder, case, dtype):
             h = rms(u, L + "input_layernorm")
             q = lin(h, L + "self_attn.q_proj").unflatten(-1, (-1, D))
             if l % c["self_attn_every_n_layers"]:
-                a = attend(rope(q, torch.arange(C)), k, v, torch.ones(C, P, dtype=torch.bool))
+                a = attend(rope(q, torch.arange(C)), k, v, valid.expand(C, P))
             else:
                 k1, v1 = (lin(h, L + f"self_attn.{w}_proj").unflatten(-1, (-1, D)) for w in "kv")
-                here = P + torch.arange(C)
-                can = torch.cat([torch.ones(C, P, dtype=torch.bool), torch.ones(C, C).tril().bool()], 1)
+                here = n_valid + torch.arange(C)
+                can = torch.cat([valid.expand(C, P), torch.ones(C, C).tril().bool()], 1)
                 a = attend(rope(q, here), torch.cat([k, rope(k1, here)]), torch.cat([v, v1]), can)
             u = rest(u, a, L)
             out[f"s{s}_aex_l{l}_out"] = u
@@ -147,10 +159,18 @@ def off(a, b):
     return float(np.linalg.norm(a.ravel() - b.ravel()) / np.linalg.norm(b))
 
 
+MASKED = {"one camera": ("caseA", [1, 0], [1] * 12), "padded": ("caseA", [1, 1], [1] * 12 + [0] * 9), "neither": ("caseB", [0, 1], [1] * 31 + [0] * 17)}
+
 if __name__ == "__main__":
     folder, result = sys.argv[1], {}
     torch.set_num_threads(1)
     for case in ("caseA", "caseB"):
         made = {k: (v, truth(folder, case, k)) for k, v in stages(folder, case, torch.float32).items()}
         result[case] = {k: float(f"{off(a, b):.3g}") for k, (a, b) in sorted(made.items()) if b is not None}
-    print(json.dumps(result, indent=0))
+    result["masked"] = {}
+    for name, (case, image_mask, token_mask) in MASKED.items():
+        wide, narrow = (stages(folder, case, t, image_mask, token_mask)["action"] for t in (torch.float64, torch.float32))
+        result["masked"][name] = {"case": case, "image_mask": image_mask, "token_mask": token_mask, "error": float(f"{off(narrow, wide):.3g}"),
+                                  "action": [float(f"{x:.9g}") for x in wide.ravel()]}
+    text = json.dumps(result, indent=0)
+    print(re.sub(r"\[[^]]*\]", lambda m: m[0].replace("\n", " "), text))

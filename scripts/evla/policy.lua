@@ -2,6 +2,7 @@
 --   p = evla.policy "mini_vla_libero.safetensors"
 --   s = p:session()   s:set("token", 2)   s:run()   s:get "action"
 --   evla.call "act" (p:call { files = { image = "image.u8" } })
+--   p = evla.policy("smolvla.gguf", { pictures = { "front.jpg" }, instruction = "pick it up", state = { 0, 0.1, 0, 0, 0, 0 } })
 -- Which architecture it is, its sizes and its statistics are read from the file and what lies beside it; what is missing is
 -- refused by name. scripts/evla/policies/NAME.lua knows one architecture each.
 local bundle = require "evla.bundle"
@@ -15,14 +16,27 @@ object.__index = object
 object.__name = "evla.policy"
 function object:__tostring() return ("%s policy %s"):format(self.kind, self.model.name) end
 
--- What evla.call and evla.session want to know, with the caller's own words on top.
+-- What evla.call wants to know, with the caller's own words on top.
 function object:call(options)
-  local all = { model = self.model, schedule = self.schedule }
+  local all = { model = self.model, schedule = self.schedule, pictures = self.pictures, values = self.values }
   for k, v in pairs(options or {}) do all[k] = v end
   return all
 end
 
-function object:session(options) return evla.session(self:call(options)) end
+-- What a robot sees, is told and feels, in the words of evla.policy, becomes inputs of a session.
+function object:set(session, raw)
+  local pictures, values = self.architecture.inputs(self, raw)
+  for name, path in pairs(pictures) do session:set(name, evla.picture(path)) end
+  for name, numbers in pairs(values) do session:set(name, numbers) end
+  return session
+end
+
+-- The same in the hand; what it was loaded with is set already.
+function object:session(options)
+  local all = { model = self.model, schedule = self.schedule }
+  for k, v in pairs(options or {}) do all[k] = v end
+  return self.raw and self:set(evla.session(all), self.raw) or evla.session(all)
+end
 
 -- The lines of a rollout's schedule in which it answers beside the ticks, in a body that the options `views`, `feels` and `moves`
 -- describe. how: of all of them as one call: { latency = "400ms", chunk = "queue", pace = 30, workers = 2 }.
@@ -59,6 +73,18 @@ local function exists(path)
   local ok, file = pcall(io.open, path)
   if ok and file then file:close() end
   return ok and file ~= nil
+end
+
+-- What a caller says in words of the robot (kind.raw lists them) is taken out of the model file's options.
+local function taken(kind, given)
+  local raw
+  for _, name in ipairs(kind.raw or {}) do
+    if given[name] ~= nil then
+      raw = raw or {}
+      raw[name], given[name] = given[name], nil
+    end
+  end
+  return raw
 end
 
 -- Whose file it is: the architecture's name and module, the file's tensors and its path, which of a folder is that of the weights
@@ -104,8 +130,8 @@ local function kept(path, own, given)
 end
 
 -- evla.policy(path, options): a file of weights, a folder around one, or a bundle that evla pack or a recipe wrote. options are those of
--- models/NAME.lua, name, type, the number format of its matrices in memory, and cases, paths of inputs that are known; or a function
--- of what the file says that returns them. The object then has cases, as evla.recipe takes them, and exact, names of matrices that
+-- models/NAME.lua, name, type, the number format of its matrices in memory, what a call gets, where policies/NAME.lua has words for it,
+-- and cases, paths of inputs that are known; or a function of what the file says that returns all these. The object then has cases, as evla.recipe takes them, and exact, names of matrices that
 -- are better left alone.
 function policy.load(path, options)
   local is_packed, file, weights = path:find "%.evla$" ~= nil, nil, path
@@ -122,7 +148,11 @@ function policy.load(path, options)
   own.packed, own.schedule = is_packed, nil
   local given = type(options) == "function" and options(own) or options or {}
   own.packed = nil
+  local p = setmetatable({ kind = name, architecture = kind, schedule = schedule, given = given, own = own, said = {}, weights = weights }, object)
+  for k, v in pairs(own) do p.said[k] = v end
+  p.raw = taken(kind, given)
   if is_packed then bundle.refuse_type(path, given) end
+  if p.raw then p.pictures, p.values = kind.inputs(p, p.raw) end
   given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
   local model = is_kept and kept(path, own, given)
   if given.cases then cases, given.cases = kind.cases(given.cases, own, given), nil end
@@ -134,8 +164,9 @@ function policy.load(path, options)
   for k in pairs(own) do own[k] = given[k] end
   own.cameras = given.cameras
   given.weights = weights
-  return setmetatable({ kind = name, model = model or evla.checkpoint(name, given), schedule = schedule, given = given, own = own, weights = weights,
-                        items = items or kind.about(own, file), opens = "policy", cases = cases, exact = exact(kind, file) }, object)
+  p.model, p.items, p.opens = model or evla.checkpoint(name, given), items or kind.about(own, file), "policy"
+  p.cases, p.exact = cases, exact(kind, file)
+  return p
 end
 
 return policy

@@ -180,4 +180,15 @@ function picture:normalise(norm)
   return g.add { g.mul { planes, colours(factor) }, colours(offset) }
 end
 
+-- Cameras of different sizes, { height, width, height, width, ... }, inputs camera1, camera2, ... of the graph, in one tensor:
+-- prepare gives what a tower reads of each.
+function image.cameras(g, sizes, prepare)
+  local all = { axis = 0 }
+  for c = 1, #sizes // 2 do
+    local one = image.input(g, "camera" .. c, { sizes[2 * c - 1], sizes[2 * c] })
+    all[c] = prepare(image.of(g, g.reshape { one.wire, shape = { 1, one.height, one.width, 3 } }, { 1, one.height, one.width }))
+  end
+  return #all > 1 and g.concat(all) or all[1]
+end
+
 return image

@@ -1,7 +1,7 @@
 -- smolvla.lua: a vision-language-action model whose action expert reads the language model's keys and values layer by layer.
 -- Shukor et al. 2025 (arXiv 2506.01844) as lerobot computes it: SigLIP, pixel shuffle, the first layers of SmolLM2, and flow
 -- matching by an expert of as many layers, where every second one attends to what the language model left and nothing else.
-local body, denoise, vit = require "body", require "denoise", require "vit"
+local attend, body, denoise, image, vit = require "attend", require "body", require "denoise", require "image", require "vit"
 
 -- Where weights lie, by who wrote the file: vla.cpp's converter, lerobot.
 local GGUF = { names = "vla", fc = "mm.fc", embed = "token_embd", lm = "vlm.blk.%d.%s.weight", expert = "aex.blk.%d.%s.weight", last = "aex.output_norm",
@@ -41,11 +41,8 @@ local function graphs(p)
     end
     return t
   end
-  local function attention(g, q, k, v, more) return g.attention { q, k, v, more and more.mask, heads = p.heads, kv_heads = p.kv_heads, causal = more and more.causal, products = p.attention } end
-  local function angles(g, first, count)
-    local at = {} for i = 1, count do at[i] = first + i - 1 end
-    return { g.rope_angles { g:const(("i32[%d]"):format(count), at), dims = p.head, base = 10000 } } -- not the language model's own base
-  end
+  local function attention(g, q, k, v, mask, causal) return g.attention { q, k, v, mask, heads = p.heads, kv_heads = p.kv_heads, causal = causal, products = p.attention } end
+  local function angles(g, at) return { g.rope_angles { at, dims = p.head, base = 10000 } } end -- not the language model's own base
   local function tap(g, name, x, ...) if p.inner then g:output(name, select("#", ...) > 0 and g.reshape { x, shape = { ... } } or x) end end
 
   return body.graphs(p, {
@@ -53,8 +50,8 @@ local function graphs(p)
     answer = { rows = p.chunk, n = #p.action_mean },
   }, {
     image = function(g)
-      local x = g.cast { g:input("images", ("u8[%d,%d,%d,3]"):format(p.cameras, p.image, p.image)), to = "f32" }
-      g:output("pixels", g.transpose { g.sub { g.mul { g.div { x, 255 }, 2 }, 1 }, perm = { 0, 3, 1, 2 } })
+      local function sized(camera) return camera:resize_with_pad(p.image, p.image):normalise "siglip" end
+      g:output("pixels", p.sizes and p.sizes[1] and image.cameras(g, p.sizes, sized) or image.input(g, "images", { p.cameras, p.image, p.image }):normalise "siglip")
     end,
     vision = function(g)
       local pixels = g:input("pixels", ("f32[%d,3,%d,%d]"):format(p.cameras, p.image, p.image))
@@ -77,12 +74,14 @@ local function graphs(p)
       local seen_and_read = g.mul { g.concat { g:input("img_emb", ("f32[%d,%d]"):format(seen, p.width)), words, axis = 0 }, math.sqrt(p.width) }
       local x = g.concat { seen_and_read, linear(g, state, "state_proj", p.state, p.width), axis = 0 }
       tap(g, "prefix_embs", x)
-      local mask = {} -- images and words do not see the state, which sees everything
-      for i = 1, rows do
-        mask[i] = {} for j = 1, rows do mask[i][j] = (j < rows or i == rows) and 1 or 0 end
+      local rank, valid = {}, nil for i = 1, rows do rank[i] = i == rows and 1 or 0 end -- only the state sees itself, and it sees everything
+      if p.masked then
+        local here = g.broadcast { g.reshape { g:input("image_mask", ("bool[%d]"):format(p.cameras)), shape = { p.cameras, 1 } }, shape = { p.cameras, side * side } }
+        valid = g.concat { g.reshape { here, shape = { seen } }, g:input("token_mask", ("bool[%d]"):format(p.tokens)), g:const("bool[1]", { 1 }), axis = 0 }
+        g:output("valid", valid)
       end
-      mask = g:const(("bool[%d,%d]"):format(rows, rows), mask)
-      local at, lm, expert = angles(g, 0, rows), tower(g, n.lm, p.width, p.hidden), tower(g, n.expert, p.expert, p.expert_hidden)
+      local mask, at = attend.ranked(g, rank, valid), angles(g, attend.positions(g, rows, valid))
+      local lm, expert = tower(g, n.lm, p.width, p.hidden), tower(g, n.expert, p.expert, p.expert_hidden)
       for i = 0, p.layers - 1 do
         local h = lm.norm(x, i, "norm1")
         local k, v = lm.turned(h, i, "k", p.kv_heads, at), lm.linear(h, i, "v", kv)
@@ -94,7 +93,7 @@ local function graphs(p)
         end
         g:output("k." .. i, xk) g:output("v." .. i, xv)
         if i < p.layers - 1 then -- of the last layer nothing but keys and values is read
-          x = lm.rest(x, i, attention(g, lm.turned(h, i, "q", p.heads, at), k, v, { mask = mask }))
+          x = lm.rest(x, i, attention(g, lm.turned(h, i, "q", p.heads, at), k, v, mask))
           tap(g, ("vlm_l%d_out"):format(i), x)
         end
       end
@@ -108,13 +107,15 @@ local function graphs(p)
       local x = g.concat { linear(g, x_t, "action_in_proj", p.action, p.expert), g.broadcast { time, shape = { p.chunk, p.expert } }, axis = -1 }
       x = linear(g, g.silu(linear(g, x, "action_time_mlp_in", 2 * p.expert, p.expert)), "action_time_mlp_out", p.expert, p.expert)
       tap(g, "suffix_embs", x)
-      local t, behind, own = tower(g, n.expert, p.expert, p.expert_hidden), angles(g, rows, p.chunk), angles(g, 0, p.chunk)
+      local t, valid = tower(g, n.expert, p.expert, p.expert_hidden), p.masked and g:input("valid", ("bool[%d]"):format(rows))
+      local behind, own = angles(g, attend.behind(g, rows, p.chunk, valid)), angles(g, attend.positions(g, p.chunk))
+      local to_all, to_seen = attend.taken(g, rows, valid, p.chunk), attend.taken(g, rows, valid, 0)
       for i = 0, p.layers - 1 do
         local cached = ("f32[%d,%d]"):format(rows, kv)
         local h, k, v = t.norm(x, i, "norm1"), g:input("k." .. i, cached), g:input("v." .. i, cached)
         local q, all = t.turned(h, i, "q", p.heads, self_attends(i) and behind or own), self_attends(i)
         if all then k, v = g.concat { k, t.turned(h, i, "k", p.kv_heads, behind), axis = 0 }, g.concat { v, t.linear(h, i, "v", kv), axis = 0 } end
-        x = t.rest(x, i, attention(g, q, k, v, { causal = all }))
+        x = t.rest(x, i, attention(g, q, k, v, all and to_all or to_seen, all))
         tap(g, ("aex_l%d_out"):format(i), x)
       end
       local v_t = linear(g, t.norm(x, nil, n.last .. ".weight"), "action_out_proj", p.expert, p.action)
@@ -151,6 +152,8 @@ return {
     state_mean = numbers "of the numbers that the robot really has", state_std = numbers "their spread",
     action_mean = numbers "of the numbers that an action really has", action_std = numbers "their spread",
     attention = { type = "enum", default = "plain", choices = { "plain", "bf16" }, doc = "what attention's products are rounded to" },
+    sizes = { type = "list", of = "int", optional = true, doc = "height and width of each camera's picture; none: all are of the model's size, in one tensor" },
+    masked = { type = "bool", default = false, doc = "say at each call which cameras and which words there are" },
     names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
     inpaint = { type = "bool", default = false, doc = "also read `previous`, what the answer before has for the same moments, and keep to it" },
     inner = { type = "bool", default = false, doc = "also put out what is inside, stage by stage" },

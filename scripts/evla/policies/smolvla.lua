@@ -101,11 +101,10 @@ function smolvla.options(path, file)
   local embed, fc, into = shape(n.embed, 2), shape(n.fc, 2), shape(n.head:format "action_in_proj", 2)
   local side, shuffle = math.tointeger(math.sqrt(shape(n.positions, 2)[1])), math.tointeger(math.sqrt(fc[2] / patch[1]))
   if not side or not shuffle then error(("%s: its patches or the squares that %s joins are not as many as a square has"):format(path, n.fc), 0) end
-  local cameras = 0
+  local cameras = 0 -- empty ones are masked, so that nothing changes when they are left out
   for name, f in pairs(config and config.input_features or {}) do
-    if type(f) == "table" and (f.type == "VISUAL" or name:find "images") then cameras = cameras + 1 end
+    if type(f) == "table" and (f.type == "VISUAL" or name:find "images") and not name:find "empty_camera" then cameras = cameras + 1 end
   end
-  cameras = cameras + (setting "empty_cameras" or 0)
   local out = statistics(path, file)
   local steps = want "num_steps"
   for k, v in pairs {
@@ -152,6 +151,92 @@ function smolvla.cases(folders, own, given)
     for input, name in pairs { images = "images.u8", tokens = "tokens.i32", state = "state.f32", x_t = "noise.f32" } do out[i].files[input] = folder .. "/" .. name end
   end
   return out
+end
+
+-- ---- what a robot has, as inputs of a call ---------------------------------------------------------------------------
+
+smolvla.raw = { "pictures", "instruction", "state", "seed", "tokenizer" }
+
+local function words_of(p, tokenizer)
+  local beside = tokenizer or p.weights:gsub("[^/]*$", "tokenizer.json")
+  local ok, file = pcall(io.open, beside)
+  if ok and file then file:close() end
+  local from = ok and file and beside or p.weights
+  local good, words = pcall(evla.tokenizer, from)
+  if not good then
+    error(from == beside and words or ("%s: it has no tokenizer of its own, and there is no %s; want SmolVLM2's there, or tell tokenizer"):format(p.weights, beside), 0)
+  end
+  if #words > p.said.vocabulary then
+    error(("%s: has %d tokens, but %s knows %d; is it another model's?"):format(from, #words, p.weights, p.said.vocabulary), 0)
+  end
+  return words
+end
+
+-- The instruction's tokens, and which of them are words: padded where the call says which there are.
+local function told(p, raw)
+  p.words = p.words or words_of(p, raw.tokenizer)
+  local ids, masks = p.words:encode(raw.instruction:gsub("\n?$", "\n", 1), { whole = true }), {}
+  local n = p.given.tokens or p.given.masked and p.said.tokens or #ids
+  if #ids > p.said.tokens then
+    error(("%s: the text has %d tokens; the model was trained with at most %d (tokenizer_max_length)"):format(p.weights, #ids, p.said.tokens), 0)
+  elseif #ids > n or #ids < n and not p.given.masked then
+    error(("%s: the text has %d tokens; the call was planned for %d. With masked = true a text may have any number"):format(p.weights, #ids, n), 0)
+  end
+  for i = 1, n do masks[i], ids[i] = ids[i] and 1 or 0, ids[i] or 0 end
+  p.given.tokens = n
+  return ids, masks
+end
+
+-- Normal numbers: Box and Muller 1958 on SplitMix64, the same everywhere.
+local function noise(seed, n)
+  local out = {}
+  local function uniform() -- in (0, 1]
+    seed = seed + 0x9e3779b97f4a7c15
+    local z = (seed ~ seed >> 30) * 0xbf58476d1ce4e5b9
+    z = (z ~ z >> 27) * 0x94d049bb133111eb
+    return ((z ~ z >> 31) >> 11) * 0x1p-53 + 0x1p-53
+  end
+  for i = 1, n do out[i] = math.sqrt(-2 * math.log(uniform())) * math.cos(2 * math.pi * uniform()) end
+  return out
+end
+
+-- Paths of pictures and lists of numbers by the names of inputs; p.given gets the sizes that they fix.
+--   pictures: a file for each camera, in the order of input_features, as large as they come
+--   instruction: lerobot ends it with a newline      state: in the robot's own units      seed: of the noise
+function smolvla.inputs(p, raw)
+  local own, given, pictures, values = p.said, p.given, {}, {}
+  for i, path in ipairs(raw.pictures or {}) do
+    local size = evla.picture(path).shape
+    given.sizes = given.sizes or {}
+    local height, width = given.sizes[2 * i - 1] or size[1], given.sizes[2 * i] or size[2]
+    if size[1] ~= height or size[2] ~= width then
+      error(("%s: is a picture of %d x %d pixels; the call was planned for %d x %d"):format(path, size[2], size[1], width, height), 0)
+    end
+    given.sizes[2 * i - 1], given.sizes[2 * i], pictures["camera" .. i] = height, width, path
+  end
+  if given.sizes then
+    given.cameras = given.cameras or #given.sizes // 2
+    if raw.pictures and #raw.pictures ~= given.cameras and not (given.masked and #raw.pictures < given.cameras and #given.sizes == 2 * given.cameras) then
+      error(("%s: got %d pictures; want %d, one for each camera"):format(p.weights, #raw.pictures, given.cameras), 0)
+    end
+  end
+  if raw.instruction then
+    values.tokens, values.token_mask = told(p, raw)
+    if not given.masked then values.token_mask = nil end
+  end
+  if given.masked and raw.pictures then
+    values.image_mask = {}
+    for i = 1, given.cameras do values.image_mask[i] = raw.pictures[i] and 1 or 0 end
+  end
+  if raw.state then
+    if #raw.state ~= #own.state_mean then
+      error(("%s: its statistics are of a state of %d numbers (state_mean); got %d"):format(p.weights, #own.state_mean, #raw.state), 0)
+    end
+    values.state = {}
+    for i = 1, own.state do values.state[i] = raw.state[i] or 0 end
+  end
+  if raw.seed then values.x_t = noise(raw.seed, own.chunk * own.action) end
+  return pictures, values
 end
 
 -- What the file says, one against the other and against what a caller wants.
