@@ -80,6 +80,11 @@ code, text = run("run", "--trust", at("words.lua"), "--out", at("out"))
 lines = [line for line in text.splitlines() if line.startswith("32000")]
 tap.ok(code == 0 and len(lines) == 2 and lines[0] == lines[1] and len(lines[0].split()) > 5, "evla.tokenizer reads the bundle's as it reads the file that it came from", text)
 
+with open(at("tokenizer.json"), "w") as f:
+    f.write("{}")
+code, text = act(at("plain.evla"), "--instruction", "pick up the red cup")
+tap.ok(code == 0, "an instruction goes through it, whatever else lies beside it", text)
+
 # ---- folders: a model card, statistics and a tokenizer beside the weights ----
 os.makedirs(at("folder"))
 for name in ("config.json", "stats.json", "model.safetensors"):

@@ -158,7 +158,7 @@ end
 smolvla.raw = { "pictures", "instruction", "state", "seed", "tokenizer" }
 
 local function words_of(p, tokenizer)
-  local beside = tokenizer or p.weights:gsub("[^/]*$", "tokenizer.json")
+  local beside = tokenizer or p.weights:find "%.evla$" and p.weights or p.weights:gsub("[^/]*$", "tokenizer.json") -- a bundle has its own
   local ok, file = pcall(io.open, beside)
   if ok and file then file:close() end
   local from = ok and file and beside or p.weights
