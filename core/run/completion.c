@@ -3,7 +3,6 @@
  */
 #include "completion.h"
 #include "../mem.h"
-#include "../registry.h"
 #include "clock.h"
 #include <math.h>
 #include <string.h>
