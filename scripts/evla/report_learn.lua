@@ -57,12 +57,15 @@ end
 
 -- ---- recipes ----
 
+local MOST_BARS = 30
+
 local function better_word(f) return f.metric_better == "higher" and "higher is better" or "lower is better" end
 
 -- The change of the metric as a person says it; good when it is within what was allowed.
 local function change(f)
   local a, b = f.metric_f32, f.metric_coded
   if not a or not b then return "not measured" end
+  if f.metric == "output_error" then return ("%.2g %%"):format(100 * b) end
   if a == 0 then return ("%s \u{2192} %s"):format(svg.number(a), svg.number(b)) end
   return ("%+.2g %%"):format(100 * (b - a) / math.abs(a))
 end
@@ -70,11 +73,11 @@ end
 local function layers(list)
   local rows = {}
   for i, l in ipairs(list) do
-    local coded = l.decision ~= "f32"
+    local coded = l.bytes_after and l.bytes_after ~= l.bytes_before
     local faster = l.us_f32 and l.us_codes and l.us_codes > 0 and l.us_f32 / l.us_codes
     rows[i] = {
       { html = ("<b>%s</b><br><span class=\"soft\">%s</span>"):format(svg.escape(l.weight), svg.escape(l.type or "")) },
-      { html = coded and ('<span class="good">%s</span>'):format(svg.escape(l.decision))
+      { html = coded and ('<span class="good">%s</span>'):format(svg.escape(type(l.quantiser) == "table" and l.quantiser.format or l.decision))
         or l.put_back and '<span class="bad">f32, put back</span>' or "f32" },
       l.bytes_before and bytes(l.bytes_before) or "", l.bytes_after and l.bytes_after ~= l.bytes_before and bytes(l.bytes_after) or "",
       l.error and ("%.2g %%"):format(100 * l.error) or "",
@@ -87,6 +90,36 @@ local function layers(list)
   return page.table({ "weight", "kept as", "bytes", "in codes", "error", "metric, alone", "time of a row", "", "why" }, rows)
 end
 
+-- Of a model that is called: what each phase takes before and after.
+local function phases(list)
+  local rows = {}
+  for i, p in ipairs(list) do
+    local faster = p.ms_f32 and p.ms_coded and p.ms_f32 / p.ms_coded
+    rows[i] = {
+      p.phase, p.times > 1 and ("%s, %d times"):format(p.graph, p.times) or p.graph,
+      p.bytes_f32 > 0 and ("%s \u{2192} %s"):format(bytes(p.bytes_f32), bytes(p.bytes_coded)) or "none",
+      faster and ("%s \u{2192} %s ms"):format(svg.number(p.ms_f32), svg.number(p.ms_coded)) or "",
+      faster and { html = ('<span class="%s">%.2f\u{d7}</span>'):format(faster >= 1 and "good" or "bad", faster) } or "",
+    }
+  end
+  return page.table({ "phase", "graph", "weights", "time, f32 \u{2192} codes", "" }, rows)
+end
+
+-- The stages of a call in order, those of one run of a graph together: the one that is most off stands for them.
+local function stages(list)
+  local rows, last = {}, nil
+  for _, s in ipairs(list) do
+    local key = s.phase .. s.run
+    if key ~= last or (s.error or math.huge) > rows[#rows][2] then
+      rows[key == last and #rows or #rows + 1] = { s.stage, s.error or math.huge,
+        note = s.error and ("%.2g %%, at most %s of %s"):format(100 * s.error, svg.number(s.max_abs), svg.number(s.largest_f32)) or "no number" }
+    end
+    last = key
+  end
+  for _, r in ipairs(rows) do if r[2] == math.huge then r[2] = 1 end end
+  return svg.bars(rows, 640)
+end
+
 -- card: scorecard.json, which the job's figures repeat.
 function learn.scorecard(card)
   local out, cards = {}, {}
@@ -94,7 +127,8 @@ function learn.scorecard(card)
   if card.ratio then
     add(("%.2f\u{d7}"):format(card.ratio), ("smaller: %s \u{2192} %s"):format(bytes(card.bytes_f32), bytes(card.bytes_coded)))
   end
-  add(change(card), ("%s, %s (at most %s worse)"):format(card.metric or "metric", better_word(card), card.metric_worse_by or "?"))
+  add(change(card), ("%s%s, %s (at most %s worse)"):format(card.metric or "metric",
+    card.metric_output and card.metric_output ~= "" and " of " .. card.metric_output or "", better_word(card), card.metric_worse_by or "?"))
   if card.speedup then
     add(("%.2f\u{d7}"):format(card.speedup), ("a whole step: %s \u{2192} %s \u{b5}s"):format(svg.number(card.step_f32_us), svg.number(card.step_coded_us)))
   end
@@ -102,12 +136,17 @@ function learn.scorecard(card)
   out[#out + 1] = '<div class="cards">' .. table.concat(cards, "\n") .. "</div>"
   if card.metric_f32 and card.metric_coded then
     local unit = card.metric_unit and card.metric_unit ~= "" and " " .. card.metric_unit or ""
-    out[#out + 1] = ('<p class="say">%s over %d rows%s: f32 %s%s, delivered %s%s%s; allowed up to %s%s.</p>'):format(
-      svg.escape(card.metric), card.metric_rows or 0, card.metric_mask and card.metric_mask ~= "" and (" of mask/%s"):format(svg.escape(card.metric_mask)) or "",
+    out[#out + 1] = ('<p class="say">%s over %s%s: f32 %s%s, delivered %s%s%s; allowed up to %s%s.</p>'):format(
+      svg.escape(card.metric), card.metric_cases and ("%d case%s%s"):format(card.metric_cases, card.metric_cases == 1 and "" or "s",
+        card.metric_drawn and " drawn by lot, which says nothing about a robot" or "") or ("%d rows"):format(card.metric_rows or 0), card.metric_mask and card.metric_mask ~= "" and (" of mask/%s"):format(svg.escape(card.metric_mask)) or "",
       svg.number(card.metric_f32), unit, svg.number(card.metric_coded), unit,
       card.metric_without_fallback and card.weights_put_back and card.weights_put_back > 0
         and (", %s%s before weights were put back"):format(svg.number(card.metric_without_fallback), unit) or "",
       card.metric_allowed and svg.number(card.metric_allowed) or "?", unit)
+  end
+  if card.phases and #card.phases > 0 then
+    out[#out + 1] = "<h3>Phases of a call</h3>" .. phases(card.phases)
+    out[#out + 1] = "<h3>Error against f32, stage by stage</h3>" .. stages(card.stages)
   end
   if card.layers and #card.layers > 0 then
     local rows = {}
@@ -115,7 +154,13 @@ function learn.scorecard(card)
       if l.bytes_before then rows[#rows + 1] = { l.weight, l.bytes_after or l.bytes_before, of = l.bytes_before,
         note = ("%s of %s"):format(bytes(l.bytes_after or l.bytes_before), bytes(l.bytes_before)) } end
     end
-    out[#out + 1] = "<h3>Bytes, weight by weight</h3>" .. svg.bars(rows, 640)
+    local title = "Bytes, weight by weight"
+    if #rows > MOST_BARS then
+      table.sort(rows, function(a, b) return a.of > b.of end)
+      title = ("Bytes of the %d largest of %d weights"):format(MOST_BARS, #rows)
+      rows = table.move(rows, 1, MOST_BARS, 1, {})
+    end
+    out[#out + 1] = ("<h3>%s</h3>"):format(title) .. svg.bars(rows, 640)
     out[#out + 1] = "<h3>Scorecard</h3>" .. layers(card.layers)
   end
   return table.concat(out, "\n")
