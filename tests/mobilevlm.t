@@ -152,6 +152,13 @@ for got, (kind, file, _, most) in zip(answers, forms):
     tap.ok(1e-6 < far[0] < most and far[1] < most, f"rounded to {kind} from {file}: rows and logits within {most:.0%}", far)
     print(f"# {kind}: rows {far[0]:.4f}, logits {far[1]:.4f}" if "error" not in got else "#")
 
+# ---- through a recipe ----
+for kind, most in (("int8", 0.05), ("q4_0", 0.5)):
+    r = run("run", os.path.join(root, "pipelines", "quantise.lua"), "--model", at("tiny"), "--quant", kind, "--worse_by", f"{100 * most:g}%", "--drawn", "1", "--runs", "3")
+    card = json.load(open(at("out", "quantise", "small", "scorecard.json"))) if r.returncode == 0 else {}
+    tap.ok(1e-3 < card.get("metric_coded", 0) < most and card["metric_output"] == "logits" and card["weights_put_back"] == 0 and card["ratio"] > 3,
+           f"{kind}, tower and decoder: logits off by {card.get('metric_coded', 0):.2g} of f32's", r.stdout + r.stderr)
+
 # ---- the pipelines ----
 pipeline = lambda name, *more: run("run", os.path.join(root, "pipelines", name), "--picture", at("table.png"), "--kv", "f32", *more)
 ids = {i: t for t, i in json.load(open(at("tiny", "tokenizer.json")))["model"]["vocab"].items()}

@@ -131,6 +131,27 @@ tap.ok(r.returncode == 2 and "license is missing (--license NAME)" in r.stderr, 
 told = run("inspect", at("tiny.evla")).stdout
 tap.ok("fitted: resize, bicubic; colours: imagenet_bf16, siglip" in told and "as in the data set bridge_orig" in told, "evla inspect tells what it carries", told)
 
+# ---- a text that is known to its end, as recipes measure it ----
+np.asarray(Image.open(at("table.png"))).tofile(at("picture.u8"))
+with open(at("known.lua"), "w") as f:
+    f.write(f'''local evla = require "evla"
+local m = evla.see("tiny", {{ kv = "f32", answer = 7 }})
+return evla.program {{ evla.call "known" (m:call {{ files = {{ picture = "picture.u8" }}, values = {{ before = {{ 1 }}, after = {{ {", ".join(map(str, text + tokens))} }} }},
+  symbols = {{ {{ "H", 90 }}, {{ "W", 120 }}, {{ "N", m.rows }}, {{ "BEFORE", 1 }}, {{ "AFTER", {len(text) + 7} }} }}, dump = "known" }}) }}
+''')
+r = run("run", at("known.lua"), "--trust")
+if tap.ok(r.returncode == 0, "a text that is known runs without a cache", r.stdout + r.stderr):
+    far = rel(np.load(at("known", "logits.npy")), torch.stack([logits(tokens[:i]) for i in range(7)]))
+    tap.ok(far < 1e-5, f"PyTorch's logits of each of the seven tokens, within {far:.1g}")
+    tap.ok(abs(np.load(at("known", "action.npy")) - action_of(tokens)).max() < 1e-6, "and the action of the tokens that it would choose")
+r = run("run", os.path.join(root, "pipelines", "quantise.lua"), "--model", tiny, "--output", "logits", "--worse_by", "10%", "--drawn", "1", "--runs", "3", "--license", "mit")
+card = json.load(open(at("out", "quantise", "small", "scorecard.json"))) if r.returncode == 0 else {}
+tap.ok(0 < card.get("metric_coded", 0) < 0.1 and card["ratio"] > 3.5 and [p["phase"] for p in card["phases"]] == ["image", "vit_encode", "prefill"],
+       f"int8: logits off by {card.get('metric_coded', 0):.2g}, and the scorecard has every phase", r.stdout + r.stderr)
+r = run("run", pipeline, "--model", at("out", "quantise", "small", "small.evla"), "--picture", at("table.png"), "--instruction", instruction)
+line = re.search(r"action  (.*)", r.stdout)
+tap.ok(r.returncode == 0 and line and len(line[1].split(",")) == 7, "the pipeline opens the model in codes alone", r.stdout + r.stderr)
+
 # ---- in bf16, as its authors publish it ----
 half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
 forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]

@@ -201,7 +201,7 @@ end
 local function unpacked(path, options)
   local b = bundle.open(path, "see")
   bundle.refuse_type(path, options)
-  return b.options, path, b.kind, b.items
+  return b.options, path, b.kind, b.items, b.graphs == "kept"
 end
 
 -- Whether that is a folder or a pair of files of such a model.
@@ -219,23 +219,43 @@ function object:__tostring() return ("%s that sees: %s"):format(self.kind, self.
 -- What it was trained to read, for an instruction or a question.
 function object:prompt(text) return bundle.prompt(self.items.prompt, text) end
 
+-- What evla.call and evla.recipe want to know, with the caller's own words on top: a text that is known to its end, whose last tokens
+-- are judged (the option answer says how many). words: tokens behind the picture, those among them.
+function object:call(options)
+  local own, n = self.own, self.rows
+  local all = {
+    model = self.model, schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = "known", phase = "prefill" } },
+    symbols = { { "H", own.height or own.image }, { "W", own.picture_width or own.image }, { "N", n }, { "BEFORE", 1 }, { "AFTER", self.words } },
+  }
+  for k, v in pairs(options or {}) do all[k] = v end
+  return all
+end
+
 -- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }), evla.see "x.evla", a
 -- bundle that evla pack wrote: options beside these are those of the model file; type = "q8_0" rounds matrices, the towers' too.
 -- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen).
 function seeing.load(path, options)
   options = options or {}
   local read = path:find "%.evla$" and unpacked or exists(path .. "/config.json") and from_folder or pair
-  local own, weights, file, items = read(path, options)
+  local own, weights, file, items, is_kept = read(path, options)
   local given = {}
   for _, all in ipairs { own, options } do
     for k, v in pairs(all) do if not (all == options and chosen[k]) then given[k] = v end end
+  end
+  for k, v in pairs(is_kept and options or {}) do
+    if own[k] ~= nil and own[k] ~= v then
+      error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
+    end
   end
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
   if options.type then given.formats = rounded(options.type, { weights, given.beside }) end
   local m = setmetatable({ kind = file, opens = "see", own = own, items = items, context = items.prompt.tokens, weights = weights }, object)
   if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end
-  m.model = evla.checkpoint(file, given)
+  local side = own.image // own.patch
+  m.rows, m.words = own.low and side * side or ((side + 1) // 2) ^ 2 // 1 | 0, (given.answer or 0) + 32
+  m.output, m.exact = own.low and "action" or "logits", {}
+  m.model = is_kept and evla.packed(path, given.name) or evla.checkpoint(file, given)
   return m
 end
 

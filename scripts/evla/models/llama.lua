@@ -89,6 +89,23 @@ local function tokens(g, p)
   g:output("logits", g.linear { wanted, w = p.tied and n.embed or n.head, out = p.vocabulary })
 end
 
+-- A text with a picture's rows in it that is known to its end, for whoever measures: the logits of its last `answer` tokens, each from
+-- what stands before it. Tokens before and after the rows; no cache.
+local MOST_TEXT = 4096
+local function known(g, p, answer)
+  local rows = g:input("rows", ("f32[N,%d]"):format(p.width))
+  local x = g.concat { embed(g, p, g:input("before", "i32[BEFORE]")), rows, embed(g, p, g:input("after", "i32[AFTER]")), axis = 0 }
+  local places = {}
+  for i = 1, MOST_TEXT do places[i] = i - 1 end
+  local position = g.slice { g:const(("i32[%d]"):format(MOST_TEXT), places), axis = 0, start = 0, stop = "BEFORE+N+AFTER" }
+  x = blocks(g, p, x, position, function(_, q, k, v) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads, causal = true } end)
+  local n = names_of(p)
+  x = norm(g, p, g.slice { x, axis = 0, start = ("BEFORE+N+AFTER-%d"):format(answer + 1), stop = "BEFORE+N+AFTER-1" }, n.norm)
+  local logits = g.linear { x, w = p.tied and n.embed or n.head, out = p.vocabulary }
+  g:output("logits", logits)
+  return logits
+end
+
 -- Without a cache: what the model makes of rows x f32[T,width] that all see each other, T positions from 0 on.
 local function whole(g, p, x, position)
   x = blocks(g, p, x, position, function(_, q, k, v) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads } end)
@@ -96,7 +113,7 @@ local function whole(g, p, x, position)
 end
 
 return {
-  embed = embed, whole = whole,
+  embed = embed, whole = whole, known = known,
   options = {
     layers = { type = "int", default = 22, min = 1, max = 512, doc = "blocks" },
     width = { type = "int", default = 2048, min = 8, max = 65536, doc = "features of a token" },
@@ -120,6 +137,7 @@ return {
     names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
     prefix = { type = "string", default = "", doc = "what stands before their names" },
     rows = { type = "bool", default = false, doc = "texts may hold rows of embeddings" },
+    answer = { type = "int", default = 0, min = 0, max = 1024, doc = "tokens that the graph known judges, at a text's end; 0: there is no such graph" },
     kv = { type = "string", default = "bf16", doc = "number format of keys and values" },
   },
   graphs = function(p)

@@ -49,6 +49,7 @@ return {
     local out = llama.graphs(p)
     out.image = function(g) prepare(g, p) end
     out.vision = function(g) vision(g, p) end
+    if p.answer > 0 then out.known = function(g) llama.known(g, p, p.answer) end end
     return out
   end,
 }

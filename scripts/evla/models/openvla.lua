@@ -92,6 +92,16 @@ function graphs.action(g, p)
   g:output("action", scaled(g, p, normal))
 end
 
+-- A text whose last tokens are an action: the one that the model itself would choose at each of them.
+function graphs.known(g, p)
+  local logits, bins = llama.known(g, p, #p.low), p.bins
+  local own, middle = g.slice { logits, axis = 1, start = p.words - bins, stop = p.words }, {}
+  for i = 1, bins do middle[i] = -1 + (2 * math.min(bins - i, bins - 2) + 1) / (bins - 1) end -- the last token is the first bin
+  local is_less = g.less { own, g.reduce_max { own, axes = { 1 }, keepdims = true } }
+  local chosen = g.where { is_less, g:const("f32", 0), g:const(("f32[%d]"):format(bins), middle) }
+  g:output("action", scaled(g, p, g.reduce_sum { chosen, axes = { 1 } }))
+end
+
 -- OFT: [BOS, what is seen, proprio, the rest of the text, an empty row for each number, the text's end], each seeing all. What stands
 -- before each empty row is read by a head of residual blocks: 7 rows side by side are one action. ids i32[T] begin with BOS.
 function graphs.chunk(g, p)
@@ -131,7 +141,7 @@ return {
   graphs = function(p)
     local out = llama.graphs(p)
     for name, build in pairs(graphs) do
-      if (name ~= "action" or p.low) and (name ~= "chunk" or p.chunk > 0) then out[name] = function(g) build(g, p) end end
+      if (name ~= "action" or p.low) and (name ~= "chunk" or p.chunk > 0) and (name ~= "known" or p.answer > 0) then out[name] = function(g) build(g, p) end end
     end
     return out
   end,

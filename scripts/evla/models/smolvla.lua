@@ -31,7 +31,7 @@ local function graphs(p)
   local function tower(g, names, width, hidden)
     local t = {}
     local function weight(i, part) return names:format(i, n[part]) end
-    function t.norm(x, i, part) return g.rms_norm { x, w = g:weight(i and weight(i, part) or part, ("f32[%d]"):format(width)), eps = 1e-5 } end
+    function t.norm(x, i, part) return g.rms_norm { x, w = g:weight(i and weight(i, part) or part, ("f32[%d]"):format(width), "ones"), eps = 1e-5 } end
     function t.linear(x, i, part, out) return g.linear { x, w = weight(i, part), out = out } end
     function t.turned(x, i, part, heads, angles) return g.rope { t.linear(x, i, part, heads * p.head), angles[1], angles[2], heads = heads } end
     function t.rest(x, i, a) -- what follows attention
