@@ -74,8 +74,7 @@ return function()
   return {{
     inpaint = function(g)
       local x, v = begin(g)
-      local times = denoise.times(6) for i, t in ipairs(times) do times[i] = {{ t }} end
-      local time = denoise.row(g, g:const("f32[6,1]", times), denoise.step(g))
+      local time = g.reshape {{ denoise.time(g, denoise.step(g), 6), shape = {{ 1 }} }}
       local vel = denoise.inpaint(g, x, v, time, g:const("f32[{N}]", {numbers(known)}), g:const("f32[{N}]", {numbers(keep)}))
       g:output("x", denoise.flow(g, x, vel, 6))
     end,

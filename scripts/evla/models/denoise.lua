@@ -29,6 +29,13 @@ function denoise.times(steps)
   return out
 end
 
+-- f32[1,1]: the time of a step.
+function denoise.time(g, step, steps)
+  local list = {}
+  for s, t in ipairs(denoise.times(steps)) do list[s] = { { t } } end
+  return denoise.row(g, g:const(("f32[%d,1,1]"):format(steps), list), step)
+end
+
 -- Sines, then cosines, of every time at `half` angles: angle(t, part), where part goes from 0 to 1. A row [1, 2 half] per time.
 function denoise.waves(times, half, angle)
   local out = {}

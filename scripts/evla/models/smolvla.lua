@@ -1,23 +1,15 @@
 -- smolvla.lua: a vision-language-action model whose action expert reads the language model's keys and values layer by layer.
 -- Shukor et al. 2025 (arXiv 2506.01844) as lerobot computes it: SigLIP, pixel shuffle, the first layers of SmolLM2, and flow
 -- matching by an expert of as many layers, where every second one attends to what the language model left and nothing else.
-local attend, body, denoise, image, vit = require "attend", require "body", require "denoise", require "image", require "vit"
-
--- Where weights lie, by who wrote the file: vla.cpp's converter, lerobot.
-local GGUF = { names = "vla", fc = "mm.fc", embed = "token_embd", lm = "vlm.blk.%d.%s.weight", expert = "aex.blk.%d.%s.weight", last = "aex.output_norm",
-               head = "%s", norm1 = "attn_norm", q = "attn_q", k = "attn_k", v = "attn_v", o = "attn_o", norm2 = "ffn_norm", gate = "ffn_gate", up = "ffn_up", down = "ffn_down" }
-local both = "model.vlm_with_expert."
-local HF = { names = "hf", prefix = both .. "vlm.model.vision_model.", fc = both .. "vlm.model.connector.modality_projection.proj",
-             embed = both .. "vlm.model.text_model.embed_tokens", lm = both .. "vlm.model.text_model.layers.%d.%s.weight",
-             expert = both .. "lm_expert.layers.%d.%s.weight", last = both .. "lm_expert.norm", head = "model.%s", norm1 = "input_layernorm",
-             q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", o = "self_attn.o_proj", norm2 = "post_attention_layernorm",
-             gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj" }
+local attend, body, denoise, image, names, vit = require "attend", require "body", require "denoise", require "image", require "smolvla_names", require "vit"
 
 local function int(default, doc) return { type = "int", default = default, min = 1, max = 1 << 24, doc = doc } end
+local function real(default, min, max, doc) return { type = "float", default = default, min = min, max = max, doc = doc } end
+local function flag(doc) return { type = "bool", default = false, doc = doc } end
 local function numbers(doc) return { type = "list", of = "float", doc = doc } end
 
 local function graphs(p)
-  local n, kv = p.names == "gguf" and GGUF or HF, p.kv_heads * p.head
+  local n, kv = names[p.names], p.kv_heads * p.head
   local side = p.image // p.patch // p.shuffle -- of the grid of image tokens
   local seen, self_attends = p.cameras * side * side, function(i) return i % p.self_every == 0 end
   local rows = seen + p.tokens + 1 -- images, words, state
@@ -27,6 +19,8 @@ local function graphs(p)
     return g.linear { x, w = g:weight(name .. ".weight", ("f32[%d,%d]"):format(to, from)), b = g:weight(name .. ".bias", ("f32[%d]"):format(to)) }
   end
   local function const(g, list) return g:const(("f32[%d]"):format(#list), list) end
+  local function spread(g, of) return g.add { const(g, p[of .. "_std"]), p.std_eps } end
+  local function normal(g, x, of) return g.div { g.sub { x, const(g, p[of .. "_mean"]) }, spread(g, of) } end
   -- A graph's view of one tower: its layers' norms, projections and feed-forward part.
   local function tower(g, names, width, hidden)
     local t = {}
@@ -69,8 +63,7 @@ local function graphs(p)
     prefix = function(g)
       local words = g.embedding { n.embed .. ".weight", g:input("tokens", ("i32[%d]"):format(p.tokens)), num_embeddings = p.vocabulary, embedding_dim = p.width }
       local state = g.slice { g:input("state", ("f32[%d]"):format(p.state)), axis = 0, start = 0, stop = #p.state_mean }
-      state = g.div { g.sub { state, const(g, p.state_mean) }, g.add { const(g, p.state_std), p.std_eps } }
-      state = g.reshape { g.pad { state, axis = 0, after = p.state - #p.state_mean }, shape = { 1, p.state } }
+      state = g.reshape { g.pad { normal(g, state, "state"), axis = 0, after = p.state - #p.state_mean }, shape = { 1, p.state } }
       local seen_and_read = g.mul { g.concat { g:input("img_emb", ("f32[%d,%d]"):format(seen, p.width)), words, axis = 0 }, math.sqrt(p.width) }
       local x = g.concat { seen_and_read, linear(g, state, "state_proj", p.state, p.width), axis = 0 }
       tap(g, "prefix_embs", x)
@@ -121,16 +114,13 @@ local function graphs(p)
       local v_t = linear(g, t.norm(x, nil, n.last .. ".weight"), "action_out_proj", p.expert, p.action)
       if p.inpaint then -- an answer that keeps to what is played of the one before while it is made
         local n, keep = #p.action_mean, g.reshape { g:input("previous_weight", ("f32[%d]"):format(p.chunk)), shape = { p.chunk, 1 } }
-        local before = g.sub { g:input("previous", ("f32[%d,%d]"):format(p.chunk, n)), const(g, p.action_mean) }
+        local before = normal(g, g:input("previous", ("f32[%d,%d]"):format(p.chunk, n)), "action")
         local function wide(x) return g.pad { x, axis = 1, after = p.action - n } end
-        local times = {} for s, t in ipairs(denoise.times(p.steps)) do times[s] = { { t } } end
-        v_t = denoise.inpaint(g, x_t, v_t, denoise.row(g, g:const(("f32[%d,1,1]"):format(p.steps), times), step),
-          wide(g.div { before, g.add { const(g, p.action_std), p.std_eps } }), wide(g.broadcast { keep, shape = { p.chunk, n } }))
+        v_t = denoise.inpaint(g, x_t, v_t, denoise.time(g, step, p.steps), wide(before), wide(g.broadcast { keep, shape = { p.chunk, n } }))
       end
       x_t = denoise.flow(g, x_t, v_t, p.steps)
-      tap(g, "v_t", v_t)
-      g:output("x_t", x_t)
-      g:output("action", g.add { g.mul { g.slice { x_t, axis = 1, start = 0, stop = #p.action_mean }, g.add { const(g, p.action_std), p.std_eps } }, const(g, p.action_mean) })
+      tap(g, "v_t", v_t) g:output("x_t", x_t)
+      g:output("action", g.add { g.mul { g.slice { x_t, axis = 1, start = 0, stop = #p.action_mean }, spread(g, "action") }, const(g, p.action_mean) })
     end,
   })
 end
@@ -139,24 +129,21 @@ return {
   options = body.options {
     cameras = int(2, "images of a call"), image = int(512, "pixels of a side"), patch = int(16, "pixels of a patch's side"),
     vit_width = int(768, "features of a patch"), vit_layers = int(12, "blocks of the vision tower"), vit_heads = int(12, "its heads"),
-    vit_hidden = int(3072, "features inside its feed-forward part"), vit_eps = { type = "float", default = 1e-6, min = 0, max = 1, doc = "of its norms" },
+    vit_hidden = int(3072, "features inside its feed-forward part"), vit_eps = real(1e-6, 0, 1, "of its norms"),
     shuffle = int(4, "side of the square of patches that becomes one token"), tokens = int(48, "words of the instruction"),
     width = int(960, "features of a token"), layers = int(16, "blocks of the language model and of the expert"), heads = int(15, "query heads of both"),
     kv_heads = int(5, "key and value heads of both"), head = int(64, "features of a head"), hidden = int(2560, "features inside the feed-forward part"),
     vocabulary = int(49280, "rows of the table of words"), expert = int(720, "features of the expert"), expert_hidden = int(2048, "inside its feed-forward part"),
     self_every = int(2, "every so many layers of the expert attend to the actions too"), chunk = int(50, "actions of a call"), steps = int(10, "times the expert runs"),
     state = int(32, "most numbers of the robot's own state"), action = int(32, "most numbers of an action"),
-    min_period = { type = "float", default = 4e-3, min = 1e-9, max = 1e9, doc = "of the time's waves" },
-    max_period = { type = "float", default = 4.0, min = 1e-9, max = 1e9, doc = "of the time's waves" },
-    std_eps = { type = "float", default = 1e-8, min = 0, max = 1, doc = "is added to spreads before they divide" },
-    state_mean = numbers "of the numbers that the robot really has", state_std = numbers "their spread",
-    action_mean = numbers "of the numbers that an action really has", action_std = numbers "their spread",
+    min_period = real(4e-3, 1e-9, 1e9, "of the time's waves"), max_period = real(4.0, 1e-9, 1e9, "of the time's waves"),
+    std_eps = real(1e-8, 0, 1, "is added to spreads before they divide"), state_mean = numbers "of the numbers that the robot really has",
+    state_std = numbers "their spread", action_mean = numbers "of the numbers that an action really has", action_std = numbers "their spread",
     attention = { type = "enum", default = "plain", choices = { "plain", "bf16" }, doc = "what attention's products are rounded to" },
     sizes = { type = "list", of = "int", optional = true, doc = "height and width of each camera's picture; none: all are of the model's size, in one tensor" },
-    masked = { type = "bool", default = false, doc = "say at each call which cameras and which words there are" },
+    masked = flag "say at each call which cameras and which words there are", inner = flag "also put out what is inside, stage by stage",
     names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
-    inpaint = { type = "bool", default = false, doc = "also read `previous`, what the answer before has for the same moments, and keep to it" },
-    inner = { type = "bool", default = false, doc = "also put out what is inside, stage by stage" },
+    inpaint = flag "also read `previous`, what the answer before has for the same moments, and keep to it",
   },
   graphs = graphs,
 }
