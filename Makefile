@@ -51,7 +51,7 @@ TEST_SO  := $(patsubst tests/plugins/%.c,$(B)/tests/plugins/%.so,$(wildcard test
 TEST_AUX := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/*_runner.c)) \
             $(patsubst tests/%.c,$(B)/tests/%.so,$(wildcard tests/preload_*.c))
 
-.PHONY: all coffee check bench bench-peers fuzz lint san install clean help deps deps-test format abi-layout
+.PHONY: all coffee check bench bench-peers bench-vla fuzz lint san install clean help deps deps-test format abi-layout
 .DELETE_ON_ERROR:
 
 all: $(B)/evla $(B)/libevla.so $(PLUGIN_SO)
@@ -61,7 +61,8 @@ help:
 	@echo 'make coffee    install what is missing, build, run pipelines/coffee.lua'
 	@echo 'make check     install what is missing, build, run all tests'
 	@echo 'make bench     the figures: rates and ratios against peers, in one run'
-	@echo 'make bench-peers  beside llama.cpp and onnxruntime; ROUNDS=3 PEER=/path/to/llama-bench'
+	@echo 'make bench-peers  language models beside llama.cpp; ROUNDS=3 PEER=/path/to/llama-bench'
+	@echo 'make bench-vla    SmolVLA beside vla.cpp, a ViT beside onnxruntime; PEER=/path/to/vla-bench MODEL=smolvla.gguf'
 	@echo 'make fuzz      fuzz every parser; FUZZ_SECONDS=10 each'
 	@echo 'make lint      formatting, clang-tidy, cppcheck, both compilers without warnings'
 	@echo 'make san       all tests under ASan and UBSan; pool, queues and mailboxes under TSan'
@@ -151,9 +152,12 @@ bench: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 bench-peers: all $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_x86.c tests/bench/bench_panels.c))
 	@sh tests/peers.sh $(B) bench
 	@/usr/bin/python3 tests/bench/peers.py $(B)
-	@/usr/bin/python3 tests/bench/vit.py $(B)
 	@echo 'linear, rows x 2048 x 2048, beside what registers alone can do'
 	@EVLA_BUILD='$(abspath $(B))' $(B)/bench/bench_panels
+bench-vla: all $(B)/bench/bench_x86
+	@sh tests/peers.sh $(B) bench
+	@/usr/bin/python3 tests/bench/smolvla.py $(B)
+	@/usr/bin/python3 tests/bench/vit.py $(B)
 
 # ---- fuzzing: clang's libFuzzer with ASan, sources of the core compiled in ----
 

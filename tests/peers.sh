@@ -1,6 +1,6 @@
 #!/bin/sh
 # peers.sh BUILD [bench] -- puts node-llama-cpp, which is llama.cpp with its binaries as an npm package, into
-# BUILD/peers, for tests/llama_peer.t and `make bench-peers`; for the latter onnxruntime-node as well. Never
+# BUILD/peers, for tests/llama_peer.t and `make bench-peers`; with "bench" onnxruntime-node as well, for `make bench-vla`. Never
 # fails: where there is no node, no npm or no registry it says so in a line, and what needs the packages skips.
 llama=3.22.1 onnx=1.30.0
 peers=$1/peers

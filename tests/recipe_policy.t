@@ -76,6 +76,21 @@ for kind, most in (("int8", 0.08), ("bf16", 0.02), ("q8_0", 0.08), ("q4_0", 0.5)
         worst, n = stages(card, at("f32"), at(kind))
         tap.ok(n > 15 and worst < 1e-3, f"{kind}: errors of {n} stages are NumPy's, within {worst:.1g}", card["stages"])
 
+# ---- the last one in a script's hand ----
+with open(at("hand.lua"), "w") as f:
+    f.write(f"""local evla = require "evla"
+local s = evla.policy("{small}"):session()
+for input, file in pairs {{ images = "images.u8", tokens = "tokens.i32", state = "state.f32", x_t = "noise.f32" }} do
+  local f <close> = io.open("{os.path.join(tiny, 'caseA')}/" .. file, "rb")
+  s:set(input, f:read "a")
+end
+for _, row in ipairs(s:run():get("action"):list()) do print(table.concat(row, " ")) end
+return evla.program {{}}
+""")
+code, text = run(at("hand.lua"), "--trust")
+got = np.array(text.split(), "f4") if code == 0 else np.zeros(0)
+tap.ok(code == 0 and np.array_equal(got, np.load(at("q4_0", "action.npy")).ravel()), "a session of the file gives the pipeline's bits", text[-300:])
+
 code, text = call("smolvla", small, "--case", os.path.join(tiny, "caseB"), "--type", "file")
 tap.ok(code != 0 and "a recipe wrote it, so its graphs are as they were measured: tokens is 12, not 48" in text, "a call of another size is refused", text)
 

@@ -19,7 +19,7 @@ const evla_param call_line_fields[3] = {
 int32_t call_model(ctx *cx, const job *from, const evla_value *v, model **out)
 {
     model *m = from ? job_model_graphs(from) : NULL;
-    if (m && m->file) return model_keep(m), *out = m, 0;
+    if (m && (m->file || m->map)) return model_keep(m), *out = m, 0;
     return save_open(cx, v->path, out);
 }
 

@@ -19,9 +19,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, here)
+from processes import Competitor, Share, run
+
 build = os.path.abspath(sys.argv[1])
 evla = os.path.join(build, "evla")
 packages = os.path.join(build, "peers")
@@ -56,49 +58,16 @@ PROMPTS, MIX, MIXES = 2, ("tinyllama", "q4_0"), 5
 
 # ---- processes ----
 
-def ticks():
-    """jiffies that processors were busy, and all of them"""
-    with open("/proc/stat") as f:
-        t = [int(x) for x in f.readline().split()[1:9]]
-    return sum(t) - t[3] - t[4], sum(t)
-
-
-class Share:
-    """the processor time that went to neither engine while they were measured"""
-    own = busy = total = 0
-
-
-def run(*command):
-    """what a process printed, its peak memory in bytes, and the seconds until its first byte"""
-    busy, total = ticks()
-    began = time.monotonic()
-    with open(os.path.join(work.name, "errors"), "w+") as errors:
-        p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=work.name)
-        first = p.stdout.read(1)
-        first_s = time.monotonic() - began
-        text = (first + p.stdout.read()).decode()
-        _, status, used = os.wait4(p.pid, 0)
-        p.returncode = os.waitstatus_to_exitcode(status)
-        if p.returncode:
-            errors.seek(0)
-            sys.exit(f"bench-peers: {' '.join(command)}\n{errors.read()[-800:]}")
-    after = ticks()
-    Share.own += (used.ru_utime + used.ru_stime) * os.sysconf("SC_CLK_TCK")
-    Share.busy += after[0] - busy
-    Share.total += after[1] - total
-    return text, used.ru_maxrss * 1024, first_s
-
-
 def ours(model, threads=2, prompts=0, tokens=2, seed=1, warm=True):
-    text, rss, first_s = run(evla, "run", os.path.join(here, "peers.lua"), "-q", "--trust", "--out", os.path.join(work.name, "out"),
+    text, rss, first_s = run([evla, "run", os.path.join(here, "peers.lua"), "-q", "--trust", "--out", os.path.join(work.name, "out"),
                              "--workers", str(threads), "--model", model, "--prompts", str(prompts), "--tokens", str(tokens),
-                             "--seed", str(seed), "--warm", str(warm).lower())
+                             "--seed", str(seed), "--warm", str(warm).lower()], work.name)
     a = json.loads(text)
     return {"prompt": [512e3 / ms for ms in a["prompt_ms"]], "token_ms": list(a["token_ms"]), "rss": rss, "mallocs": a["mallocs"], "start": first_s * 1e3}
 
 
 def node(model, prompts=0, tokens=2, seed=1):
-    text, rss, _ = run("node", os.path.join(here, "peers.mjs"), packages, model, "2", str(prompts), str(tokens), str(seed))
+    text, rss, _ = run(["node", os.path.join(here, "peers.mjs"), packages, model, "2", str(prompts), str(tokens), str(seed)], work.name)
     a = json.loads(text)
     return {"prompt": [512e3 / ms for ms in a["prompt_ms"]], "token_ms": a["token_ms"], "rss": rss - a["own_bytes"], "start": a["start_ms"]}
 
@@ -107,7 +76,7 @@ def bench_program(program):
     def measured(model, prompts=0, tokens=2, seed=1):
         if not prompts:
             return {}  # it says nothing of single tokens
-        text, rss, _ = run(program, "-m", model, "-p", "512", "-n", "128", "-t", "2", "-o", "json")
+        text, rss, _ = run([program, "-m", model, "-p", "512", "-n", "128", "-t", "2", "-o", "json"], work.name)
         rows = json.loads(text)
         return {"prompt": [r["avg_ts"] for r in rows if not r["n_gen"]], "rate": [r["avg_ts"] for r in rows if r["n_gen"]], "rss": rss}
     return measured
@@ -126,19 +95,6 @@ def peer():
         return None, "none here; its figures are recorded ones"
     with open(found) as f:
         return node, "node-llama-cpp " + json.load(f)["version"]
-
-
-class Competitor:
-    """a process that counts as fast as it can, as long as the block runs"""
-    def __enter__(self):
-        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-        time.sleep(0.2)
-
-    def __exit__(self, *_):
-        self.process.kill()
-        used = os.wait4(self.process.pid, 0)[2]
-        self.process.returncode = -9
-        Share.own += used.ru_utime * os.sysconf("SC_CLK_TCK")
 
 
 # ---- files ----
@@ -270,7 +226,7 @@ def main():
     show(rows, others, got, peak, bandwidth)
     if bandwidth:
         print(f"two cores read {bandwidth * 1e-9:.1f} GB/s" + (f" and do {peak * 1e-12:.2f} T operations on 8 bits a second" if peak else ""))
-    print(f"others took {max(0, Share.busy - Share.own) / Share.total:.0%} of the processors' time meanwhile; above 5 % these figures say little")
+    print(f"others took {Share.others():.0%} of the processors' time meanwhile; above 5 % these figures say little")
 
 
 main()

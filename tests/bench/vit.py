@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""vit.py BUILD -- `make bench-peers`: ViT-S/16 on a picture of 224 x 224 beside onnxruntime, in turns, in one run.
+"""vit.py BUILD -- `make bench-vla`: ViT-S/16 on a picture of 224 x 224 beside onnxruntime, in turns, in one run.
 
 The peer is the npm package onnxruntime-node in BUILD/peers (tests/peers.sh), in f32 on as many threads, all of its graph optimisations on.
 It gets the model as an ONNX file made of its own operators (LayerNormalization, Gelu, one MatMul for q, k and v), with the same
