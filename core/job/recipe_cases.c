@@ -25,7 +25,7 @@ static int64_t n_cases(const recipe_params *p)
     return p->cases.n ? p->cases.n : p->drawn;
 }
 
-static int32_t open(recipe_work *w, model *m, int is_f32, schedule **out)
+static int32_t open_model(recipe_work *w, model *m, int is_f32, schedule **out)
 {
     call_params how = w->p->call;
     if (is_f32) how.memory = 0; /* the budget is for what is delivered */
@@ -52,7 +52,7 @@ static int32_t set_case(recipe_work *w, schedule *s, int64_t i)
 static int32_t run_cases(recipe_work *w, model *m, int is_f32, schedule_heard *heard,
                          void *to, schedule **s, int64_t *at)
 {
-    int32_t st = open(w, m, is_f32, s);
+    int32_t st = open_model(w, m, is_f32, s);
     for (*at = 0; st >= 0 && *at < n_cases(w->p); ++*at) {
         st = set_case(w, *s, *at);
         if (st >= 0) st = schedule_run(w->cx, *s, heard, to);
@@ -288,7 +288,7 @@ int32_t recipe_cases_time(recipe_work *w)
         if (!(ns[k] = arena_push(&w->mem, (size_t)w->p->runs, sizeof **ns)))
             return ctx_fail(w->cx, EVLA_E_NOMEM, "%lld runs", (long long)w->p->runs);
     for (int k = 0; st >= 0 && k < 2; k++) {
-        st = open(w, of[k], !k, &s[k]);
+        st = open_model(w, of[k], !k, &s[k]);
         if (st >= 0) st = set_case(w, s[k], 0);
         if (st >= 0) st = time_once(w, s[k], k, &unused); /* warms up */
         for (int32_t i = 0; st >= 0 && i < w->n_phases; i++) {
@@ -303,9 +303,10 @@ int32_t recipe_cases_time(recipe_work *w)
         if (st >= 0 && ctx_stopping(w->cx)) st = ctx_fail(w->cx, EVLA_E_STOPPED, "stopped");
     }
     for (int k = 0; st >= 0 && k < 2; k++) {
+        int64_t middle = (n - 1) / 2;
         qsort(ns[k], (size_t)n, sizeof **ns, by_time);
         w->step[k] = (measure_time){.best_us = 1e-3 * (double)ns[k][0],
-                                    .p50_us = 1e-3 * (double)ns[k][(n - 1) / 2]};
+                                    .p50_us = 1e-3 * (double)ns[k][middle]};
     }
     w->step[2] = w->step[0];
     schedule_close(s[0]);
