@@ -252,15 +252,5 @@ void bind_call_open(lua_State *L)
         {"set", l_set},   {"get", l_get},  {"run", l_run}, {"phases", l_phases},
         {"info", l_info}, {"close", l_gc}, {NULL, NULL}};
     static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__close", l_gc}, {NULL, NULL}};
-    luaL_newmetatable(L, "evla.session");
-    luaL_setfuncs(L, slots, 0);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "evla.core");
-    lua_pushcfunction(L, l_session);
-    lua_setfield(L, -2, "session");
-    lua_settop(L, 0);
+    box_class(L, "evla.session", methods, slots, "session", l_session);
 }

@@ -315,15 +315,5 @@ void bind_drive_open(lua_State *L, script *s)
     static const luaL_Reg slots[] = {
         {"__gc", l_gc}, {"__close", l_gc}, {"__tostring", l_text}, {NULL, NULL}};
     (void)s;
-    luaL_newmetatable(L, "evla.drive");
-    luaL_setfuncs(L, slots, 0);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "evla.core");
-    lua_pushcfunction(L, l_drive);
-    lua_setfield(L, -2, "drive");
-    lua_settop(L, 0);
+    box_class(L, "evla.drive", methods, slots, "drive", l_drive);
 }

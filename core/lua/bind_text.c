@@ -537,15 +537,5 @@ void bind_text_open(lua_State *L, script *s)
         {"run", l_run},           {"close", l_close},   {NULL, NULL}};
     static const luaL_Reg slots[] = {{"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
     (void)s;
-    luaL_newmetatable(L, "evla.text");
-    luaL_setfuncs(L, slots, 0);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "evla.core");
-    lua_pushcfunction(L, l_text);
-    lua_setfield(L, -2, "text");
-    lua_settop(L, 0);
+    box_class(L, "evla.text", methods, slots, "text", l_text);
 }

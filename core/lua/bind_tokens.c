@@ -164,15 +164,5 @@ void bind_tokens_open(lua_State *L)
     static const luaL_Reg methods[] = {
         {"encode", l_encode}, {"decode", l_decode}, {NULL, NULL}};
     static const luaL_Reg slots[] = {{"__len", l_len}, {"__gc", l_gc}, {NULL, NULL}};
-    luaL_newmetatable(L, "evla.tokenizer");
-    luaL_setfuncs(L, slots, 0);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "evla.core");
-    lua_pushcfunction(L, l_tokenizer);
-    lua_setfield(L, -2, "tokenizer");
-    lua_settop(L, 0);
+    box_class(L, "evla.tokenizer", methods, slots, "tokenizer", l_tokenizer);
 }

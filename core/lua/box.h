@@ -11,6 +11,10 @@ typedef struct box {
     int has_ctx; /* 0 once freed: Lua may collect an object that was never filled */
 } box;
 
+/* What such an object can do, and evla.NAME, which makes one. `type` names its metatable.
+ */
+void box_class(lua_State *L, const char *type, const luaL_Reg *methods,
+               const luaL_Reg *slots, const char *name, lua_CFunction make);
 /* Pushes a zeroed userdata of `size` bytes, which begins with its box, and with room for
  * n_values user values. `type` names its metatable. */
 void *box_push(lua_State *L, script *s, const char *type, size_t size, int n_values);

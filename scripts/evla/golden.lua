@@ -8,6 +8,7 @@ local call = ...
 local bundle = require "evla.bundle"
 local evla = require "evla"
 local json = require "evla.json"
+local lots = require "evla.lots"
 local policy = require "evla.policy"
 local pretty = require "evla.pretty"
 
@@ -125,19 +126,11 @@ local function whole(name, least)
   return n
 end
 
--- Numbers by lot, from SplitMix64; those of f32 are normal (Box and Muller 1958).
+-- Numbers by lot; those of f32 are normal.
 local function drawn(type, seed, below)
   local kind, format, n = parts_of(type)
-  local is_real, out = kind == "f32" or kind == "f64", {}
-  local function bits()
-    seed = seed + 0x9e3779b97f4a7c15
-    local z = (seed ~ seed >> 30) * 0xbf58476d1ce4e5b9
-    z = (z ~ z >> 27) * 0x94d049bb133111eb
-    return (z ~ z >> 31) >> 11
-  end
-  for i = 1, n do
-    out[i] = format:pack(is_real and math.sqrt(-2 * math.log((bits() + 1) * 0x1p-53)) * math.cos(2 * math.pi * bits() * 0x1p-53) or bits() % below)
-  end
+  local is_real, out, bits, normal = kind == "f32" or kind == "f64", {}, lots.from(seed)
+  for i = 1, n do out[i] = format:pack(is_real and normal() or bits() % below) end
   return table.concat(out)
 end
 

@@ -3,6 +3,7 @@
 -- tensor shows is looked up.
 local evla = require "evla.core"
 local json = require "evla.json"
+local lots = require "evla.lots"
 
 local smolvla = {}
 
@@ -187,16 +188,9 @@ local function told(p, raw)
   return ids, masks
 end
 
--- Normal numbers: Box and Muller 1958 on SplitMix64, the same everywhere.
 local function noise(seed, n)
-  local out = {}
-  local function uniform() -- in (0, 1]
-    seed = seed + 0x9e3779b97f4a7c15
-    local z = (seed ~ seed >> 30) * 0xbf58476d1ce4e5b9
-    z = (z ~ z >> 27) * 0x94d049bb133111eb
-    return ((z ~ z >> 31) >> 11) * 0x1p-53 + 0x1p-53
-  end
-  for i = 1, n do out[i] = math.sqrt(-2 * math.log(uniform())) * math.cos(2 * math.pi * uniform()) end
+  local out, _, normal = {}, lots.from(seed)
+  for i = 1, n do out[i] = normal() end
   return out
 end
 
