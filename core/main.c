@@ -32,9 +32,9 @@ static const verb verbs[] = {
     {"ops", "FILE [--train]", "operator, chosen kernel and fallback of every node", "evla ops out/mlp/mlp/mlp.evla", verb_ops, 1},
     {"show", "FILE [--train]", "draw its graphs and their arenas as SVG", "evla show out/mlp/mlp/mlp.evla", verb_show, 1},
     {"inspect", "FILE", "what a dataset or model holds", "evla inspect demos.hdf5", verb_inspect, 1},
-    {"pack", "MODEL [--type q4_0] [-o FILE]", "a model's weights as this machine reads them", "evla pack tiny.gguf --type q4_0 -o tiny.evla", verb_pack, 1},
-    {"golden", "write MODEL | check FOLDER", "records a policy's stages, and replays them", "evla golden write smolvla.gguf -o golden", verb_golden, 1},
-    {"new", "plugin NAME | weights MODEL", "a plugin to start from; seeded weights", "evla new weights tinyllama --type q4_0 -o tiny.gguf", verb_new, 1},
+    {"pack", "MODEL [--type FORMAT] [-o FILE]", "a model's weights as this machine reads them", "evla pack models/policy --type bf16 -o policy.evla", verb_pack, 1},
+    {"golden", "write MODEL | check FOLDER", "records a policy's stages, and replays them", "evla golden write policy.evla -o golden", verb_golden, 1},
+    {"new", "plugin NAME | weights MODEL", "a plugin to start from; seeded weights", "evla new plugin relu6", verb_new, 1},
     {"doctor", "", "what this machine has and lacks", "evla doctor", verb_doctor, 0},
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs, MOST_PLUGINS = 32, MOST_OPTIONS = 64 };
