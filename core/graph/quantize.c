@@ -180,11 +180,11 @@ int32_t quantize_observe(ctx *cx, quantize_layer *l, const float *x, int64_t row
     return blame(cx, l, st);
 }
 
-/* A weight's numbers, decoded in scratch if need be. */
+/* A weight's numbers, in scratch if they are others or lie in a file as no f32 may lie. */
 static int32_t values_of(ctx *cx, const weight_info *w, const float **out)
 {
     *out = w->data;
-    if (w->type.dtype == EVLA_F32) return 0;
+    if (w->type.dtype == EVLA_F32 && (uintptr_t)w->data % sizeof **out == 0) return 0;
     float *values = arena_push_aligned(&cx->scratch, (size_t)type_count(&w->type) + 1,
                                        sizeof *values, 64);
     if (!values) return ctx_fail(cx, EVLA_E_NOMEM, "%s in f32", w->name);
