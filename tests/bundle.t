@@ -97,6 +97,10 @@ code, text = pack(at("folder"), "folder.evla", "--cameras", "2", "--tokenizer", 
 told = run("inspect", at("folder.evla"))[1]
 tap.ok(code == 0 and "license     apache-2.0, from README.md" in told and "2 words with their ids, from words.json" in told,
        "a folder's license is that of its model card; words may be a table", (text, told))
+code, text = act(at("folder.evla"), "--instruction", "open the drawer")
+tap.ok(code == 0 and "action" in text, "an instruction of the table is told to the policy", text)
+code, text = act(at("folder.evla"), "--instruction", "open the door")
+tap.ok(code == 2 and 'is a list of texts, and "open the door" is none of them; want "open the drawer" or "pick up the cup"' in text, "another one is refused by name", text)
 
 # ---- what it tells ----
 code, text = run("inspect", at("plain.evla"))

@@ -148,7 +148,7 @@ function policy.load(path, options)
   own.packed, own.schedule = is_packed, nil
   local given = type(options) == "function" and options(own) or options or {}
   own.packed = nil
-  local p = setmetatable({ kind = name, architecture = kind, schedule = schedule, given = given, own = own, said = {}, weights = weights }, object)
+  local p = setmetatable({ kind = name, architecture = kind, schedule = schedule, given = given, own = own, said = {}, weights = weights, items = items }, object)
   for k, v in pairs(own) do p.said[k] = v end
   p.raw = taken(kind, given)
   if is_packed then bundle.refuse_type(path, given) end

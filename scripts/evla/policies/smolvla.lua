@@ -158,7 +158,22 @@ end
 
 smolvla.raw = { "pictures", "instruction", "state", "seed", "tokenizer" }
 
+-- Texts with their ids, as a bundle may have them, in place of a tokenizer.
+local listed = {}
+listed.__index = listed
+function listed:__len() return 0 end
+function listed:encode(text)
+  local id = self.words[(text:gsub("\n$", ""))]
+  if id then return { id } end
+  local known = {}
+  for name in pairs(self.words) do known[#known + 1] = ("\"%s\""):format(name) end
+  table.sort(known)
+  error(("%s: its tokenizer is a list of texts, and \"%s\" is none of them; want %s"):format(self.path, text:gsub("\n$", ""), table.concat(known, " or ")), 0)
+end
+
 local function words_of(p, tokenizer)
+  local own = not tokenizer and p.items and p.items.tokenizer
+  if own and own.words then return setmetatable({ path = p.weights, words = own.words }, listed) end
   local beside = tokenizer or p.weights:find "%.evla$" and p.weights or p.weights:gsub("[^/]*$", "tokenizer.json") -- a bundle has its own
   local ok, file = pcall(io.open, beside)
   if ok and file then file:close() end
