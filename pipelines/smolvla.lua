@@ -20,34 +20,18 @@ local opt = evla.options {
   budget = { type = "size", default = "0", doc = "for weights, arena and what is handed on; 0: no limit" },
 }
 
-local function bytes(name)
-  local ok, file = pcall(io.open, opt.case .. "/" .. name, "rb")
-  if not ok or not file then return nil end
-  local n = file:seek "end"
-  file:close()
-  return n or error(("%s/%s: cannot be read"):format(opt.case, name), 0)
-end
-
 local policy = evla.policy(opt.model, function(own)
   local kind = opt.type or own.packed and "file" or "f32"
   local given = { cameras = opt.cameras, inner = opt.dump ~= nil, type = kind ~= "file" and kind or nil }
   if opt.case then
-    local one, all = own.image * own.image * 3, bytes "images.u8" or error(("%s: holds no images.u8"):format(opt.case), 0)
-    if all % one ~= 0 then error(("%s/images.u8 holds %d bytes, no whole number of images of %d"):format(opt.case, all, one), 0) end
-    given.cameras = given.cameras or all // one
-    given.tokens, given.masked = (bytes "tokens.i32" or 0) // 4, bytes "image_mask.u8" ~= nil
+    given.cases = { opt.case }
     return given
   end
   given.pictures, given.instruction, given.state, given.seed, given.tokenizer = opt.picture, opt.instruction, opt.state, opt.seed, opt.tokenizer
   return given
 end)
 
-local files = opt.case and {}
-for input, name in pairs(opt.case and { images = "images.u8", tokens = "tokens.i32", state = "state.f32", x_t = "noise.f32" } or {}) do
-  files[input] = opt.case .. "/" .. name
-end
-for _, name in ipairs(opt.case and policy.given.masked and { "image_mask", "token_mask" } or {}) do files[name] = ("%s/%s.u8"):format(opt.case, name) end
-
+local files = opt.case and policy.cases[1].files
 local act = evla.call "act" (policy:call { files = files, show = { "action" }, dump = opt.dump, runs = opt.runs, memory = opt.budget })
 for _, raw in ipairs(not opt.case and { { "picture", "black images" }, { "instruction", "an empty text" }, { "state", "a state of zeros" } } or {}) do
   if not opt[raw[1]] then print(("there is no --%s: it acts on %s"):format(raw[1], raw[2])) end

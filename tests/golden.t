@@ -119,7 +119,7 @@ refused("a record of another policy", "is a mini_vla; the record is of a smolvla
 refused("a model that is no policy", "it is no policy that is known", golden("check", "record", "--model", os.path.join(data, "llm", "stories260K-f32.gguf")))
 refused("a model that is not there", "--model says where the model is", golden("check", "record", "--model", "gone.gguf"))
 refused("a folder that holds one already", "holds a golden run already", golden("write", mini, "-o", "record"))
-refused("a case without a file", "images.u8: No such file", golden("write", gguf, "-o", "x", "--case", at("record")))
+refused("a case without a file", "holds no images.u8", golden("write", gguf, "-o", "x", "--case", at("record")))
 refused("a case of another policy", "want a file, found a folder", golden("write", mini, "-o", "x", "--case", case))
 refused("an option that means nothing", "there is no --seed; check has --model, --type, --within", golden("check", "record", "--seed", "3"))
 refused("a bound that is no number", "--within: want a share", golden("check", "record", "--within", "much"))

@@ -134,6 +134,6 @@ refused("an unknown format", 'no number format "q3_x" is loaded that can be writ
 refused("an unknown output", 'accept: schedule: has no output called "acton"; did you mean "action"?', *case, "--output", "acton")
 refused("a bound that is none", 'accept.worse_by: want a share such as "2%"', *case, "--worse_by", "little")
 refused("a budget that is missed", "memory: 1048576 bytes are allowed, but the call needs", *case, "--budget", "1MiB")
-refused("cases of two sizes", "want cases of one size", "--model", gguf, "--case", ",".join(os.path.join(tiny, c) for c in ("caseA", "caseB")))
+refused("cases of two sizes", "has 2 cameras and 48 tokens; want 2 cameras and 12 tokens", "--model", gguf, "--case", ",".join(os.path.join(tiny, c) for c in ("caseA", "caseB")))
 refused("a case that is none", "is no JSON object", "--model", mini, "--case", mini)
 tap.done()

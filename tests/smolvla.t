@@ -200,7 +200,7 @@ def refused(title, sentence, model, case, *words):
     tap.ok(code in (1, 2) and sentence in text and len(text.strip().splitlines()) <= 2, title + " is refused in a sentence", text)
 
 
-refused("one camera of two", "input images: ", gguf, copy_case("one", images=lambda b: b[:49152]), "--cameras", "2")
+refused("one camera of two", "has 1 cameras and 12 tokens; want 2 cameras and 12 tokens", gguf, copy_case("one", images=lambda b: b[:49152]), "--cameras", "2")
 refused("half an image", "images.u8 holds 73728 bytes, no whole number of images of 49152", gguf, copy_case("half", images=lambda b: b[:73728]))
 refused("a state of 8 numbers", "input state: ", gguf, copy_case("state", state=lambda b: b[:32]))
 refused("a text of 49 tokens", "the text has 49 tokens; the model was trained with at most 48 (tokenizer_max_length)", gguf,

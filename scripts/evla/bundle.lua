@@ -2,6 +2,7 @@
 -- small JSON object among the file's attributes. An item that an architecture has no use for says so: { none = "why" }. One that is
 -- missing is refused by name, with the option of evla pack that supplies it; nothing is guessed.
 local evla = require "evla.core"
+local files = require "evla.files"
 local json = require "evla.json"
 local pretty = require "evla.pretty"
 
@@ -74,19 +75,11 @@ end
 
 -- ---- what lies beside a checkpoint -----------------------------------------------------------------------------------
 
-local function read(path)
-  local ok, file = pcall(io.open, path)
-  if not ok or not file then return nil end
-  local text = file:read "a"
-  file:close()
-  return text
-end
-
 -- The license that a checkpoint states: its own metadata, or the front matter of the model card beside it.
 local function license(folder, attrs)
   local own = attrs and attrs["general.license"]
   if type(own) == "string" then return { name = own, from = "general.license" } end
-  local card = read(folder .. "/README.md")
+  local card = files.read(folder .. "/README.md")
   local front = card and card:match "^%-%-%-\r?\n(.-)\n%-%-%-"
   local name = front and ("\n" .. front):match "\nlicense:[ \t]*[\"']?([%w][%w._+-]*)"
   return name and { name = name, from = "README.md" } or nil
@@ -99,7 +92,7 @@ function bundle.texts(folder, more)
   local out = {}
   for _, names in ipairs { TEXTS, more or {} } do
     for _, name in ipairs(names) do
-      local text = read(folder .. "/" .. name)
+      local text = files.read(folder .. "/" .. name)
       out[name] = text and { text }
     end
   end
@@ -141,7 +134,7 @@ local function tokenizer_of(path)
   local all = json.read(path)
   if not all.model then return { from = name, words = words_of(path, all) }, {} end
   local texts = bundle.texts(path:match "^(.*)/" or ".")
-  texts["tokenizer.json"] = { read(path) }
+  texts["tokenizer.json"] = { files.read(path) }
   return { from = name }, texts
 end
 

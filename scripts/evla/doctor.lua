@@ -1,6 +1,7 @@
 -- doctor.lua: evla doctor: what this machine has, what it lacks, and the line that mends it.
 local call = ...
 local evla = require "evla.core"
+local files = require "evla.files"
 local json = require "evla.json"
 local pretty = require "evla.pretty"
 
@@ -32,13 +33,7 @@ local function colour(code, s) return call.colour and ("\27[%sm%s\27[0m"):format
 local function mark(fine) return fine and colour("32", "ok") or colour("33", "--") end
 local function bold(s) return colour("1", s) end
 
-local function text_of(path)
-  local fine, f = pcall(io.open, path, "r")
-  if not fine or not f then return "" end
-  local s = f:read("a") or ""
-  f:close()
-  return s
-end
+local function text_of(path) return files.read(path) or "" end
 
 -- ---- the machine ----
 

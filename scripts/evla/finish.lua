@@ -1,6 +1,6 @@
 -- finish.lua: what a run leaves behind: summary.json (figures), manifest.json (what made them), report.html (pictures).
 -- Called by the command line with what the core knows.
-local evla, json, summary = require "evla", require "evla.json", require "evla.summary"
+local evla, files, json, summary = require "evla", require "evla.files", require "evla.json", require "evla.summary"
 local run = ...
 summary.here = run.here
 
@@ -21,12 +21,8 @@ local manifest = json.encode({
 }, true) .. "\n"
 
 -- What shows exactly this is left as it stands, so that a run with nothing to do takes no time.
-local function read(path)
-  local f <close> = io.open(path, "rb")
-  return f and f:read("a")
-end
 local page = run.report and run.out .. "/report.html"
-if not (unchanged and read(run.out .. "/manifest.json") == manifest and (not page or read(page))) then
+if not (unchanged and files.read(run.out .. "/manifest.json") == manifest and (not page or files.read(page))) then
   evla.write_file(run.out .. "/summary.json", json.encode(s, true) .. "\n")
   if page then require("evla.report").write(page, s) end
   evla.write_file(run.out .. "/manifest.json", manifest)

@@ -1,6 +1,7 @@
 -- language.lua: evla.load "FILE": a model that reads and writes text, from the file that somebody else's tool wrote.
 --   m = evla.load "tiny.gguf"    m:generate "Once upon a time"    m:chat "Hello"    m:perplexity "notes.txt"
 local evla = require "evla.core"
+local files = require "evla.files"
 local formats = require "evla.formats"
 local json = require "evla.json"
 
@@ -204,11 +205,6 @@ end
 function language.load(path, options)
   options = options or {}
   local given, weights, tokenizer, trained = nil, path, nil, nil
-  local function exists(p) -- what may not be read counts as not there
-    local ok, file = pcall(io.open, p)
-    if ok and file then file:close() end
-    return ok and file ~= nil
-  end
   local name = options.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
   local function made(model, context)
     return setmetatable({ model = model, context = options.context or math.min(context, 2048), cache = options.cache,
@@ -223,11 +219,11 @@ function language.load(path, options)
     return made(model, config and config.max_position_embeddings or attrs[(attrs["general.architecture"] or "") .. ".context_length"] or 2048)
   end
   local file
-  if exists(path .. "/config.json") then
+  if files.exists(path .. "/config.json") then
     given, trained = from_folder(path)
     tokenizer = path .. "/tokenizer.json"
     weights = path .. "/model.safetensors"
-    if not exists(weights) then weights = weights .. ".index.json" end
+    if not files.exists(weights) then weights = weights .. ".index.json" end
   else
     file = evla.tensors(path)
     if not file then error(("%s: is of no format that is loaded, and no folder with a config.json"):format(path), 2) end

@@ -7,6 +7,7 @@
 -- refused by name. scripts/evla/policies/NAME.lua knows one architecture each.
 local bundle = require "evla.bundle"
 local evla = require "evla.core"
+local files = require "evla.files"
 local formats = require "evla.formats"
 
 local policy = {}
@@ -69,12 +70,6 @@ local function rounded(kind, file, is_exact)
   return list
 end
 
-local function exists(path)
-  local ok, file = pcall(io.open, path)
-  if ok and file then file:close() end
-  return ok and file ~= nil
-end
-
 -- What a caller says in words of the robot (kind.raw lists them) is taken out of the model file's options.
 local function taken(kind, given)
   local raw
@@ -91,7 +86,7 @@ end
 -- in it. nil: nobody's, and the file, if it is of any format.
 function policy.find(path)
   local weights = path:gsub("/+$", "") .. "/model.safetensors"
-  if exists(weights) then path = weights end
+  if files.exists(weights) then path = weights end
   local file = evla.tensors(path)
   for _, name in ipairs(file and KINDS or {}) do
     local kind = require("evla.policies." .. name)
@@ -154,8 +149,8 @@ function policy.load(path, options)
   if is_packed then bundle.refuse_type(path, given) end
   if p.raw then p.pictures, p.values = kind.inputs(p, p.raw) end
   given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
-  local model = is_kept and kept(path, own, given)
   if given.cases then cases, given.cases = kind.cases(given.cases, own, given), nil end
+  local model = is_kept and kept(path, own, given)
   if kind.check then kind.check(weights, own, given) end
   if given.type and own.attention and not given.attention then given.attention = given.type == "f32" and "plain" or "bf16" end
   if given.type and kind.is_exact then given.formats = rounded(given.type, file, kind.is_exact) end

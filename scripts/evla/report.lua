@@ -1,5 +1,5 @@
 -- report.lua: one self-contained page about a run: what was made, what was thrown away, how it looks.
-local evla, json, svg, page = require "evla", require "evla.json", require "evla.svg", require "evla.page"
+local evla, files, json, svg, page = require "evla", require "evla.files", require "evla.json", require "evla.svg", require "evla.page"
 local learn, rollout = require "evla.report_learn", require "evla.report_rollout"
 local report = {}
 
@@ -144,13 +144,8 @@ end
 
 -- ---- the page ----
 
-local function text_of(path)
-  local f <close> = io.open(path, "rb")
-  return f and f:read("a")
-end
-
 local function json_of(path)
-  local text = text_of(path)
+  local text = files.read(path)
   if not text then return nil end
   local fine, v = pcall(json.decode, text)
   return fine and type(v) == "table" and v or nil
@@ -162,7 +157,7 @@ local function folder_of(j) return j.result:match("^(.*)/[^/]*$") end
 local function plates(j, endings)
   local out, text = {}, nil
   for _, e in ipairs(endings) do
-    text = text_of(folder_of(j) .. "/" .. e[1])
+    text = files.read(folder_of(j) .. "/" .. e[1])
     if text then out[#out + 1] = ('<details><summary>%s</summary><img class="plate" src="%s" alt="%s"></details>'):format(
       svg.escape(e[2]), page.svg(text), svg.escape(e[2])) end
   end
@@ -238,7 +233,7 @@ function section.rollout(j)
   local folder = folder_of(j)
   return rollout.section(j.figures, json_of(j.result) or {}, function(name)
     local path = folder .. "/" .. name:match("[^/]*$")
-    local text = text_of(path)
+    local text = files.read(path)
     return text and "data:image/png;base64," .. page.base64(text)
   end)
 end

@@ -4,16 +4,11 @@
 -- config.json says the rest.
 local bundle = require "evla.bundle"
 local evla = require "evla.core"
+local files = require "evla.files"
 local json = require "evla.json"
 local language = require "evla.language"
 
 local seeing = {}
-
-local function exists(path)
-  local ok, file = pcall(io.open, path)
-  if ok and file then file:close() end
-  return ok and file ~= nil
-end
 
 -- What the tensors of a file say: extents, and how many blocks there are.
 local function asked(path, file)
@@ -40,7 +35,7 @@ end
 -- A folder's weights: their path, the archive, and what it is asked with.
 local function tensors_of(folder)
   local weights = folder .. "/model.safetensors"
-  if not exists(weights) then weights = weights .. ".index.json" end
+  if not files.exists(weights) then weights = weights .. ".index.json" end
   local file = evla.tensors(weights)
   if not file then error(("%s: is of no format that is loaded"):format(weights), 0) end
   return weights, file, asked(weights, file)
@@ -236,7 +231,7 @@ end
 -- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen).
 function seeing.load(path, options)
   options = options or {}
-  local read = path:find "%.evla$" and unpacked or exists(path .. "/config.json") and from_folder or pair
+  local read = path:find "%.evla$" and unpacked or files.exists(path .. "/config.json") and from_folder or pair
   local own, weights, file, items, is_kept = read(path, options)
   local given = {}
   for _, all in ipairs { own, options } do

@@ -2,6 +2,7 @@
 -- writes it, or lerobot's safetensors with config.json and statistics beside them. Sizes are those of the tensors; only what no
 -- tensor shows is looked up.
 local evla = require "evla.core"
+local files = require "evla.files"
 local json = require "evla.json"
 local lots = require "evla.lots"
 
@@ -134,22 +135,22 @@ end
 
 smolvla.inner = true -- an option of the model file: it puts out what is inside, stage by stage
 
--- Folders of inputs as cases of a recipe; given gets the sizes that they have.
+-- Folders of inputs; given gets the sizes that they have, and masked where they say which cameras and words there are.
 function smolvla.cases(folders, own, given)
   local out, one = {}, own.image * own.image * 3
   for i, folder in ipairs(folders) do
-    local function bytes(name)
-      local file <close> = assert(io.open(folder .. "/" .. name, "rb"))
-      return file:seek "end"
-    end
-    local all, tokens = bytes "images.u8", bytes "tokens.i32" // 4
+    local function bytes(name) return files.size(folder .. "/" .. name) or error(("%s: holds no %s"):format(folder, name), 0) end
+    local all, tokens, masked = bytes "images.u8", bytes "tokens.i32" // 4, files.exists(folder .. "/image_mask.u8")
     if all % one ~= 0 then error(("%s/images.u8 holds %d bytes, no whole number of images of %d"):format(folder, all, one), 0) end
-    given.cameras, given.tokens = given.cameras or all // one, given.tokens or tokens
-    if given.cameras ~= all // one or given.tokens ~= tokens then
-      error(("%s: has %d cameras and %d tokens, others have %d and %d; want cases of one size"):format(folder, all // one, tokens, given.cameras, given.tokens), 0)
+    if i == 1 then given.cameras, given.tokens, given.masked = given.cameras or all // one, given.tokens or tokens, given.masked or masked or nil end
+    if given.cameras ~= all // one or given.tokens ~= tokens or (given.masked or false) ~= masked then
+      local function size(cameras, words, is_masked) return ("%d cameras and %d tokens%s"):format(cameras, words, is_masked and " with masks" or "") end
+      error(("%s: has %s; want %s"):format(folder, size(all // one, tokens, masked), size(given.cameras, given.tokens, given.masked)), 0)
     end
-    out[i] = { files = {} }
-    for input, name in pairs { images = "images.u8", tokens = "tokens.i32", state = "state.f32", x_t = "noise.f32" } do out[i].files[input] = folder .. "/" .. name end
+    local from = {}
+    for input, name in pairs { images = "images.u8", tokens = "tokens.i32", state = "state.f32", x_t = "noise.f32" } do from[input] = folder .. "/" .. name end
+    for _, mask in ipairs(masked and { "image_mask", "token_mask" } or {}) do from[mask] = ("%s/%s.u8"):format(folder, mask) end
+    out[i] = { files = from }
   end
   return out
 end
@@ -161,7 +162,6 @@ smolvla.raw = { "pictures", "instruction", "state", "seed", "tokenizer" }
 -- Texts with their ids, as a bundle may have them, in place of a tokenizer.
 local listed = {}
 listed.__index = listed
-function listed:__len() return 0 end
 function listed:encode(text)
   local id = self.words[(text:gsub("\n$", ""))]
   if id then return { id } end
@@ -175,9 +175,7 @@ local function words_of(p, tokenizer)
   local own = not tokenizer and p.items and p.items.tokenizer
   if own and own.words then return setmetatable({ path = p.weights, words = own.words }, listed) end
   local beside = tokenizer or p.weights:find "%.evla$" and p.weights or p.weights:gsub("[^/]*$", "tokenizer.json") -- a bundle has its own
-  local ok, file = pcall(io.open, beside)
-  if ok and file then file:close() end
-  local from = ok and file and beside or p.weights
+  local from = files.exists(beside) and beside or p.weights
   local good, words = pcall(evla.tokenizer, from)
   if not good then
     error(from == beside and words or ("%s: it has no tokenizer of its own, and there is no %s; want SmolVLM2's there, or tell tokenizer"):format(p.weights, beside), 0)
