@@ -197,7 +197,7 @@ san:
 	@$(MAKE) --no-print-directory B=$(B)/asan SAN=address,undefined OPT='-O1 -g' -j$(shell nproc) all tests
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 EVLA_SAN=1 \
 	  EVLA_TEST_DATA='$(EVLA_TEST_DATA)' EVLA_BUILD='$(abspath $(B)/asan)' CC='$(CC)' \
-	  prove --timer --exec '' -j$(shell nproc) $(TEST_C:%=$(B)/asan/tests/%) $(filter-out %_page.t,$(TEST_T)) # a page's examples are others' tests
+	  prove --timer --exec '' -j$(shell nproc) $(TEST_C:%=$(B)/asan/tests/%) $(TEST_T)
 	@$(MAKE) --no-print-directory B=$(B)/tsan SAN=thread OPT='-O1 -g' -j$(shell nproc) \
 	  $(TSAN:%=$(B)/tsan/tests/%) $(B)/tsan/tests/plugins/body_point.so
 	EVLA_SAN=1 EVLA_BUILD='$(abspath $(B)/tsan)' prove --timer --exec '' $(TSAN:%=$(B)/tsan/tests/%)

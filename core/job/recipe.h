@@ -126,8 +126,10 @@ const char *recipe_metric(const recipe_params *p);
  * the model to deliver. */
 int32_t recipe_fit(recipe_work *w);
 void recipe_done(recipe_work *w);
-/* Rows that a linear of layer i reads go to its sample, and to its quantiser. */
-int32_t recipe_observe(recipe_work *w, int32_t i, const float *x, int64_t n_rows);
+/* What an output of a model made by quantize_probe holds goes to the sample of the layer
+ * whose linear reads it, and to its quantiser; other outputs are passed over. */
+int32_t recipe_observe(recipe_work *w, const char *output, const evla_type *t,
+                       const float *x);
 
 /* ---- recipe_cases.c: recipes with a schedule ---- */
 

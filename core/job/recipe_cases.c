@@ -192,12 +192,7 @@ static int32_t watch(void *to, ctx *cx, int32_t line, int64_t time)
     (void)cx, (void)time;
     for (int32_t k = 0; st >= 0 && k < schedule_n_outputs(h->s); k++) {
         const schedule_port *p = schedule_output(h->s, k);
-        if (p->line != line || p->type.dtype != EVLA_F32 ||
-            strncmp(p->name, QUANTIZE_PROBE, strlen(QUANTIZE_PROBE)) != 0)
-            continue;
-        int32_t i = (int32_t)strtol(p->name + strlen(QUANTIZE_PROBE), NULL, 10);
-        int64_t in = p->type.shape[p->type.rank - 1];
-        st = recipe_observe(h->w, i, p->view.data[0], type_count(&p->type) / (in ? in : 1));
+        if (p->line == line) st = recipe_observe(h->w, p->name, &p->type, p->view.data[0]);
     }
     return st;
 }

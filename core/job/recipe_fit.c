@@ -77,8 +77,14 @@ static int32_t keep_sample(recipe_work *w, int32_t i, const float *x, int64_t n_
     return 0;
 }
 
-int32_t recipe_observe(recipe_work *w, int32_t i, const float *x, int64_t n_rows)
+int32_t recipe_observe(recipe_work *w, const char *output, const evla_type *t,
+                       const float *x)
 {
+    if (t->dtype != EVLA_F32 ||
+        strncmp(output, QUANTIZE_PROBE, strlen(QUANTIZE_PROBE)) != 0)
+        return 0;
+    int32_t i = (int32_t)strtol(output + strlen(QUANTIZE_PROBE), NULL, 10);
+    int64_t in = t->shape[t->rank - 1], n_rows = type_count(t) / (in ? in : 1);
     quantize_layer *l = &w->layers[i];
     if (!l->with) return 0;
     int32_t st = keep_sample(w, i, x, n_rows);
@@ -91,15 +97,9 @@ static int32_t watch(void *to, session *s, const plan *p, int64_t batch)
     recipe_work *w = to;
     int32_t st = 0;
     (void)batch;
-    for (int32_t k = 0; st >= 0 && k < p->graph->n_outputs; k++) {
-        int32_t i =
-            (int32_t)strtol(p->graph->outputs[k].name + strlen(QUANTIZE_PROBE), NULL, 10);
-        const evla_type *t = plan_output_type(p, k);
-        if (t->dtype != EVLA_F32) continue;
-        int64_t in = t->shape[t->rank - 1];
-        st = recipe_observe(w, i, session_output(s, 0, k)->data[0],
-                            type_count(t) / (in ? in : 1));
-    }
+    for (int32_t k = 0; st >= 0 && k < p->graph->n_outputs; k++)
+        st = recipe_observe(w, p->graph->outputs[k].name, plan_output_type(p, k),
+                            session_output(s, 0, k)->data[0]);
     return st;
 }
 

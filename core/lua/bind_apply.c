@@ -143,45 +143,48 @@ static int declare_model(lua_State *L, const job_type *t, const char *name, int 
     return 1;
 }
 
-/* evla.attributes(path) -> what a file that evla pack wrote says beside its weights. */
-static int l_attributes(lua_State *L)
+/* The model of a file that evla pack wrote; what owns it is left at *at. */
+static model *open_packed(lua_State *L, script *s, const char *path, int *at)
 {
-    script *s = script_of(L);
-    const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
     model **m = bind_graph_own(L);
-    int at = lua_gettop(L);
+    *at = lua_gettop(L);
     ctx_clear(s->cx);
     script_pause(s);
     int32_t st = save_open(s->cx, path, m);
     script_go_on(s);
-    if (st < 0) return script_throw(L, s);
-    bind_push_attrs(L, at, (*m)->attrs, (*m)->n_attrs);
+    if (st < 0) script_throw(L, s);
+    return *m;
+}
+
+/* evla.attributes(path) -> what such a file says beside its weights. */
+static int l_attributes(lua_State *L)
+{
+    script *s = script_of(L);
+    const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
+    int at;
+    const model *m = open_packed(L, s, path, &at);
+    bind_push_attrs(L, at, m->attrs, m->n_attrs);
     return 1;
 }
 
-/* evla.packed(path, name) -> checkpoint, attributes: a file that evla pack wrote. */
+/* evla.packed(path, name) -> checkpoint, attributes. */
 static int l_packed(lua_State *L)
 {
     script *s = script_of(L);
     const char *path = sandbox_path(L, s, luaL_checkstring(L, 1), 0);
     const char *name = luaL_checkstring(L, 2), *where = script_where(L, s);
     value given = {.kind = VALUE_TABLE};
-    model **m = bind_graph_own(L);
-    int at = lua_gettop(L);
-    ctx_clear(s->cx);
-    script_pause(s);
-    int32_t st = save_open(s->cx, path, m);
-    script_go_on(s);
-    if (st < 0) return script_throw(L, s);
+    int at;
+    model *m = open_packed(L, s, path, &at);
     given.pairs = arena_push(&s->cx->mem, 2, sizeof *given.pairs);
     if (!given.pairs) script_error(L, s, "out of memory");
     given.pairs[given.n_pairs++] = (value_pair){"file", value_text(path)};
     given.pairs[given.n_pairs++] = (value_pair){"weights", value_text(path)};
     job *j = bind_declare(L, s, &job_checkpoint, name, &given, where);
-    job_model_give(j, *m);
+    job_model_give(j, m);
     keep(L, j, at);
     bind_push_job(L, j);
-    bind_push_attrs(L, at, (*m)->attrs, (*m)->n_attrs);
+    bind_push_attrs(L, at, m->attrs, m->n_attrs);
     return 2;
 }
 
