@@ -28,7 +28,7 @@ if sees and opt.case then error("a model of texts and pictures is measured by ca
 local policy = sees and evla.see(opt.model, { type = "f32", answer = 7, mmproj = opt.mmproj, unnorm_key = opt.unnorm_key }) or evla.policy(opt.model, { type = "f32", cases = opt.case, cameras = opt.cameras })
 if sees then -- what its graphs keep, beside what its file says
   policy.own.kv = "bf16"
-  if not policy.own.low then policy.own.height, policy.own.picture_width = 336, 336 end
+  if not policy.own.low then policy.own.height, policy.own.picture_width = table.unpack(policy.size) end
 end
 local rules = {}
 for i, pattern in ipairs(opt.keep or {}) do rules[i] = { pattern, keep = "f32" } end

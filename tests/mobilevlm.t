@@ -179,6 +179,21 @@ for name, model, more in (("folder.evla", "tiny", ()), ("pair.evla", "lm.gguf", 
 r = pipeline("caption.lua", "--model", at("tiny"), "--tokens", "3")
 tap.ok(r.returncode == 0 and "caption: 3 tokens" in r.stdout, "a caption is a question that is always the same", r.stdout + r.stderr)
 
+# ---- golden runs ----
+os.makedirs(at("asked"))
+os.symlink(at("table.png"), at("asked", "picture.png"))
+with open(at("asked", "instruction.txt"), "w") as f:
+    f.write(question)
+r = run("golden", "write", "lm.gguf", "--mmproj", "mmproj.gguf", "-o", "record", "--case", "asked")
+stage = lambda name: np.load(at("record", "stages", name + ".npy"))
+if tap.ok(r.returncode == 0, "a golden run of a pair of files", r.stdout + r.stderr):
+    said = stage("tokens").tolist()
+    far = rel(stage("rows"), rows), rel(stage("logits"), torch.stack([logits(said[:i]) for i in range(7)]))
+    tap.ok(max(far) < 1e-5 and said[:6] == tokens and stage("ids").tolist() == before + after, "its stages are PyTorch's within 1e-5", far)
+for more in ((), ("--model", "tiny"), ("--model", "pair.evla"), ("--model", "lm.gguf", "--mmproj", "older.gguf")):
+    r = run("golden", "check", "record", *more)
+    tap.ok(r.returncode == 0 and "all 5 stages are within 1e-05" in r.stdout, "which it keeps, " + (more[-1] if more else "replayed"), r.stdout + r.stderr)
+
 # ---- what is refused ----
 write_pair("lm.gguf", "mlp.gguf", False, "mlp")
 made.folder(at("ldp"), mm_projector_type="ldpnet")

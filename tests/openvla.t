@@ -136,8 +136,9 @@ np.asarray(Image.open(at("table.png"))).tofile(at("picture.u8"))
 with open(at("known.lua"), "w") as f:
     f.write(f'''local evla = require "evla"
 local m = evla.see("tiny", {{ kv = "f32", answer = 7 }})
-return evla.program {{ evla.call "known" (m:call {{ files = {{ picture = "picture.u8" }}, values = {{ before = {{ 1 }}, after = {{ {", ".join(map(str, text + tokens))} }} }},
-  symbols = {{ {{ "H", 90 }}, {{ "W", 120 }}, {{ "N", m.rows }}, {{ "BEFORE", 1 }}, {{ "AFTER", {len(text) + 7} }} }}, dump = "known" }}) }}
+return evla.program {{ evla.call "known" (m:call {{ files = {{ picture = "picture.u8" }}, values = {{ before = {{ 1 }}, after = {{ {", ".join(map(str, text + tokens + [5, 6]))} }},
+    judged = {{ {", ".join(str(len(rows) + len(text) + i) for i in range(7))} }} }},
+  symbols = {{ {{ "H", 90 }}, {{ "W", 120 }}, {{ "N", m.rows }}, {{ "BEFORE", 1 }}, {{ "AFTER", {len(text) + 9} }} }}, dump = "known" }}) }}
 ''')
 r = run("run", at("known.lua"), "--trust")
 if tap.ok(r.returncode == 0, "a text that is known runs without a cache", r.stdout + r.stderr):
@@ -151,6 +152,47 @@ tap.ok(0 < card.get("metric_coded", 0) < 0.1 and card["ratio"] > 3.5 and [p["pha
 r = run("run", pipeline, "--model", at("out", "quantise", "small", "small.evla"), "--picture", at("table.png"), "--instruction", instruction)
 line = re.search(r"action  (.*)", r.stdout)
 tap.ok(r.returncode == 0 and line and len(line[1].split(",")) == 7, "the pipeline opens the model in codes alone", r.stdout + r.stderr)
+
+# ---- golden runs: a case's stages against PyTorch, and what becomes of them elsewhere ----
+os.makedirs(at("asked"))
+os.symlink(at("table.png"), at("asked", "picture.png"))
+with open(at("asked", "instruction.txt"), "w") as f:
+    f.write(instruction + "\n")
+golden = lambda *args: run("golden", *args, "--out", at("out"))
+stage = lambda record, name: np.load(at(record, "stages", name + ".npy"))
+r = golden("write", "tiny", "-o", "record", "--case", "asked")
+order = [s["name"] for s in json.load(open(at("record", "golden.json")))["stages"]] if r.returncode == 0 else []
+if tap.ok(order == ["ids", "pixels", "rows", "logits", "action", "tokens"], "a golden run has every stage", r.stdout + r.stderr):
+    both = torch.cat([dino, (picture - 0.5) / 0.5])[None]
+    far = {"pixels": rel(stage("record", "pixels"), both), "rows": rel(stage("record", "rows"), rows),
+           "logits": rel(stage("record", "logits"), torch.stack([logits(tokens[:i]) for i in range(7)]))}
+    tap.ok(max(far.values()) < 1e-5, "pixels, rows and logits are PyTorch's within 1e-5", far)
+    tap.ok(stage("record", "ids").tolist() == [1] + text and stage("record", "tokens").tolist() == tokens and abs(stage("record", "action") - action_of(tokens)).max() < 1e-6,
+           "so are the tokens of the text, those that it answers, and their action")
+r = golden("check", "record", "--model", "tiny.evla")
+tap.ok(r.returncode == 0 and re.search(r"^  tokens +0 +0 +0 +pass$", r.stdout, re.M) and "all 6 stages are within 1e-05" in r.stdout, "a bundle of it passes", r.stdout + r.stderr)
+r = golden("check", "record", "--type", "q8_0", "--json")
+found = {s["name"]: s for s in json.loads(r.stdout)["stages"]} if r.returncode in (0, 1) else {}
+q8 = np.load(at("out", "golden", "rows.npy"))
+tap.ok(found and abs(found["rows"]["rel_l2"] - rel(q8, stage("record", "rows"))) < 1e-6 and found["rows"]["bound"] == 0.15 and "bound" not in found["tokens"] and found["ids"]["bound"] == 0,
+       "fewer bits are told as NumPy computes them; tokens are told and not judged", found)
+planted = {**weights, lm + "model.layers.1.mlp.up_proj.weight": weights[lm + "model.layers.1.mlp.up_proj.weight"].copy()}
+planted[lm + "model.layers.1.mlp.up_proj.weight"][3] = 0
+r = golden("check", "record", "--model", changed("planted", planted))
+tap.ok(r.returncode == 1 and "the first stage that is off is logits" in r.stdout, "64 numbers of the decoder that were overwritten are found behind the rows", r.stdout + r.stderr)
+other = changed("other_words")
+vocabulary = json.load(open(os.path.join(other, "tokenizer.json")))
+ids_of = vocabulary["model"]["vocab"]
+ids_of["o"], ids_of["u"] = ids_of["u"], ids_of["o"]
+json.dump(vocabulary, open(os.path.join(other, "tokenizer.json"), "w"))
+r = golden("check", "record", "--model", other)
+tap.ok(r.returncode == 1 and "the first stage that is off is ids" in r.stdout, "so is a tokenizer with two letters in each other's places", r.stdout + r.stderr)
+tap.ok(golden("write", "tiny", "-o", "lot", "--seed", "3", "-q").returncode == 0 and golden("check", "lot", "-q").returncode == 0 and stage("lot", "ids").tolist() != [1] + text,
+       "a picture and a text may be drawn by lot")
+for args, what in ((("check", "record", "--model", "halves"), "is not there; --model says where"), (("write", "tiny", "-o", "x", "--case", "record"), "record: holds no instruction.txt"),
+                   (("write", "tiny", "-o", "y", "--cameras", "2"), "sees one picture; got 2")):
+    r = golden(*args)
+    tap.ok(r.returncode in (2, 3) and what in r.stderr and r.stderr.count("\n") == 1, "refused: " + what, r.stdout + r.stderr)
 
 # ---- in bf16, as its authors publish it ----
 half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
@@ -203,6 +245,15 @@ r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions",
 got = json.loads(r.stdout.splitlines()[0])[0] if r.returncode == 0 else {"error": r.stderr}
 tap.ok("error" not in got and rel(got["action"], want) < 1e-5, "OFT gives PyTorch's chunk of actions within 1e-5, from two views, proprio and text at once",
        got.get("error") or (rel(got["action"], want), got["action"][0], want[0]))
+
+r = golden("write", "oft", "-o", "oft_lot", "--cameras", "2", "--seed", "5")
+order = [s["name"] for s in json.load(open(at("oft_lot", "golden.json")))["stages"]] if r.returncode == 0 else []
+tap.ok(order == ["ids", "pixels", "rows", "action"] and stage("oft_lot", "action").shape == (chunk, entries) and golden("check", "oft_lot").returncode == 0,
+       "a golden run of OFT has its own stages", r.stdout + r.stderr)
+raw = [np.fromfile(at("oft_lot", "inputs", f"picture{i}.u8"), np.uint8).reshape(120, 160, 3) for i in (1, 2)] if order else []
+small = [torch.tensor(np.asarray(Image.fromarray(x).resize((SIDE, SIDE), Image.BICUBIC)), dtype=torch.float64).permute(2, 0, 1) / 255 for x in raw]
+want = torch.stack([torch.cat([(v - rounded([0.485, 0.456, 0.406])) / rounded([0.229, 0.224, 0.225]), (v - 0.5) / 0.5]) for v in small])
+tap.ok(rel(stage("oft_lot", "pixels"), want) < 1e-5, "each view is prepared as Pillow does it", rel(stage("oft_lot", "pixels"), want))
 
 # ---- what is refused ----
 two = {**stats, "other": stats["bridge_orig"]}

@@ -2,21 +2,13 @@
  * job_call.c -- the job type "call": a model is called, its graphs in the order of a
  * schedule, and says what it made and how long each part took.
  *
- * Inputs come from files of raw numbers, as dense rows, or stand in the script; what is not
- * given is zeros. One call warms up, `runs` are timed; the phases that are shown are those
- * of the median call. outputs.evla in the job's folder (kind "evla.tensors") holds "i:NAME"
- * and "o:NAME". With a folder to dump into every output is also written there as NAME.npy,
- * and what a graph that runs several times makes as s0_NAME.npy, s1_NAME.npy, ... too;
- * the figure "dumped" has their names in order.
-=======
  * Inputs come from files of raw numbers, as dense rows, from pictures, or stand in the
  * script; what is not given is zeros. One call warms up, `runs` are timed; the phases that
  * are shown are those of the median call. outputs.evla in the job's folder (kind
  * "evla.tensors") holds "i:NAME" and "o:NAME". With a folder to dump into every output is
  * also written there as NAME.npy, and what a graph that runs several times makes as
- * s0_NAME.npy, s1_NAME.npy, ... too; those that are to be shown are written as NAME.npy
- * into the job's folder.
->>>>>>> 18e295a (call: pictures as inputs, outputs to be shown)
+ * s0_NAME.npy, s1_NAME.npy, ... too, the figure "dumped" has their names in order; those
+ * that are to be shown are written as NAME.npy into the job's folder.
  */
 #include "../data/format.h"
 #include "../graph/bundle.h"

@@ -7,7 +7,7 @@
  *                on_text } -> table
  *   t:template(messages) -> text                   t:loss(text) -> mean, tokens
  *   t:logits(ids, { rows, both }) -> tensor f32[V] of what follows them
- *   t:run(graph, { NAME = tensor or numbers }) -> { NAME = tensor }, milliseconds
+ *   t:run(graph, { NAME = tensor, numbers or bytes }) -> { NAME = tensor }, milliseconds
  *   t:save(path, ids)                              t:load(path) -> tokens
  *   t:info() -> table                              t:close()
  *
@@ -144,8 +144,10 @@ static void read_numbers(lua_State *L, script *s, const char *name, const evla_t
     int is_f32 = type->dtype == EVLA_F32;
     if (!lua_istable(L, list) || (int64_t)lua_rawlen(L, list) != n ||
         (!is_f32 && type->dtype != EVLA_I32))
-        script_error(L, s, "text: %s: want %s, as a tensor or, in f32 and i32, a list",
-                     name, type_text(s->cx->reg, &s->cx->mem, type));
+        script_error(
+            L, s,
+            "text: %s: want %s, as a tensor, a text of bytes or, in f32 and i32, a list",
+            name, type_text(s->cx->reg, &s->cx->mem, type));
     for (int64_t i = 0; i < n; i++, lua_pop(L, 1)) {
         lua_rawgeti(L, list, i + 1);
         if (is_f32)
@@ -160,7 +162,16 @@ static void set_input(lua_State *L, script *s, session *of, int32_t plan_at, int
 {
     evla_tensor *in = session_input(of, plan_at, slot);
     const evla_tensor *t = bind_tensor_at(L, -1);
+    size_t n, want = (size_t)type_bytes(s->cx->reg, type);
     if (!in) return; /* nobody reads it */
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        const char *bytes = lua_tolstring(L, -1, &n);
+        if (n != want)
+            script_error(L, s, "text: %s: got %zu bytes; %s takes %zu", name, n,
+                         type_text(s->cx->reg, &s->cx->mem, type), want);
+        memcpy(in->data[0], bytes, want);
+        return;
+    }
     if (!t) {
         read_numbers(L, s, name, type, in->data[0]);
         return;
@@ -168,7 +179,7 @@ static void set_input(lua_State *L, script *s, session *of, int32_t plan_at, int
     if (!bind_tensor_like(L, -1, type))
         script_error(L, s, "text: %s: want %s, got %s", name,
                      type_text(s->cx->reg, &s->cx->mem, type), luaL_tolstring(L, -1, NULL));
-    memcpy(in->data[0], t->data[0], (size_t)type_bytes(s->cx->reg, type));
+    memcpy(in->data[0], t->data[0], want);
 }
 
 static const plan *find_other(lua_State *L, script *s, const decoder *d, const char *name,

@@ -164,7 +164,7 @@ end
 local FAMILIES = { OpenVLAForActionPrediction = openvla, MobileLlamaForCausalLM = mobilevlm }
 
 -- Options of evla.see, not of the model file.
-local chosen = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true }
+local chosen = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true, size = true }
 
 -- Matrices are rounded to a type while they are read; tables of positions are added, not multiplied, and stay.
 local function rounded(kind, paths)
@@ -199,11 +199,12 @@ local function unpacked(path, options)
   return b.options, path, b.kind, b.items, b.graphs == "kept"
 end
 
--- Whether that is a folder or a pair of files of such a model.
+-- Which architecture's a folder or a pair of files is; nil: no such model's. A bundle says itself what reads it.
 function seeing.is(path, options)
-  if options.mmproj then return true end
+  if options.mmproj then return "mobilevlm_v2" end
   local ok, config = pcall(json.read, path .. "/config.json")
-  return ok and config.architectures ~= nil and FAMILIES[config.architectures[1]] ~= nil
+  local family = ok and config.architectures and FAMILIES[config.architectures[1]]
+  return family and (family == openvla and "openvla" or "mobilevlm_v2") or nil
 end
 
 local object = {}
@@ -214,20 +215,22 @@ function object:__tostring() return ("%s that sees: %s"):format(self.kind, self.
 -- What it was trained to read, for an instruction or a question.
 function object:prompt(text) return bundle.prompt(self.items.prompt, text) end
 
--- What evla.call and evla.recipe want to know, with the caller's own words on top: a text that is known to its end, whose last tokens
--- are judged (the option answer says how many). words: tokens behind the picture, those among them.
+-- What evla.call and evla.recipe want to know, with the caller's own words on top: a text that is known to its end, some of whose tokens
+-- are judged (the option answer says how many), or all that OFT's head reads at once. before, words: tokens before and behind the
+-- picture, what is known of the answer among them.
 function object:call(options)
-  local own, n = self.own, self.rows
+  local size, last = self.size, self.own.chunk and "chunk" or "known"
   local all = {
-    model = self.model, schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = "known", phase = "prefill" } },
-    symbols = { { "H", own.height or own.image }, { "W", own.picture_width or own.image }, { "N", n }, { "BEFORE", 1 }, { "AFTER", self.words } },
+    model = self.model, schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = last, phase = "prefill" } },
+    symbols = { { "H", size[1] }, { "W", size[2] }, { "N", self.rows }, { "BEFORE", self.before }, { "AFTER", self.words }, { "T", self.before + self.words } },
   }
   for k, v in pairs(options or {}) do all[k] = v end
   return all
 end
 
 -- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }), evla.see "x.evla", a
--- bundle that evla pack wrote: options beside these are those of the model file; type = "q8_0" rounds matrices, the towers' too.
+-- bundle that evla pack wrote: options beside these are those of the model file; type = "q8_0" rounds matrices, the towers' too; size =
+-- { height, width } of the pictures that come, where they are not those of a text that evla.generate reads.
 -- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen).
 function seeing.load(path, options)
   options = options or {}
@@ -242,13 +245,18 @@ function seeing.load(path, options)
       error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
     end
   end
+  local size = options.size or { given.height or own.image, given.picture_width or own.image }
+  if file == "mobilevlm_v2" then given.height, given.picture_width = size[1], size[2] end -- its square follows from them
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
   if options.type then given.formats = rounded(options.type, { weights, given.beside }) end
-  local m = setmetatable({ kind = file, opens = "see", own = own, items = items, context = items.prompt.tokens, weights = weights }, object)
+  local m = setmetatable({ kind = file, opens = "see", own = own, items = items, context = items.prompt.tokens, weights = weights, size = size,
+                           words_in = given.tokenizer or path }, object)
   if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end
   local side = own.image // own.patch
-  m.rows, m.words = own.low and side * side or ((side + 1) // 2) ^ 2 // 1 | 0, (given.answer or 0) + 32
+  m.rows = own.low and side * side * (given.views or 1) or ((side + 1) // 2) ^ 2 // 1 | 0
+  m.answer, m.views = own.low and #own.low or given.answer or 0, given.views or 1
+  m.before, m.words = 1, m.answer + 32
   m.output, m.exact = own.low and "action" or "logits", {}
   m.model = is_kept and evla.packed(path, given.name) or evla.checkpoint(file, given)
   return m

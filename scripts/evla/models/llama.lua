@@ -89,8 +89,9 @@ local function tokens(g, p)
   g:output("logits", g.linear { wanted, w = p.tied and n.embed or n.head, out = p.vocabulary })
 end
 
--- A text with a picture's rows in it that is known to its end, for whoever measures: the logits of its last `answer` tokens, each from
--- what stands before it. Tokens before and after the rows; no cache.
+-- A text with a picture's rows in it that is known to its end, for whoever measures: the logits of `answer` of its tokens, from what
+-- stands at the places `judged`, each before one of them. Tokens before and after the rows; no cache. What follows the last place is
+-- not seen, so that a text may be padded.
 local MOST_TEXT = 4096
 local function known(g, p, answer)
   local rows = g:input("rows", ("f32[N,%d]"):format(p.width))
@@ -100,7 +101,7 @@ local function known(g, p, answer)
   local position = g.slice { g:const(("i32[%d]"):format(MOST_TEXT), places), axis = 0, start = 0, stop = "BEFORE+N+AFTER" }
   x = blocks(g, p, x, position, function(_, q, k, v) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads, causal = true } end)
   local n = names_of(p)
-  x = norm(g, p, g.slice { x, axis = 0, start = ("BEFORE+N+AFTER-%d"):format(answer + 1), stop = "BEFORE+N+AFTER-1" }, n.norm)
+  x = norm(g, p, g.gather { x, g:input("judged", ("i32[%d]"):format(answer)), axis = 0 }, n.norm)
   local logits = g.linear { x, w = p.tied and n.embed or n.head, out = p.vocabulary }
   g:output("logits", logits)
   return logits

@@ -40,18 +40,20 @@ options.proprio = { type = "int", default = 0, min = 0, max = 1024, doc = "OFT: 
 
 local graphs = {}
 
--- Any picture, squashed to a square as Pillow does, once for each tower in its own colours.
+-- Pictures of any size, squashed to squares as Pillow does, once for each tower in its own colours.
 function graphs.image(g, p)
-  local side = p.image
-  local squashed = g.resize { g:input("picture", "u8[H,W,3]"), size = { side }, mode = "bicubic", antialias = true }
-  local small, seen = image.of(g, squashed, { side, side }), {}
-  if p.crop < 1 then small = small:crop_area(p.crop) end
-  for i, t in ipairs(TOWERS) do seen[i] = small:normalise(t.colours) end
-  g:output("pixels", g.reshape { g.concat { seen[1], seen[2], axis = 0 }, shape = { 1, 6, side, side } })
+  local side, seen = p.image, { axis = 0 }
+  for v = 1, p.views do
+    local picture = g:input(p.views > 1 and "picture" .. v or "picture", "u8[H,W,3]")
+    local small = image.of(g, g.resize { picture, size = { side }, mode = "bicubic", antialias = true }, { side, side })
+    if p.crop < 1 then small = small:crop_area(p.crop) end
+    for _, t in ipairs(TOWERS) do seen[#seen + 1] = small:normalise(t.colours) end
+  end
+  g:output("pixels", g.reshape { g.concat(seen), shape = { p.views, 6, side, side } })
 end
 
 -- Pictures f32[views,6,side,side] to rows.
-local function rows(g, p, pixels, views)
+local function rows(g, p, pixels)
   local seen = {}
   for i, t in ipairs(TOWERS) do
     local function of(what) return p[t.name .. "_" .. what] end
@@ -59,16 +61,15 @@ local function rows(g, p, pixels, views)
     seen[i] = vit.encode(g, g.slice { pixels, axis = 1, start = 3 * (i - 1), stop = 3 * i }, {
       image = p.image, patch = p.patch, width = of "width", layers = of "layers", heads = of "heads", hidden = of "hidden", registers = of "registers",
       class = is_dino, class_position = false, layer_scale = is_dino, feature = -2, post_norm = false, names = "openvla", prefix = t.prefix,
-    }, views)
+    }, p.views)
   end
   local both = g.concat { seen[1], seen[2], axis = 2 }
-  local projected = connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } })
-  return g.reshape { projected, shape = { -1, p.width } }
+  return g.reshape { connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } }),
+                     shape = { -1, p.width } }
 end
 
-local function pixels(g, p, views) return g:input("pixels", ("f32[%d,6,%d,%d]"):format(views, p.image, p.image)) end
-
-function graphs.vision(g, p) g:output("rows", rows(g, p, pixels(g, p, 1), 1)) end
+local function pixels(g, p) return g:input("pixels", ("f32[%d,6,%d,%d]"):format(p.views, p.image, p.image)) end
+function graphs.vision(g, p) g:output("rows", rows(g, p, pixels(g, p))) end
 
 -- Numbers between -1 and 1, [...,entries], in the robot's own units.
 local function scaled(g, p, x)
@@ -92,7 +93,7 @@ function graphs.action(g, p)
   g:output("action", scaled(g, p, normal))
 end
 
--- A text whose last tokens are an action: the one that the model itself would choose at each of them.
+-- A text with an action's tokens in it: the one that the model itself would choose at each of them.
 function graphs.known(g, p)
   local logits, bins = llama.known(g, p, #p.low), p.bins
   local own, middle = g.slice { logits, axis = 1, start = p.words - bins, stop = p.words }, {}
@@ -110,7 +111,7 @@ function graphs.chunk(g, p)
     return g.layer_norm { x, w = g:weight(name .. ".weight", type, "ones"), b = g:weight(name .. ".bias", type) }
   end
   local entries, ids = #p.low, g:input("ids", "i32[T]")
-  local text, seen = llama.embed(g, p, ids), rows(g, p, pixels(g, p, p.views), p.views)
+  local text, seen = llama.embed(g, p, ids), rows(g, p, pixels(g, p))
   local parts = { axis = 0, g.slice { text, axis = 0, start = 0, stop = 1 }, seen }
   if p.proprio > 0 then
     local known = g:input("proprio", ("f32[1,%d]"):format(p.proprio))
