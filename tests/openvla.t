@@ -196,11 +196,13 @@ for args, what in ((("check", "record", "--model", "halves"), "is not there; --m
 
 # ---- in bf16, as its authors publish it ----
 half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
-forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]
+forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("bf16, its attention plain", half, {"attention": "plain"}, (0.02, 0.03)),
+         ("f32, but bf16 in the towers' attention", tiny, {"attention": "bf16"}, (0.01, 0.01)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]
 json.dump([{"model": model, "options": {"name": f"m{i}", "kv": "f32", **o}, "picture": at("table.png"), "text": instruction, "ids": ends} for i, (_, model, o, _) in enumerate(forms)],
           open(at("questions.json"), "w"))
 r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
 answers = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 else [{"error": r.stderr}] * len(forms)
+tap.ok(answers[0].get("rows") != answers[1].get("rows"), "matrices in bf16: attention rounds what it multiplies, unless it is told to be plain")
 for got, (what, _, _, most) in zip(answers, forms):
     if not tap.ok("error" not in got, what + ": opens", got.get("error")):
         continue
@@ -208,6 +210,10 @@ for got, (what, _, _, most) in zip(answers, forms):
     action = action_of([31744 + int(np.argmax(got["logits"][31744:32000]))] + tokens[1:])[0] - action_of(tokens)[0]
     tap.ok(1e-6 < far[0] < most[0] and 1e-6 < far[1] < most[1], f"{what}: rows within {most[0]:.0%}, logits within {most[1]:.0%}", far)
     print("# %s: rows %.4f, logits %.4f, first entry of the action off by %.4f" % (what, *far, action))
+
+r = run("pack", tiny, "-o", at("q8.evla"), "--license", "mit", "--type", "q8_0")
+same = golden("write", tiny, "-o", "eight", "--case", "asked", "--type", "q8_0").returncode == 0 and golden("check", "eight", "--model", "q8.evla", "--within", "0")
+tap.ok(r.returncode == 0 and same and same.returncode == 0, "a bundle in q8_0 keeps how attention multiplies: its bits are those of the folder rounded so", same and same.stdout)
 
 # ---- OFT: all at once, each row sees all, two views, and a head of its own ----
 entries, chunk, state = 7, 4, 5

@@ -41,6 +41,9 @@ local function tensors_of(folder)
   return weights, file, asked(weights, file)
 end
 
+-- What attention's products are rounded to where a matrix is like that one.
+local function products(matrix) return matrix and matrix.dtype ~= "f32" and "bf16" or "plain" end
+
 -- ---- OpenVLA ---------------------------------------------------------------------------------------------------------
 
 local PROMPT = "<image>In: What action should the robot take to %s?\nOut: " -- its end is the token that its authors append
@@ -82,7 +85,7 @@ local function openvla(folder, path, config, options)
     dino_registers = file[dino .. "reg_token"] and shape(dino .. "reg_token", 3)[2] or 0,
     siglip_width = shape(siglip .. "patch_embed.proj.weight", 4)[1], siglip_layers = count(siglip .. "blocks.%d.norm1.weight"),
     siglip_hidden = shape(siglip .. "blocks.0.mlp.fc1.weight", 2)[1], projected = shape("projector.fc1.weight", 2)[1],
-    bins = config.n_action_bins or 256, words = embed[1] - (config.pad_to_multiple_of or 64),
+    bins = config.n_action_bins or 256, words = embed[1] - (config.pad_to_multiple_of or 64), attention = products(file[siglip .. "blocks.0.mlp.fc1.weight"]),
   }
   local sizes = config.image_sizes
   if sizes and sizes[1] and sizes[1] ~= given.image then
@@ -110,11 +113,12 @@ local ASSISTANT = "A chat between a curious user and an artificial intelligence 
   "answers to the user's questions. USER: <image>\n%s ASSISTANT:"
 
 -- What the tower's tensors say; first: the name of a block's first linear.
-local function tower(given, shape, count, pixels, prefix, patch, positions, layer, first)
+local function tower(given, file, shape, count, pixels, prefix, patch, positions, layer, first)
   local p = shape(prefix .. patch, 4)
   given.vision_width, given.patch = p[1], p[3]
   given.image = pixels(positions, shape(prefix .. positions, 2)[1] - 1, p[3])
   given.vision_layers, given.vision_hidden = count(prefix .. layer), shape(prefix .. first, 2)[1]
+  given.attention = products(file[prefix .. first])
 end
 
 -- What whoever uses it has to know, see bundle.lua.
@@ -132,8 +136,8 @@ local function mobilevlm(folder, path, config, options)
   local given, context = language.from_folder(folder, { [config.architectures[1]] = true })
   local kind = config.mm_projector_type
   if kind ~= "ldpnetv2" then error(("%s: mm_projector_type is %s; want ldpnetv2"):format(path, tostring(kind)), 0) end
-  local weights, _, shape, count, pixels = tensors_of(folder)
-  tower(given, shape, count, pixels, "model.vision_tower.vision_tower.vision_model.", "embeddings.patch_embedding.weight", "embeddings.position_embedding.weight",
+  local weights, file, shape, count, pixels = tensors_of(folder)
+  tower(given, file, shape, count, pixels, "model.vision_tower.vision_tower.vision_model.", "embeddings.patch_embedding.weight", "embeddings.position_embedding.weight",
     "encoder.layers.%d.layer_norm1.weight", "encoder.layers.0.mlp.fc1.weight")
   return given, weights, "mobilevlm_v2", about(given, context)
 end
@@ -149,7 +153,7 @@ local function pair(path, options)
   local kind = file.attrs["clip.projector_type"]
   if kind ~= "ldpv2" then error(("%s: clip.projector_type is %s; want ldpv2"):format(options.mmproj, tostring(kind)), 0) end
   local shape, count, pixels = asked(options.mmproj, file)
-  tower(given, shape, count, pixels, "v.", "patch_embd.weight", "position_embd.weight", "blk.%d.ln1.weight", "blk.0.ffn_up.weight")
+  tower(given, file, shape, count, pixels, "v.", "patch_embd.weight", "position_embd.weight", "blk.%d.ln1.weight", "blk.0.ffn_up.weight")
   -- older converters gave the two linears each other's names
   given.swapped = given.vision_hidden == given.vision_width and shape("v.blk.0.ffn_down.weight", 2)[1] ~= given.vision_width
   if given.swapped then given.vision_hidden = shape("v.blk.0.ffn_down.weight", 2)[1] end
@@ -249,7 +253,11 @@ function seeing.load(path, options)
   if file == "mobilevlm_v2" then given.height, given.picture_width = size[1], size[2] end -- its square follows from them
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
-  if options.type then given.formats = rounded(options.type, { weights, given.beside }) end
+  if options.type then
+    given.formats = rounded(options.type, { weights, given.beside })
+    given.attention = options.attention or options.type == "f32" and "plain" or "bf16"
+  end
+  own.attention = given.attention
   local m = setmetatable({ kind = file, opens = "see", own = own, items = items, context = items.prompt.tokens, weights = weights, size = size,
                            words_in = given.tokenizer or path }, object)
   if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end

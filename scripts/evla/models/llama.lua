@@ -89,6 +89,8 @@ local function tokens(g, p)
   g:output("logits", g.linear { wanted, w = p.tied and n.embed or n.head, out = p.vocabulary })
 end
 
+local function attention(g, p, q, k, v, causal) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads, causal = causal, products = p.attention } end
+
 -- A text with a picture's rows in it that is known to its end, for whoever measures: the logits of `answer` of its tokens, from what
 -- stands at the places `judged`, each before one of them. Tokens before and after the rows; no cache. What follows the last place is
 -- not seen, so that a text may be padded.
@@ -98,8 +100,7 @@ local function known(g, p, answer)
   local x = g.concat { embed(g, p, g:input("before", "i32[BEFORE]")), rows, embed(g, p, g:input("after", "i32[AFTER]")), axis = 0 }
   local places = {}
   for i = 1, MOST_TEXT do places[i] = i - 1 end
-  local position = g.slice { g:const(("i32[%d]"):format(MOST_TEXT), places), axis = 0, start = 0, stop = "BEFORE+N+AFTER" }
-  x = blocks(g, p, x, position, function(_, q, k, v) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads, causal = true } end)
+  x = blocks(g, p, x, g.slice { g:const(("i32[%d]"):format(MOST_TEXT), places), axis = 0, start = 0, stop = "BEFORE+N+AFTER" }, function(_, q, k, v) return attention(g, p, q, k, v, true) end)
   local n = names_of(p)
   x = norm(g, p, g.gather { x, g:input("judged", ("i32[%d]"):format(answer)), axis = 0 }, n.norm)
   local logits = g.linear { x, w = p.tied and n.embed or n.head, out = p.vocabulary }
@@ -109,7 +110,7 @@ end
 
 -- Without a cache: what the model makes of rows x f32[T,width] that all see each other, T positions from 0 on.
 local function whole(g, p, x, position)
-  x = blocks(g, p, x, position, function(_, q, k, v) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads } end)
+  x = blocks(g, p, x, position, function(_, q, k, v) return attention(g, p, q, k, v) end)
   return norm(g, p, x, names_of(p).norm)
 end
 
@@ -139,6 +140,7 @@ return {
     prefix = { type = "string", default = "", doc = "what stands before their names" },
     rows = { type = "bool", default = false, doc = "texts may hold rows of embeddings" },
     answer = { type = "int", default = 0, min = 0, max = 1024, doc = "tokens that the graph known judges, at a text's end; 0: there is no such graph" },
+    attention = { type = "enum", default = "plain", choices = { "plain", "bf16" }, doc = "what attention's products are rounded to, but for those of a cache, whose format is kv" },
     kv = { type = "string", default = "bf16", doc = "number format of keys and values" },
   },
   graphs = function(p)

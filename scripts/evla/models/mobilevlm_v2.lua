@@ -36,7 +36,7 @@ local function vision(g, p)
   local names = PLACES[p.names]
   local seen = vit.encode(g, g:input("pixels", ("f32[1,3,%d,%d]"):format(p.image, p.image)), {
     image = p.image, patch = p.patch, width = p.vision_width, layers = p.vision_layers, heads = p.vision_heads, hidden = p.vision_hidden,
-    eps = p.vision_eps, activation = "quick_gelu", patch_bias = false, pre_norm = true, feature = -2, post_norm = false,
+    eps = p.vision_eps, activation = "quick_gelu", patch_bias = false, pre_norm = true, feature = -2, post_norm = false, attention = p.attention,
     names = p.names, prefix = names.vision, swapped = p.swapped,
   }, 1)
   local rows = connectors.ldpv2(g, seen, { names = names, side = p.image // p.patch, out = p.width })

@@ -60,7 +60,7 @@ local function rows(g, p, pixels)
     local is_dino = t.name == "dino"
     seen[i] = vit.encode(g, g.slice { pixels, axis = 1, start = 3 * (i - 1), stop = 3 * i }, {
       image = p.image, patch = p.patch, width = of "width", layers = of "layers", heads = of "heads", hidden = of "hidden", registers = of "registers",
-      class = is_dino, class_position = false, layer_scale = is_dino, feature = -2, post_norm = false, names = "openvla", prefix = t.prefix,
+      class = is_dino, class_position = false, layer_scale = is_dino, feature = -2, post_norm = false, attention = p.attention, names = "openvla", prefix = t.prefix,
     }, p.views)
   end
   local both = g.concat { seen[1], seen[2], axis = 2 }
