@@ -55,8 +55,8 @@ def ask(title, data, want=None, **options):
     cases.append((title, data, options, want))
 
 
-def exif(turn, order="<"):
-    entries = [(0x10f, 2, 4, b"abc\0"), (0x112, 3, 1, struct.pack(order + "HH", turn, 0))]
+def exif(turn, order="<", long=False):
+    entries = [(0x10f, 2, 4, b"abc\0"), (0x112, 4, 1, struct.pack(order + "I", turn)) if long else (0x112, 3, 1, struct.pack(order + "HH", turn, 0))]
     tiff = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(entries))
     return b"Exif\0\0" + tiff + b"".join(struct.pack(order + "HHI", *e[:3]) + e[3] for e in entries) + bytes(4)
 
@@ -91,6 +91,13 @@ ask("a JPEG of one pixel", coded(Image.fromarray(smooth[:1, :1]), "JPEG"))
 for turn in range(1, 9):
     ask(f"a JPEG with orientation {turn}", coded(rgb, "JPEG", exif=exif(turn)))
     ask(f"the same, the first byte counts most, in a PNG", coded(rgb, "PNG", exif=exif(turn, ">")))
+for order in "<>":
+    ask(f"a JPEG whose orientation has four bytes, {order}", coded(rgb, "JPEG", exif=exif(6, order, long=True)))
+once, second = coded(rgb, "JPEG", exif=exif(6)), exif(3)
+behind_first = once.index(b"Exif") - 2
+behind_first += struct.unpack(">H", once[behind_first:behind_first + 2])[0]
+ask("a JPEG of two EXIF headers, of which the first counts",
+    once[:behind_first] + b"\xff\xe1" + struct.pack(">H", 2 + len(second)) + second + once[behind_first:])
 as_it_lies = np.asarray(Image.open(io.BytesIO(baseline)))
 ask("a JPEG with an orientation that there is not", coded(rgb, "JPEG", quality=90, exif=exif(9)), as_it_lies)
 ask("a JPEG whose EXIF header ends early", coded(rgb, "JPEG", quality=90, exif=exif(6)[:20]), as_it_lies)
@@ -111,6 +118,10 @@ for colour in ((255, 255, 255), (122, 116, 104)):
     shown = coded(seen, "PNG", transparency=3)
     ask(f"a PNG whose palette has a hole {title}", shown, over(Image.open(io.BytesIO(shown)), colour), **more)
 turned = coded(rgba, "PNG", exif=exif(6))
+upright = coded(rgb, "PNG")
+late = upright[:-12] + chunk(b"eXIf", exif(6, ">")[6:]) + upright[-12:]
+ask("a PNG that says behind its pixels how it is turned", late)
+ask("a PNG whose EXIF header is not what its sum says", late[:-14] + bytes([late[-14] ^ 1]) + late[-13:], smooth)
 ask("a PNG with transparency, turned", turned, over(ImageOps.exif_transpose(Image.open(io.BytesIO(turned))), (255, 255, 255)))
 deep = rng.integers(0, 65536, (9, 7, 3)).astype(">u2")
 plain = b"".join(b"\0" + row.tobytes() for row in deep)
@@ -132,6 +143,10 @@ ask("a JPEG without its end mark", baseline[:-2], "no whole JPEG picture: Premat
 ask("a PNG without its end mark", whole[:-12], "no whole PNG picture: the file ends too early")
 frame = baseline.index(b"\xff\xc0")
 ask("a JPEG that says it is larger", baseline[:frame + 5] + struct.pack(">HH", 400, 500) + baseline[frame + 9:], "no whole JPEG picture")
+for name, size in (("lower", (H // 2, W)), ("narrower", (H, W // 2))):
+    ask(f"a JPEG that says it is {name}", baseline[:frame + 5] + struct.pack(">HH", *size) + baseline[frame + 9:],
+        "no whole JPEG picture: Corrupt JPEG data: ")
+ask("a camera's JPEG with some bytes before its end mark", baseline[:-2] + bytes(8) + baseline[-2:], as_it_lies)
 ask("a JPEG that says it is huge", baseline[:frame + 5] + b"\xff\xdc\xff\xdc" + baseline[frame + 9:],
     "says that it is 65500 x 65500 pixels; want 1 to 67108864 of them")
 ask("a JPEG of no height", baseline[:frame + 5] + b"\0\0" + baseline[frame + 7:], "no whole JPEG picture")

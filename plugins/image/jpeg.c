@@ -19,6 +19,9 @@
 
 /* Each scan of a progressive file goes over the whole picture; real ones have about ten. */
 enum { MOST_SCANS = 200 };
+/* Cameras fill up with a few bytes before a marker. More of them are pixels for which a
+ * header that lies about the size has no place. */
+enum { MOST_PADDING = 64 };
 
 typedef struct reader {
     struct jpeg_decompress_struct d;
@@ -52,7 +55,8 @@ static void on_message(j_common_ptr any, int level)
 {
     int code = any->err->msg_code;
     int is_harmless =
-        code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR;
+        (code == JWRN_EXTRANEOUS_DATA && any->err->msg_parm.i[0] <= MOST_PADDING) ||
+        code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR;
     if (level < 0 && !is_harmless) on_error(any);
 }
 
@@ -67,11 +71,12 @@ static void on_progress(j_common_ptr any)
 static void read_header(reader *r)
 {
     static const uint8_t exif[6] = "Exif\0";
-    int orientation = 1;
+    int orientation = 0;
     jpeg_mem_src(&r->d, r->f->bytes, r->f->n_bytes);
     jpeg_save_markers(&r->d, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(&r->d, TRUE);
-    for (const struct jpeg_marker_struct *m = r->d.marker_list; m; m = m->next)
+    for (const struct jpeg_marker_struct *m = r->d.marker_list; m && !orientation;
+         m = m->next) /* the first one counts */
         if (m->data_length > sizeof exif && !memcmp(m->data, exif, sizeof exif))
             orientation =
                 turn_orientation(m->data + sizeof exif, m->data_length - sizeof exif);

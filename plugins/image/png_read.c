@@ -19,19 +19,53 @@ static int32_t refuse(const evla_host *h, const evla_picture_file *f, int code)
         "PNG", code == SPNG_IO_EOF ? "the file ends too early" : spng_strerror(code));
 }
 
-/* Header and orientation; *ctx is to be freed whatever comes. */
-static int open_file(const evla_picture_file *f, spng_ctx **ctx, struct spng_ihdr *head,
-                     turn *t)
+static uint32_t number(const uint8_t *at)
 {
-    struct spng_exif exif;
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* CRC-32 of n bytes. Source: PNG specification, annex D. */
+static uint32_t sum_of(const uint8_t *at, uint64_t n)
+{
+    uint32_t sum = ~0u;
+    for (; n > 0; n--) {
+        sum ^= *at++;
+        for (int k = 0; k < 8; k++)
+            sum = sum >> 1 ^ (sum & 1 ? 0xedb88320u : 0);
+    }
+    return ~sum;
+}
+
+/* Orientation, from the first chunk eXIf, before the pixels or behind them; one that is
+ * damaged says nothing. */
+static int orientation_of(const evla_picture_file *f)
+{
+    const uint8_t *bytes = f->bytes;
+    uint64_t at = 8, n;
+    for (; at + 12 <= f->n_bytes; at += n + 12) {
+        n = number(bytes + at);
+        if (n > f->n_bytes - at - 12) break;
+        if (memcmp(bytes + at + 4, "eXIf", 4)) continue;
+        int is_whole = sum_of(bytes + at + 4, n + 4) == number(bytes + at + 8 + n);
+        return is_whole ? turn_orientation(bytes + at + 8, n) : 1;
+    }
+    return 1;
+}
+
+/* Header, orientation, and whether a colour or a palette's entries are transparent; *ctx is
+ * to be freed whatever comes. */
+static int open_file(const evla_picture_file *f, spng_ctx **ctx, struct spng_ihdr *head,
+                     turn *t, int *has_holes)
+{
+    struct spng_trns trns;
     *ctx = spng_ctx_new(0);
     int code = *ctx ? spng_set_chunk_limits(*ctx, CHUNK_BYTES, CHUNKS_BYTES) : SPNG_EMEM;
     if (!code) code = spng_set_png_buffer(*ctx, f->bytes, f->n_bytes);
     if (!code) code = spng_get_ihdr(*ctx, head);
     if (code) return code;
-    code = spng_get_exif(*ctx, &exif);
-    int orientation = code ? 1 : turn_orientation((uint8_t *)exif.data, exif.length);
-    *t = turn_of(orientation, head->height, head->width);
+    *t = turn_of(orientation_of(f), head->height, head->width);
+    code = spng_get_trns(*ctx, &trns); /* reads all that comes before the pixels */
+    *has_holes = !code;
     return code == SPNG_ECHUNKAVAIL ? 0 : code;
 }
 
@@ -45,7 +79,7 @@ static int32_t measure(const evla_host *h, const evla_picture_file *f, int64_t s
     spng_ctx *ctx;
     struct spng_ihdr head;
     turn t = {0};
-    int code = open_file(f, &ctx, &head, &t);
+    int has_holes, code = open_file(f, &ctx, &head, &t, &has_holes);
     spng_ctx_free(ctx);
     size[0] = t.height;
     size[1] = t.width;
@@ -69,12 +103,10 @@ static int decode_pixels(const evla_picture_file *f, spng_ctx **ctx,
                          const uint8_t behind[3], uint8_t *rgb)
 {
     struct spng_ihdr head;
-    struct spng_trns trns;
     turn t;
-    int code = open_file(f, ctx, &head, &t);
+    int has_holes, code = open_file(f, ctx, &head, &t, &has_holes);
     if (code) return code;
-    int has_alpha = head.color_type & SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
-                    spng_get_trns(*ctx, &trns) == 0;
+    int has_alpha = head.color_type & SPNG_COLOR_TYPE_GRAYSCALE_ALPHA || has_holes;
     size_t n = (size_t)head.height * head.width;
     if (!has_alpha && t.right == 1 && t.first == 0) {
         code = spng_decode_image(*ctx, rgb, 3 * n, SPNG_FMT_RGB8, 0);

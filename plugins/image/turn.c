@@ -3,7 +3,7 @@
  */
 #include "turn.h"
 
-enum { ORIENTATION = 274, SHORT = 3, ENTRY_BYTES = 12 };
+enum { ORIENTATION = 274, SHORT = 3, LONG = 4, ENTRY_BYTES = 12 };
 
 typedef struct bytes {
     const uint8_t *at;
@@ -30,8 +30,9 @@ int turn_orientation(const uint8_t *tiff, uint64_t n)
     uint32_t entries = number(&b, at, 2);
     at += 2;
     for (uint32_t i = 0; i < entries && at < n; i++, at += ENTRY_BYTES) {
-        uint32_t value = number(&b, at + 8, 2);
-        if (number(&b, at, 2) == ORIENTATION && number(&b, at + 2, 2) == SHORT &&
+        uint32_t type = number(&b, at + 2, 2);
+        uint32_t value = number(&b, at + 8, type == LONG ? 4 : 2);
+        if (number(&b, at, 2) == ORIENTATION && (type == SHORT || type == LONG) &&
             number(&b, at + 4, 4) == 1 && value >= 1 && value <= 8)
             return (int)value;
     }
