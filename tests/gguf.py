@@ -36,8 +36,8 @@ def write(path, tensors, keys=(), pad=32, more=()):
         f.write(head + b"\0" * (-len(head) % pad) + body)
 
 
-def read(path):
-    """name -> (type's name, extents, bytes), and key -> value"""
+def read(path, kinds=None):
+    """name -> (type's name, extents, bytes), and key -> value; kinds, a dictionary: gets key -> its type, that of its items for a list"""
     with open(path, "rb") as f:
         raw = f.read()
     at = 0
@@ -66,8 +66,10 @@ def read(path):
     assert magic == b"GGUF" and version == 3
     keys = {}
     for _ in range(n_keys):
-        key = take_text().decode()
-        keys[key] = take_value(take("I"))
+        key, kind = take_text().decode(), take("I")
+        if kinds is not None:
+            kinds[key] = kind if kind != LIST else struct.unpack_from("<I", raw, at)[0]
+        keys[key] = take_value(kind)
     found = []
     for _ in range(n_tensors):
         name, rank = take_text().decode(), take("I")

@@ -15,6 +15,7 @@ import zlib
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import tap
+from gguf import numbers, read
 from op_oracle import np
 from torch_cases import letters_tokenizer
 
@@ -183,14 +184,33 @@ code, text = run(gguf, os.path.join(tiny, "caseB"), "--budget", "8MiB")
 tap.ok(code == 2 and re.search(r"memory: 8388608 bytes are allowed, but the call needs \d+: weights \d+, arena", text), "a missed budget names the parts", text)
 
 # ---- number formats: the action's error is what counts ----
-for numbers, most in (("bf16", 0.02), ("q8_0", 0.08), ("q4_0", 0.5)):
-    code, text = run(gguf, os.path.join(tiny, "caseA"), "--type", numbers, dump=at(numbers))
-    if tap.ok(code == 0, f"{numbers}: runs", text):
-        e = errors("caseA", at(numbers))
-        tap.ok(1e-4 < e["action"] <= most, f"{numbers}: action off by {e['action']:.3g} of seeded weights, at most {most}", e)
+for kind, most in (("bf16", 0.02), ("q8_0", 0.08), ("q4_0", 0.5)):
+    code, text = run(gguf, os.path.join(tiny, "caseA"), "--type", kind, dump=at(kind))
+    if tap.ok(code == 0, f"{kind}: runs", text):
+        e = errors("caseA", at(kind))
+        tap.ok(1e-4 < e["action"] <= most, f"{kind}: action off by {e['action']:.3g} of seeded weights, at most {most}", e)
         print("# " + ", ".join(f"{n} {e[n]:.2g}" for n in ("vit_out_v0", "img_emb_v0", "prefix_embs", "vlm_l2_out", "k_cache_l3", "s0_aex_l3_out", "s3_x_t")))
 code, text = run(gguf, None, "--type", "q3_x")
 tap.ok(code == 2 and 'no type is called "q3_x"; want one of' in text, "an unknown format is refused by name", text)
+
+# ---- a file of drawn weights, as vla.cpp's converter wrote the tiny one ----
+drawn, here_kinds, their_kinds = at("drawn.gguf"), {}, {}
+done = subprocess.run([evla, "new", "weights", "smolvla-tiny", "-q", "--type", "bf16", "-o", drawn], capture_output=True, text=True)
+if tap.ok(done.returncode == 0, "drawn weights of the same sizes", done.stderr):
+    (mine, says), (theirs, told_by) = read(drawn, here_kinds), read(gguf, their_kinds)
+    layout = lambda tensors: {n: (kind, shape) for n, (kind, shape, _) in tensors.items()}
+    tap.ok(layout(mine) == layout(theirs), "every tensor is there, in the same shape and numbers", set(map(str, layout(mine).items())) ^ set(map(str, layout(theirs).items())))
+    tap.ok({k: (here_kinds.get(k), says.get(k)) for k in told_by} == {k: (their_kinds[k], v) for k, v in told_by.items()}, "so is every key, as the same type")
+    mean = lambda name: float(np.mean(np.abs(numbers(*mine[name][::2]))))
+    tap.ok(mean("state_mean") == 0 and mean("action_std") == mean("vlm.output_norm.weight") == 1 and 0 < mean("vit.patch_embd.weight") < 0.04, "what no graph reads has values, too")
+    code, text = run(drawn, os.path.join(tiny, "caseA"))
+    tap.ok(code == 0, "and it runs", text)
+for say, sentence in (('attrs = { n = { 1, as = "f99" } }', 'attribute n: want a number and its format as { 0.1, as = "f64" }'),
+                      ('attrs = { n = { "x", as = "f64" } }', 'attribute n: want a number and its format as { 0.1, as = "f64" }'),
+                      ('attrs = {}, others = { { "a.weight", "f32[N]" } }', "the symbol N has no value"), ('attrs = {}, others = { { "a.weight" } }', 'others: want { "a.weight", "f32[2,3]" }')):
+    done = subprocess.run([evla, "repl", "--trust"], cwd=work.name, capture_output=True, text=True,
+                          input='print(pcall(evla.seed, { model = evla.model "llama" { layers = 1 }, path = "no.gguf", seed = 1, format = function() return "f32" end, ' + say + " }))\nprint(7)\n")
+    tap.ok(done.stdout.startswith("false\t") and sentence in done.stdout and done.stdout.endswith("7\n") and not os.path.exists(at("no.gguf")), f"{say}: is refused in a sentence", done.stdout + done.stderr)
 
 # ---- what is wrong ----
 

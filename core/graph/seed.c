@@ -32,19 +32,20 @@ static int32_t make_one(ctx *cx, const weight_info *w, int32_t dtype, uint64_t s
     return st;
 }
 
-int32_t seed_write(ctx *cx, const evla_item *format, const model *m, const char *path,
-                   const int32_t *formats, uint64_t seed, const evla_attr *attrs,
-                   int32_t n_attrs)
+int32_t seed_write(ctx *cx, const evla_item *format, const weight_info *weights,
+                   int32_t n_weights, const char *path, const int32_t *formats,
+                   uint64_t seed, const evla_attr *attrs, int32_t n_attrs)
 {
     arena_place mark = arena_mark(&cx->scratch);
-    evla_field *fields = arena_push(&cx->scratch, (size_t)m->n_weights + 1, sizeof *fields);
+    evla_field *fields = arena_push(&cx->scratch, (size_t)n_weights + 1, sizeof *fields);
     int32_t n = 0, st = fields ? 0 : ctx_fail(cx, EVLA_E_NOMEM, "%s", path);
-    while (st >= 0 && n < m->n_weights) {
-        if (m->weights[n].type.rank < 0 || m->weights[n].type.dtype != EVLA_F32)
+    while (st >= 0 && n < n_weights) {
+        const weight_info *w = &weights[n];
+        if (w->type.rank < 0 || w->type.dtype != EVLA_F32)
             st = ctx_fail(cx, EVLA_E_SHAPE, "%s: the weight %s has no type in f32", path,
-                          m->weights[n].name);
+                          w->name);
         else {
-            st = make_one(cx, &m->weights[n], formats[n], seed, &fields[n]);
+            st = make_one(cx, w, formats[n], seed, &fields[n]);
             n++;
         }
         if (st >= 0 && ctx_stopping(cx)) st = ctx_fail(cx, EVLA_E_STOPPED, "%s", path);

@@ -3,7 +3,8 @@
  *
  * A table by name. A list stays where it is, since vocabularies are large: of numbers it is
  * a tensor, of texts an object that has #list and list[i]. From Lua they are texts,
- * numbers, true or false, and lists of one of these.
+ * numbers, true or false, lists of one of these, and { 0.1, as = "f64" }: a number in a
+ * format that a reader of the file insists on.
  */
 #include "script.h"
 #include <stdlib.h>
@@ -130,6 +131,30 @@ static void read_list(lua_State *L, script *s, evla_attr *a)
     a->n_items = n;
 }
 
+/* The table on top of the stack is one number and says in which format it is written. */
+static int is_formatted(lua_State *L)
+{
+    int is = lua_getfield(L, -1, "as") != LUA_TNIL;
+    lua_pop(L, 1);
+    return is;
+}
+
+static void read_formatted(lua_State *L, script *s, evla_attr *a)
+{
+    lua_getfield(L, -1, "as");
+    const char *as = lua_tostring(L, -1);
+    lua_rawgeti(L, -2, 1);
+    a->element = as ? dtype_find(s->cx->reg, as, strlen(as)) : EVLA_NONE;
+    if (a->element == EVLA_NONE || lua_type(L, -1) != LUA_TNUMBER)
+        script_error(L, s,
+                     "attribute %s: want a number and its format as { 0.1, as = \"f64\" }",
+                     a->name);
+    a->type = lua_isinteger(L, -1) ? EVLA_ATTR_INT : EVLA_ATTR_FLOAT;
+    a->integer = lua_tointeger(L, -1);
+    a->number = lua_tonumber(L, -1);
+    lua_pop(L, 2);
+}
+
 static void read_attr(lua_State *L, script *s, const char *name, evla_attr *a)
 {
     *a = (evla_attr){.name = arena_copy(&s->cx->mem, name)};
@@ -149,7 +174,10 @@ static void read_attr(lua_State *L, script *s, const char *name, evla_attr *a)
         a->integer = lua_toboolean(L, -1);
         break;
     case LUA_TTABLE:
-        read_list(L, s, a);
+        if (is_formatted(L))
+            read_formatted(L, s, a);
+        else
+            read_list(L, s, a);
         break;
     default:
         script_error(L, s, "attribute %s: want a text, a number or a list", name);

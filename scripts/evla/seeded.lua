@@ -14,12 +14,8 @@ local MODELS = {
   ["qwen2-0.5b"] = { arch = "qwen2", layers = 24, width = 896, heads = 14, kv_heads = 2, head = 64, hidden = 4864, vocabulary = 151936, eps = 1e-6, context = 32768, method = "bpe", pre = "qwen2", bias = true, tied = true, rope_base = 1e6 },
 }
 
--- Policies: options of models/NAME.lua, and what the file says beside its tensors.
-local POLICIES = {
-  smolvla = { method = "smollm", vocabulary = 49280, says = {
-    num_steps = 10, chunk_size = 50, tokenizer_max_length = 48, head_dim = 64, vit_heads = 12, vit_ln_eps = 1e-6, patch_size = 16, norm_eps = 1e-8,
-    self_attn_every_n_layers = 2, min_period = 4e-3, max_period = 4.0 }, numbers = { state = 6, action = 6 } },
-}
+-- Policies, by the module that knows their sizes.
+local POLICIES = { smolvla = "smolvla", ["smolvla-tiny"] = "smolvla" }
 
 function seeded.names()
   local out = {}
@@ -111,23 +107,22 @@ local function bpe(n, pre)
            ["tokenizer.ggml.eos_token_id"] = 2, ["tokenizer.ggml.padding_token_id"] = 0, ["tokenizer.ggml.add_bos_token"] = false, ["tokenizer.chat_template"] = CHAT }
 end
 
--- A policy's file: as its loader (policies/NAME.lua) reads it, with statistics of means 0 and spreads 1.
+-- A policy's file: as its loader (policies/NAME.lua) reads it, and whoever else reads such files.
 local function write_policy(name, kind, seed, path)
-  local m, statistics = POLICIES[name], {}
-  local attrs = bpe(m.vocabulary, m.method)
-  for key, v in pairs(m.says) do attrs[name .. "." .. key] = v end
-  for what, n in pairs(m.numbers) do
-    for which, v in pairs { mean = 0.0, std = 1.0 } do
-      local list = {}
-      for i = 1, n do list[i] = v end
-      statistics[what .. "_" .. which], attrs[("%s.%s_%s"):format(name, what, which)] = list, list
-    end
+  local family = POLICIES[name]
+  local of, options = require("evla.seeded_" .. family), { name = "seeded" }
+  local sizes = of.sizes[name]
+  for key, v in pairs(sizes) do options[key] = key ~= "numbers" and v or nil end
+  for what, n in pairs(sizes.numbers) do
+    options[what .. "_mean"], options[what .. "_std"] = {}, {}
+    for i = 1, n do options[what .. "_mean"][i], options[what .. "_std"][i] = 0.0, 1.0 end
   end
-  attrs["general.architecture"], attrs["general.name"] = name, ("%s, seeded with %d"):format(name, seed)
+  local attrs = bpe(of.vocabulary, of.method)
+  for key, v in pairs(of.says(sizes)) do attrs[key] = v end
+  attrs["general.architecture"], attrs["general.name"] = family, ("%s, seeded with %d"):format(name, seed)
   attrs["general.file_type"], attrs["general.quantization_version"] = formats.file_type(kind), 2
-  statistics.name = "seeded"
-  local format, is_exact = formats.of(kind, false, "bf16"), require("evla.policies." .. name).is_exact
-  evla.seed { model = evla.model(name)(statistics), path = path, seed = seed, attrs = attrs,
+  local format, is_exact = formats.of(kind, false, "bf16"), require("evla.policies." .. family).is_exact
+  evla.seed { model = evla.model(family)(options), path = path, seed = seed, attrs = attrs, others = of.others(sizes),
               format = function(weight, shape) return not is_exact(weight) and format(weight, shape) or "f32" end }
   return true
 end
