@@ -282,4 +282,6 @@ tap.ok(code == 0, "empty cameras want no pictures", text)
 refused("an expert on every second layer", "num_expert_layers is 3, below the 4 layers of its language model",
         folder("experts", tensors=lambda k: k.replace("lm_expert.layers.3.", "lm_expert.layerz.3.")), case)
 refused("a missing weight", "it holds no weight model.state_proj.bias", folder("less", tensors=lambda k: k.replace("state_proj.bias", "state_proj.bios")), case)
+long = "model.vlm_with_expert.vlm.model.vision_model.encoder.layers.1.self_attn.out_proj.bias"
+refused("one with a long name, whole", f"it holds no weight {long} (1 of ", folder("longname", tensors=lambda k: k + ".not" if k == long else k), case)
 tap.done()

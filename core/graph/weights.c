@@ -91,7 +91,7 @@ static void add_name(ctx *cx, naming *list, const char *name)
 {
     if (!list->n++) list->first = name;
     if (list->n > MOST_NAMED) return;
-    const char *text = arena_text(&cx->scratch, "%s%s%.60s", list->text ? list->text : "",
+    const char *text = arena_text(&cx->scratch, "%s%s%.160s", list->text ? list->text : "",
                                   list->text ? ", " : "", name);
     if (text) list->text = text;
 }
@@ -134,11 +134,11 @@ static int32_t check_names(ctx *cx, const model *m, const source *s, int leave_o
     }
     if (!missing.n && (!others.n || leave_others)) return 0;
     const char *near = missing.n ? nearest(cx, m, s, missing.first) : NULL;
-    char lacks[400] = "", has[400] = "";
+    char lacks[640] = "", has[640] = "";
     if (missing.n)
         snprintf(lacks, sizeof lacks, "it holds no weight %s (%lld of %d)",
                  text_of(cx, &missing), (long long)missing.n, m->n_weights);
-    if (others.n)
+    if (others.n && (!leave_others || others.n <= MOST_NAMED)) /* many are no slip */
         snprintf(has, sizeof has, "%s%s %s, which no weight is called (%lld of %lld)",
                  missing.n ? ", but " : "it holds", missing.n ? "has" : "",
                  text_of(cx, &others), (long long)others.n, (long long)source_count(s));

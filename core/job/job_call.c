@@ -73,7 +73,7 @@ static int32_t compare(ctx *cx, job *j, const schedule *s, const case_values *v,
                         (long long)v->numbers.n);
     for (int64_t i = 0; i < v->numbers.n; i++) {
         double off = fabs(number_at(&got->view, i) - want[i]);
-        if (!(off <= worst)) worst = off; /* NaN is the worst */
+        if (isnan(off) || off > worst) worst = off; /* nothing is worse than NaN */
     }
     const char *name = arena_text(&cx->scratch, "error_%s", v->name);
     st = name ? job_figure(j, name, value_float(worst)) : EVLA_E_NOMEM;

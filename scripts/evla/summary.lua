@@ -113,6 +113,9 @@ end
 
 local WHY = { ["end"] = "the model ended it", stop = "a stop text came", length = "there were enough", hearer = "nobody listened" }
 
+-- A number for a column; what JSON has no number for came as a word, "nan" or "-inf".
+local function cell(v, width) return (type(v) == "number" and ("%%%d.6g"):format(width) or ("%%%ds"):format(width)):format(v) end
+
 -- The rows of an output that was to be shown: all of a few, else the first ones, and where they are.
 local function rows_of(shown, add)
   local names = {}
@@ -125,7 +128,7 @@ local function rows_of(shown, add)
     local most = n <= 10 and n or 5
     for row = 1, most do
       local cells = {}
-      for i = 1, width do cells[i] = ("%10.6g"):format(o.numbers[(row - 1) * width + i]) end
+      for i = 1, width do cells[i] = cell(o.numbers[(row - 1) * width + i], 10) end
       add("  %-10s %s", row == 1 and name or "", table.concat(cells, " "))
     end
     add("  %-10s %s%s", "", n > most and ("... %d rows in all, in "):format(n) or "in ", short(o.path))
@@ -156,7 +159,7 @@ function summary.details(s)
       end
       if f.action then
         local numbers = {}
-        for i, x in ipairs(f.action) do numbers[i] = ("%.6g"):format(x) end
+        for i, x in ipairs(f.action) do numbers[i] = cell(x, 0) end
         add("  action  %s", table.concat(numbers, ", "))
       end
       add("  prompt  %.1f ms, %.1f tokens/s; first token after %.1f ms", f.prompt_ms, f.prompt_per_second, f.first_ms)
