@@ -1,15 +1,17 @@
 -- quantise.lua: a policy with its weights in codes, kept as far as its actions stay what they were.
 --   evla run pipelines/quantise.lua --model smolvla.gguf --quant int8 --case FOLDER --worse_by 2%
--- Cases are inputs that are known: folders as pipelines/smolvla.lua takes them, a JSON file as pipelines/mini_vla.lua does. Without one
--- they are drawn by lot, which says something about arithmetic and nothing about a robot. out/quantise/small has the new model and its
+-- Cases are inputs that are known: folders as pipelines/smolvla.lua takes them, a JSON file as pipelines/mini_vla.lua does; of models that
+-- see (OpenVLA, MobileVLM) folders with picture.png and instruction.txt, or JSON files that list such, see scripts/evla/asking.lua. Without
+-- any they are drawn by lot, which says something about arithmetic and nothing about a robot. out/quantise/small has the new model and its
 -- scorecard; out/quantise/report.html shows it. The new model is a bundle: evla.policy and the pipelines open it alone.
+local asking = require "evla.asking"
 local bundle = require "evla.bundle"
 local evla = require "evla"
 local seeing = require "evla.seeing"
 local opt = evla.options {
   model = { type = "path", beside = true, doc = "what evla.policy reads, or a folder or a GGUF file that evla.see does" },
   quant = { type = "string", default = "int8", doc = "int8: weights and activations in eight bits; or a number format of weights: bf16, q8_0, q4_0, ..." },
-  case = { type = "list", of = "path", optional = true, doc = "inputs of calls" },
+  case = { type = "list", of = "path", beside = true, optional = true, doc = "inputs of calls" },
   drawn = { type = "int", default = 4, min = 1, max = 1000000, doc = "how many cases are drawn when none is given" },
   cameras = { type = "int", optional = true, min = 1, max = 64, doc = "how many it sees through, where neither the cases nor its file say" },
   output = { type = "string", optional = true, doc = "the output that counts: the action, or the logits of a model that only answers" },
@@ -17,6 +19,7 @@ local opt = evla.options {
   unnorm_key = { type = "string", optional = true, doc = "OpenVLA: the data set whose statistics give actions their units" },
   metric = { type = "enum", default = "output_error", choices = { "output_error", "max_error", "rms_error" }, doc = "its distance from f32's: as a share, or in its own unit" },
   worse_by = { type = "string", default = "5%", doc = "how much may be lost: a share of f32's, or an amount" },
+  attention = { type = "enum", optional = true, choices = { "plain", "bf16" }, doc = "what attention's products are rounded to, in f32's model and in the new one; plain" },
   keep = { type = "list", of = "string", optional = true, doc = "patterns of weights that stay in f32" },
   runs = { type = "int", default = 10, min = 1, max = 1000000, doc = "calls that are timed at most" },
   license = { type = "string", optional = true, doc = "of the model, where its file does not say" },
@@ -24,11 +27,16 @@ local opt = evla.options {
   budget = { type = "size", default = "0", doc = "what a call of the new model may take; 0: no limit" },
 }
 local sees = seeing.is(opt.model, opt)
-if sees and opt.case then error("a model of texts and pictures is measured by cases that are drawn; leave --case out", 0) end
-local policy = sees and evla.see(opt.model, { type = "f32", answer = 7, mmproj = opt.mmproj, unnorm_key = opt.unnorm_key }) or evla.policy(opt.model, { type = "f32", cases = opt.case, cameras = opt.cameras })
-if sees then -- what its graphs keep, beside what its file says
-  policy.own.kv = "bf16"
+local asked = sees and opt.case and asking.read(opt.case)
+local policy
+if sees then
+  policy = evla.see(opt.model, { type = "f32", answer = 7, mmproj = opt.mmproj, unnorm_key = opt.unnorm_key, attention = opt.attention,
+                                 size = asked and asking.size(asked), views = asked and #asked[1].pictures > 1 and #asked[1].pictures or nil })
+  policy.cases = asked and asking.cases(policy, asked)
+  policy.own.kv, policy.own.views = "bf16", policy.views > 1 and policy.views or nil -- what its graphs keep, beside what its file says
   if not policy.own.low then policy.own.height, policy.own.picture_width = table.unpack(policy.size) end
+else
+  policy = evla.policy(opt.model, { type = "f32", cases = opt.case, cameras = opt.cameras, attention = opt.attention })
 end
 local rules = {}
 for i, pattern in ipairs(opt.keep or {}) do rules[i] = { pattern, keep = "f32" } end

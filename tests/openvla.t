@@ -14,7 +14,7 @@ import tap
 import tiny_models
 from op_oracle import np
 from tiny_models import HEADS, PATCH, SIDE, WIDTH
-from torch_cases import attend, bf16, causal, layer_norm, linear, llama, rel, save
+from torch_cases import attend, bf16, causal, layer_norm, linear, llama, rel
 
 try:
     import torch
@@ -194,6 +194,33 @@ for args, what in ((("check", "record", "--model", "halves"), "is not there; --m
     r = golden(*args)
     tap.ok(r.returncode in (2, 3) and what in r.stderr and r.stderr.count("\n") == 1, "refused: " + what, r.stdout + r.stderr)
 
+# ---- a recipe by cases that are known ----
+def quantise(model, case, *more):
+    r = run("run", os.path.join(root, "pipelines", "quantise.lua"), "--model", model, "--case", case, "--runs", "3", "--license", "mit", *more)
+    return r, json.load(open(at("out", "quantise", "small", "scorecard.json"))) if r.returncode == 0 else {"stages": []}
+
+
+r, card = quantise("tiny", "asked", "--quant", "q4_0", "--worse_by", "300%")
+tap.ok(r.returncode == 0 and card["metric_cases"] == 1 and not card["metric_drawn"] and 0 < card["metric_coded"] < 3 and not card["weights_put_back"], "the action's error by a picture and an instruction that are known", r.stdout + r.stderr)
+r = golden("check", "record", "--model", at("out", "quantise", "small", "small.evla"), "--json")
+found = {s["name"]: s for s in json.loads(r.stdout)["stages"]} if r.returncode in (0, 1) else {}
+far = [abs(s["error"] - found[s["stage"]]["rel_l2"]) for s in card["stages"] if s["stage"] in found]
+tap.ok(len(far) == 4 and max(far) < 1e-5 and found["tokens"]["rel_l2"] > 0, "each stage's error is what a golden run finds of the new model, which answered otherwise", (far, r.stdout + r.stderr))
+listed = [{"picture": "table.png", "instruction": instruction, "action": action_of(tokens).tolist()}, {"picture": "table.png", "instruction": "open the drawer"}]
+json.dump({"cases": listed[:1]}, open(at("one.json"), "w"))
+again = quantise("tiny", "one.json", "--quant", "q4_0", "--worse_by", "300%")[1]
+tap.ok([s["error"] for s in again["stages"]] == [s["error"] for s in card["stages"]], "an action that is known has the tokens that the model chose", again["stages"])
+json.dump({"cases": listed}, open(at("two.json"), "w"))
+r, card = quantise("tiny", "two.json", "--worse_by", "50%", "--quant", "q8_0", "--attention", "bf16")
+tap.ok(r.returncode == 0 and card["metric_cases"] == 2, "texts of other lengths may stand in one list", r.stdout + r.stderr)
+Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).save(at("small.png"))
+for cases, what in (([*listed, {"picture": "small.png", "instruction": "x"}], "is a picture of 12 x 9 pixels"), ([{**listed[0], "action": [0.5]}], "has an action of 1 numbers; the model's have 7"),
+                    ([{"picture": "table.png"}], 'case 1: want { "picture": FILE, "instruction": TEXT }'), ([{**listed[0], "action": "up"}], '"action" is no list of numbers'),
+                    ([{"pictures": ["table.png"] * 2, "instruction": "x"}], "sees one picture; got 2"), ([], 'holds no list "cases"')):
+    json.dump({"cases": cases}, open(at("wrong.json"), "w"))
+    r, _ = quantise("tiny", "wrong.json")
+    tap.ok(r.returncode == 2 and what in r.stderr and r.stderr.count("\n") == 1, "refused: " + what, r.stdout + r.stderr)
+
 # ---- in bf16, as its authors publish it ----
 half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
 forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("bf16, its attention plain", half, {"attention": "plain"}, (0.02, 0.03)),
@@ -245,13 +272,17 @@ for i in range(2):
     y = y + relu(linear(w, b + "1", layer_norm(w, b + "0", y, 1e-5)))
 y = linear(w, head + "fc2", layer_norm(w, head + "layer_norm2", y, 1e-5)).numpy()
 want = np.where([1] * 6 + [0], 0.5 * (y + 1) * (np.array(high) - low) + low, y)
-inputs = save(at("inputs.safetensors"), {"pixels": views.numpy(), "proprio": proprio.numpy(), "ids": np.array(ids, np.int32)})
-json.dump([{"model": oft, "options": {"kv": "f32", "views": 2}, "graph": "chunk", "inputs": inputs, "symbols": [["T", len(ids)]]}], open(at("questions.json"), "w"))
-r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
-got = json.loads(r.stdout.splitlines()[0])[0] if r.returncode == 0 else {"error": r.stderr}
-tap.ok("error" not in got and rel(got["action"], want) < 1e-5, "OFT gives PyTorch's chunk of actions within 1e-5, from two views, proprio and text at once",
-       got.get("error") or (rel(got["action"], want), got["action"][0], want[0]))
-
+views.numpy().tofile(at("pixels.f32")), proprio.numpy().tofile(at("proprio.f32"))
+with open(at("oft.lua"), "w") as f:
+    f.write(f'''local evla = require "evla"
+local m = evla.see("oft", {{ views = 2 }})
+return evla.program {{ evla.call "act" (m:call {{ schedule = {{ {{ graph = "vision" }}, {{ graph = "chunk" }} }}, files = {{ pixels = "pixels.f32", proprio = "proprio.f32" }},
+  values = {{ ids = {{ {", ".join(map(str, ids))} }} }}, symbols = {{ {{ "T", {len(ids)} }} }}, dump = "oft_made" }}) }}
+''')
+r = run("run", at("oft.lua"), "--trust")
+got = np.load(at("oft_made", "action.npy")) if r.returncode == 0 else np.zeros(1)
+tap.ok(r.returncode == 0 and got.shape == want.shape and rel(got, want) < 1e-5, "OFT gives PyTorch's chunk of actions within 1e-5, from two views, proprio and text at once",
+       (r.stdout + r.stderr, got))
 r = golden("write", "oft", "-o", "oft_lot", "--cameras", "2", "--seed", "5")
 order = [s["name"] for s in json.load(open(at("oft_lot", "golden.json")))["stages"]] if r.returncode == 0 else []
 tap.ok(order == ["ids", "pixels", "rows", "action"] and stage("oft_lot", "action").shape == (chunk, entries) and golden("check", "oft_lot").returncode == 0,
@@ -260,6 +291,11 @@ raw = [np.fromfile(at("oft_lot", "inputs", f"picture{i}.u8"), np.uint8).reshape(
 small = [torch.tensor(np.asarray(Image.fromarray(x).resize((SIDE, SIDE), Image.BICUBIC)), dtype=torch.float64).permute(2, 0, 1) / 255 for x in raw]
 want = torch.stack([torch.cat([(v - rounded([0.485, 0.456, 0.406])) / rounded([0.229, 0.224, 0.225]), (v - 0.5) / 0.5]) for v in small])
 tap.ok(rel(stage("oft_lot", "pixels"), want) < 1e-5, "each view is prepared as Pillow does it", rel(stage("oft_lot", "pixels"), want))
+
+json.dump({"cases": [{"pictures": ["table.png", "table.png"], "instruction": instruction, "state": [0.1] * state}]}, open(at("oft.json"), "w"))
+r, card = quantise("oft", "oft.json", "--worse_by", "20%")
+tap.ok(r.returncode == 0 and [s["stage"] for s in card["stages"]] == ["pixels", "rows", "action"] and 0 < card["metric_coded"] < 0.2, "a recipe of OFT is measured by its chunk of actions",
+       r.stdout + r.stderr)
 
 # ---- what is refused ----
 two = {**stats, "other": stats["bridge_orig"]}

@@ -8,14 +8,6 @@ for _, q in ipairs(json.decode(file:read "a")) do
   local ok, answer = pcall(function()
     local m = evla.see(q.model, q.options)
     some = some or m.model
-    if q.graph then
-      local given, inputs = evla.tensors(q.inputs), {}
-      local t <close> = evla.text { model = m.model, context = 64, others = { q.graph }, symbols = q.symbols }
-      for _, name in ipairs(given.names) do inputs[name] = given[name] end
-      local out = t:run(q.graph, inputs)
-      for name, tensor in pairs(out) do out[name] = tensor:list() end
-      return out
-    end
     local picture = evla.picture(q.picture)
     local t <close> = evla.text { model = m.model, context = 256, others = { "image", "vision", q.ids and "action" or nil },
                                   symbols = { { "H", picture.shape[1] }, { "W", picture.shape[2] } } }

@@ -7,29 +7,22 @@
 -- "action" is what was done then, in the robot's units, "state" what it knew of itself, where the model asks. The answer to a case
 -- without an action is the model's own.
 local evla = require "evla.core"
+local files = require "evla.files"
 local json = require "evla.json"
 
 local asking = {}
-
-local function exists(path)
-  local ok, file = pcall(io.open, path)
-  if ok and file then file:close() end
-  return ok and file ~= nil
-end
 
 -- ---- cases of files --------------------------------------------------------------------------------------------------
 
 local function picture_at(stem)
   for _, ending in ipairs { ".png", ".jpg", ".jpeg" } do
-    if exists(stem .. ending) then return stem .. ending end
+    if files.exists(stem .. ending) then return stem .. ending end
   end
 end
 
 local function of_folder(folder)
-  local file = exists(folder .. "/instruction.txt") and io.open(folder .. "/instruction.txt")
-  if not file then error(("%s: holds no instruction.txt"):format(folder), 0) end
-  local text, pictures = file:read "a", { picture_at(folder .. "/picture") }
-  file:close()
+  local text, pictures = files.read(folder .. "/instruction.txt"), { picture_at(folder .. "/picture") }
+  if not text then error(("%s: holds no instruction.txt"):format(folder), 0) end
   local more = not pictures[1] and picture_at(folder .. "/picture1")
   while more do
     pictures[#pictures + 1] = more

@@ -249,6 +249,7 @@ function seeing.load(path, options)
       error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
     end
   end
+  if (given.views or 1) > 1 and not own.chunk then error(("%s: sees one picture; got %d"):format(path, given.views), 0) end
   local size = options.size or { given.height or own.image, given.picture_width or own.image }
   if file == "mobilevlm_v2" then given.height, given.picture_width = size[1], size[2] end -- its square follows from them
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")

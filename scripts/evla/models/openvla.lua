@@ -52,9 +52,9 @@ function graphs.image(g, p)
   g:output("pixels", g.reshape { g.concat(seen), shape = { p.views, 6, side, side } })
 end
 
--- Pictures f32[views,6,side,side] to rows.
-local function rows(g, p, pixels)
-  local seen = {}
+-- Pictures to rows.
+function graphs.vision(g, p)
+  local pixels, seen = g:input("pixels", ("f32[%d,6,%d,%d]"):format(p.views, p.image, p.image)), {}
   for i, t in ipairs(TOWERS) do
     local function of(what) return p[t.name .. "_" .. what] end
     local is_dino = t.name == "dino"
@@ -64,12 +64,9 @@ local function rows(g, p, pixels)
     }, p.views)
   end
   local both = g.concat { seen[1], seen[2], axis = 2 }
-  return g.reshape { connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } }),
-                     shape = { -1, p.width } }
+  local projected = connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } })
+  g:output("rows", g.reshape { projected, shape = { -1, p.width } })
 end
-
-local function pixels(g, p) return g:input("pixels", ("f32[%d,6,%d,%d]"):format(p.views, p.image, p.image)) end
-function graphs.vision(g, p) g:output("rows", rows(g, p, pixels(g, p))) end
 
 -- Numbers between -1 and 1, [...,entries], in the robot's own units.
 local function scaled(g, p, x)
@@ -111,14 +108,14 @@ function graphs.chunk(g, p)
     return g.layer_norm { x, w = g:weight(name .. ".weight", type, "ones"), b = g:weight(name .. ".bias", type) }
   end
   local entries, ids = #p.low, g:input("ids", "i32[T]")
-  local text, seen = llama.embed(g, p, ids), rows(g, p, pixels(g, p))
+  local text, n_seen = llama.embed(g, p, ids), p.views * (p.image // p.patch) * (p.image // p.patch)
+  local seen = g:input("rows", ("f32[%d,%d]"):format(n_seen, p.width))
   local parts = { axis = 0, g.slice { text, axis = 0, start = 0, stop = 1 }, seen }
   if p.proprio > 0 then
     local known = g:input("proprio", ("f32[1,%d]"):format(p.proprio))
     parts[3] = connectors.mlp(g, known, { names = { "proprio_projector.fc1", "proprio_projector.fc2" }, widths = { p.width, p.width } })
   end
-  local n, before = p.chunk * entries, p.views * (p.image // p.patch) * (p.image // p.patch)
-  if p.proprio > 0 then before = before + 1 end
+  local n, before = p.chunk * entries, n_seen + (p.proprio > 0 and 1 or 0)
   parts[#parts + 1] = g.slice { text, axis = 0, start = 1, stop = 0 }
   parts[#parts + 1] = g.fill { shape = { n, p.width }, value = 0 }
   parts[#parts + 1] = llama.embed(g, p, g:const("i32[1]", { 2 }))
