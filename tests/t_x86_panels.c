@@ -116,8 +116,7 @@ static void multiply(const char *isa, int64_t m, int64_t cols, int64_t d, float 
 
 /* ---- claims ---- */
 
-/* is_coded: both sides in the format, by coded_linear. */
-static void one_case(const char *isa, const char *format, int is_coded, tally *t)
+static void one_case(const char *isa, const char *format, tally *t)
 {
     static const evla_linear_params p;
     int64_t m = 1 + kit_draw() % 40, cols = 1 + kit_draw() % 200,
@@ -126,28 +125,25 @@ static void one_case(const char *isa, const char *format, int is_coded, tally *t
     if (is_f32) cols = cols < 32 ? 32 : cols / 32 * 32 - kit_draw() % 4;
     float *x = numbers(m * d, 0), *w = numbers(cols * d, 0), *b = numbers(cols, 0);
     float *y = numbers(m * cols, 0);
-    void *wc = w, *xc = x;
+    void *wc = w;
     op_host_init(&k.host);
     if (!is_f32) decode(format, wc = encoded(format, w, cols * d), cols * d, w);
-    if (is_coded) decode(format, xc = encoded(format, x, m * d), m * d, x);
     multiply(isa, m, cols, d, x, w, b, y);
-    int32_t id = k.host.table.dtype(&k.host.table, format), at = is_coded ? 2 : 1;
+    int32_t id = k.host.table.dtype(&k.host.table, format);
     char kernel[32];
-    snprintf(kernel, sizeof kernel, "%s.%s", is_coded ? "half_linear" : "linear", isa);
-    kit_node n = {.op = is_coded ? "coded_linear" : "linear",
-                  .params = is_coded ? NULL : &p,
-                  .n_in = at + 2,
+    snprintf(kernel, sizeof kernel, "linear.%s", isa);
+    kit_node n = {.op = "linear",
+                  .params = &p,
+                  .n_in = 3,
                   .n_tail = 1,
                   .tail = {{.op = "relu", .other = -1}}};
-    n.in[0] = kit_type(is_coded ? id : EVLA_F32, 2, (int64_t[]){m, d});
-    if (is_coded) n.in[1] = (evla_type){.rank = -1};
-    n.in[at] = kit_type(id, 2, (int64_t[]){cols, d});
-    n.in[at + 1] = kit_type(EVLA_F32, 1, (int64_t[]){cols});
-    n.data[0] = xc, n.data[at] = wc, n.data[at + 1] = b;
+    n.in[0] = kit_type(EVLA_F32, 2, (int64_t[]){m, d});
+    n.in[1] = kit_type(id, 2, (int64_t[]){cols, d});
+    n.in[2] = kit_type(EVLA_F32, 1, (int64_t[]){cols});
+    n.data[0] = x, n.data[1] = wc, n.data[2] = b;
     if (kit_infer(&k, &n) < 0) note("%s", k.host.why);
-    try_node(kernel, &n, at, w, y, 1, t);
+    try_node(kernel, &n, 1, w, y, 1, t);
     if (wc != w) free(wc);
-    if (xc != x) free(xc);
     free(x), free(w), free(b), free(y);
 }
 
@@ -224,12 +220,9 @@ static void test_machine(const char *name, const char *isa)
 {
     static const struct {
         const char *format, *what;
-        int is_coded;
-    } all[] = {{"f32", "linear with packed f32", 0},
-               {"f16", "linear with f16", 0},
-               {"bf16", "linear with bf16", 0},
-               {"f16", "coded_linear between f16", 1},
-               {"bf16", "coded_linear between bf16", 1}};
+    } all[] = {{"f32", "linear with packed f32"},
+               {"f16", "linear with f16"},
+               {"bf16", "linear with bf16"}};
     if (kit_detect(&k, name, &machine) < 0) {
         ok(strstr(k.host.why, "has no") != NULL, "%s # SKIP %s", name, k.host.why);
         return;
@@ -238,7 +231,7 @@ static void test_machine(const char *name, const char *isa)
     for (size_t i = 0; i < sizeof all / sizeof *all && strcmp(isa, "bf16") != 0; i++) {
         tally t = {0};
         for (int c = 0; c < CASES; c++)
-            one_case(isa, all[i].format, all[i].is_coded, &t);
+            one_case(isa, all[i].format, &t);
         report(isa, all[i].what, &t);
     }
     if (!strcmp(isa, "bf16")) test_bf16();

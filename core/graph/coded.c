@@ -83,9 +83,34 @@ static int32_t prepare(coder *c, const bound_node *like, const evla_dtype *t, in
     return *out = p, 0;
 }
 
+/* What the best kernel of a node offers, or less than any. */
+static int32_t score_of(const coder *c, const bound_node *n, int32_t *score)
+{
+    evla_node seen;
+    pick k;
+    arena_place mark = arena_mark(&c->cx->scratch);
+    int32_t st = infer_node(c->cx, &c->cx->scratch, c->b, n, &seen);
+    if (st >= 0) st = choose_kernel(c->cx, c->o, &seen, 1, &k);
+    arena_reset(&c->cx->scratch, mark);
+    *score = st < 0 ? INT32_MIN : k.offer.score;
+    return st == EVLA_E_MISSING ? 0 : st;
+}
+
+/* A node that stays, behind those before it. */
+static void keep(coder *c, const bound_node *old)
+{
+    bound *b = c->b;
+    int32_t at = b->n_nodes++;
+    b->nodes[at] = *old;
+    for (int32_t k = 0; k < old->n_out && !old->is_gone; k++)
+        if (b->wires[old->out[k]].node >= 0) b->wires[old->out[k]].node = at;
+}
+
 static int32_t code(coder *c, const bound_node *old, const evla_dtype *t)
 {
     const prepared *x;
+    int32_t n_wires = c->b->n_wires, n_nodes = c->b->n_nodes, n_ready = c->n_ready, plain,
+            coded;
     int32_t in[EVLA_MAX_PORTS];
     int32_t st = prepare(c, old, t, old->in[0], &x), n_in = 0;
     if (st < 0) return st;
@@ -105,7 +130,13 @@ static int32_t code(coder *c, const bound_node *old, const evla_dtype *t)
         in[n_in++] = old->in[k];
     bound_node n;
     st = add(c, old, t->linear, old->label, NULL, in, n_in, &n);
-    if (st < 0) return st;
+    if (st < 0 || (st = score_of(c, old, &plain)) < 0 || (st = score_of(c, &n, &coded)) < 0)
+        return st;
+    if (plain > coded) { /* this machine has no better way: as if we had never asked */
+        c->b->n_wires = n_wires, c->b->n_nodes = n_nodes, c->n_ready = n_ready;
+        return keep(c, old), 0;
+    }
+    c->b->n_coded++;
     const evla_type *is = &c->b->wires[n.out[0]].type,
                     *was = &c->b->wires[old->out[0]].type;
     if (!type_equal(is, was))
@@ -114,16 +145,6 @@ static int32_t code(coder *c, const bound_node *old, const evla_dtype *t)
     c->now[old->out[0]] = n.out[0];
     c->b->wires[n.out[0]].name = c->b->wires[old->out[0]].name;
     return 0;
-}
-
-/* A node that stays, behind those before it. */
-static void keep(coder *c, const bound_node *old)
-{
-    bound *b = c->b;
-    int32_t at = b->n_nodes++;
-    b->nodes[at] = *old;
-    for (int32_t k = 0; k < old->n_out && !old->is_gone; k++)
-        if (b->wires[old->out[k]].node >= 0) b->wires[old->out[k]].node = at;
 }
 
 static int32_t walk(coder *c, bound_node *old, int32_t n_old)
@@ -169,7 +190,6 @@ int32_t coded_apply(ctx *cx, arena *a, const plan_options *o, bound *b)
     b->n_nodes = 0;
     b->cap_nodes = (int32_t)most;
     int32_t st = walk(&c, old, n_old);
-    b->n_coded = any;
     arena_reset(&cx->scratch, mark);
     return st;
 }

@@ -18,7 +18,6 @@ static const evla_item items[] = {
     {.kind = EVLA_MACHINE, .name = "bf16", .table = &bf16_machine, .doc = "AVX-512 with VNNI and BF16"},
     KERNELS(linear),
     KERNELS(matmul),
-    KERNELS(half_linear),
     KERNEL(half_linear, bf16),
 #define X(op) KERNELS(op),
     X86_FLAT(X)

@@ -8,7 +8,7 @@
 extern const evla_machine_kind avx2_machine, avx2_vnni_machine, avx512_machine,
     vnni_machine, bf16_machine;
 extern const evla_kernel linear_avx2, linear_avx512, matmul_avx2, matmul_avx512;
-extern const evla_kernel half_linear_avx2, half_linear_avx512, half_linear_bf16;
+extern const evla_kernel half_linear_bf16;
 extern const evla_kernel quantized_linear_avx2, quantized_linear_avx2_vnni,
     quantized_linear_avx512, quantized_linear_vnni, quantize_avx2, quantize_avx512,
     quantize_blocks_avx2, quantize_blocks_avx512;

@@ -1,11 +1,12 @@
 /*
- * matrix.c -- the operators linear and matmul, and coded_linear between 16-bit numbers:
+ * matrix.c -- the operators linear and matmul, and coded_linear between numbers in bf16:
  * tiles, batches, bias and tails.
  *
  * Few rows are read straight from memory, many by packed panels (matrix_inner.h); both sum
  * in the same order (x86.h). The tiles depend on the shapes only. Weights may lie in panels
  * that were packed when they were loaded; those in 16 bits always become panels, if need be
- * here. Where there is no instruction for 16-bit numbers, x becomes f32 in a first phase.
+ * here. Only where an instruction multiplies bf16 by bf16 is x rounded to it as well
+ * (coded_linear); elsewhere linear takes x as it is.
  */
 #include "list.h"
 #include "node.h"
@@ -108,11 +109,9 @@ static int takes_formats(const evla_host *h, const x86_isa *isa, const evla_node
     const packed_format *f = panels_of(h, n);
     int32_t id = f ? packed_id(f) : PACKED_F32;
     if (n->out[0].dtype != EVLA_F32 || !is_number(id)) return 0;
-    if (isa == &x86_bf16 && id != PACKED_BF16) return 0;
-    if (is_coded(n))
-        return f && id != PACKED_F32 && n->in[0].dtype == n->in[2].dtype &&
+    if (isa == &x86_bf16)
+        return is_coded(n) && id == PACKED_BF16 && n->in[0].dtype == n->in[2].dtype &&
                !node_present(n, 1) && (!node_present(n, 3) || n->in[3].dtype == EVLA_F32);
-    if (isa == &x86_bf16) return 0;
     if (!f) return node_all_f32(n);
     return n->in[0].dtype == EVLA_F32 &&
            (!node_present(n, 2) || n->in[2].dtype == EVLA_F32);
@@ -142,14 +141,6 @@ static const evla_layout *layout(const evla_host *h, const x86_isa *isa,
     return packed_id(f) != PACKED_F32 || packed_fills(&n->in[i]) ? &f->layout : NULL;
 }
 
-enum { WIDEN = 16384 /* numbers of a tile */ };
-
-/* x in 16 bits becomes f32 first. */
-static int widens(const x86_isa *isa, const evla_node *n)
-{
-    return is_coded(n) && isa != &x86_bf16;
-}
-
 /* A panel is packed on the way. */
 static int packs(const packed_format *f, const shape *s, const evla_node *n)
 {
@@ -161,11 +152,8 @@ static int32_t plan(const evla_host *h, const x86_isa *isa, const evla_node *n,
 {
     shape s = shape_of(isa, n);
     const packed_format *f = panels_of(h, n);
-    int32_t last = widens(isa, n);
-    work->n_phases = last + 1;
-    work->tiles[0] = ceil_div(s.p.m * s.p.k, WIDEN);
-    work->tiles[last] = s.batch * s.down * s.across;
-    if (last) work->shared_bytes = (uint64_t)(s.p.m * s.p.k) * sizeof(float);
+    work->n_phases = 1;
+    work->tiles[0] = s.batch * s.down * s.across;
     if (packs(f, &s, n))
         work->worker_bytes = (uint64_t)packed_panel(f, s.p.k);
     else if (!f && !s.is_thin)
@@ -179,14 +167,6 @@ static int32_t prepare(const evla_host *h, const evla_node *n, void *blob)
 {
     *(const packed_format **)blob = panels_of(h, n);
     return EVLA_OK;
-}
-
-static void widen(const x86_isa *isa, const evla_args *a, const shape *s,
-                  const packed_format *f, int64_t tile)
-{
-    int64_t from = tile * WIDEN, left = s->p.m * s->p.k - from;
-    isa->widen(packed_id(f), (const uint16_t *)a->in[0].data[0] + from,
-               left < WIDEN ? left : WIDEN, (float *)a->shared + from);
 }
 
 static void columns(const x86_isa *isa, const x86_product *p, const shape *s,
@@ -226,13 +206,13 @@ static int32_t run(const evla_host *h, const x86_isa *isa, const evla_args *a,
     const evla_node *n = a->node;
     const packed_format *f = *(const packed_format *const *)a->blob;
     shape s = shape_of(isa, n);
-    if (widens(isa, n) && phase == 0) return widen(isa, a, &s, f, tile), EVLA_OK;
+    (void)phase;
     int64_t batch = tile / (s.down * s.across), place = tile % (s.down * s.across);
     int64_t r0 = place / s.across * s.rows, c0 = place % s.across * s.cols;
     int64_t r1 = r0 + s.rows < s.p.m ? r0 + s.rows : s.p.m;
     int64_t c1 = c0 + s.cols < s.p.n ? c0 + s.cols : s.p.n;
     x86_product p = s.p;
-    p.a = widens(isa, n) ? a->shared : a->in[0].data[0];
+    p.a = a->in[0].data[0];
     p.halves = a->in[0].data[0];
     if (f) {
         p.format = packed_id(f);
@@ -282,6 +262,4 @@ KERNEL(linear, linear, avx2)
 KERNEL(linear, linear, avx512)
 KERNEL(matmul, matmul, avx2)
 KERNEL(matmul, matmul, avx512)
-KERNEL(half_linear, coded_linear, avx2)
-KERNEL(half_linear, coded_linear, avx512)
 KERNEL(half_linear, coded_linear, bf16)

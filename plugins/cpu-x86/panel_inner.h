@@ -15,26 +15,12 @@ INLINE vint v_words(const uint8_t *p)
     return v_bits(v_load((const float *)(const void *)p));
 }
 
-/* See x86_isa. */
-static void widen(int32_t format, const uint16_t *x, int64_t n, float *out)
-{
-    for (int64_t i = 0; i < n && format == PACKED_BF16; i++) {
-        uint32_t u = (uint32_t)x[i] << 16;
-        memcpy(out + i, &u, sizeof u);
-    }
-    for (int64_t i = 0; i < n && format == PACKED_F16; i += LANES) {
-        uint16_t some[LANES] = {0};
-        int64_t have = least(n - i, LANES);
-        const uint16_t *from = have < LANES ? memcpy(some, x + i, (size_t)have * 2) : x + i;
-        v_store_some(out + i, v_first(have), v_halves((const uint8_t *)from));
-    }
-}
-
-/* A block of K of a few rows and up to PANEL_COLS columns. */
+/* A block of K of a few rows and up to PANEL_COLS columns. wide, where there is one, gets
+ * the block as it would lie in f32. */
 typedef struct panel_part {
     const float *a;
     const uint8_t *b;
-    float *y;
+    float *y, *wide;
     int64_t a_row, depth, y_row, width;
     int is_first;
 } panel_part;
@@ -45,6 +31,7 @@ SIZED void panel_micro(const int F, const int R, const panel_part *p)
               bytes = (F == PACKED_F16 ? 2 : 4) * PACKED_ROWS;
     const float *a = p->a;
     const uint8_t *b = p->b;
+    float *wide = p->wide;
     vec s[SLIM_MOST][2];
     vmask m[2] = {v_first(least(p->width, LANES)),
                   v_first(p->width <= LANES ? 0 : p->width - LANES)};
@@ -60,6 +47,13 @@ SIZED void panel_micro(const int F, const int R, const panel_part *p)
                       : F == PACKED_BF16 ? v_lower(pair)
                                          : v_float(pair);
             w[1][v] = v_upper(pair);
+        }
+        if (F != PACKED_F32 && wide) {
+            UNROLL(2)
+            for (int i = 0; i < step; i++, wide += PACKED_ROWS) {
+                v_store(wide, w[i][0]);
+                v_store(wide + LANES, w[i][1]);
+            }
         }
         UNROLL(2)
         for (int i = 0; i < step; i++) {
@@ -106,6 +100,9 @@ static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int
 #undef PANEL_ENTRY
     int64_t size = p->format == PACKED_F32 ? 4 : 2, pair = p->format == PACKED_BF16 ? 2 : 1;
     int64_t groups = (r1 - r0 + SLIM_MOST - 1) / SLIM_MOST;
+    _Alignas(64) float wide[X86_DEPTH * PACKED_ROWS];
+    int widens =
+        groups > 1 && p->format != PACKED_F32; /* once, for the groups after the first */
     for (int64_t c = c0; c < c1; c += PANEL_COLS)
         for (int64_t k = 0; k < p->k; k += X86_DEPTH)
             for (int64_t g = 0; g < groups; g++) { /* of nearly equal size */
@@ -115,12 +112,15 @@ static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int
                                    .b = p->panels +
                                         (c / PACKED_ROWS * p->k + k) * size * PACKED_ROWS +
                                         c % PACKED_ROWS * size * pair,
+                                   .wide = widens ? wide : NULL,
                                    .y = p->y + r * p->y_row + c,
                                    .a_row = p->a_row,
                                    .depth = least(p->k - k, X86_DEPTH),
                                    .y_row = p->y_row,
                                    .width = least(c1 - c, PANEL_COLS),
                                    .is_first = k == 0};
-                micros[p->format - PACKED_F32][rows](&part);
+                int is_wide = widens && g > 0;
+                if (is_wide) part.b = (const uint8_t *)wide;
+                micros[is_wide ? 0 : p->format - PACKED_F32][rows](&part);
             }
 }

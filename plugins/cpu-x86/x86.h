@@ -80,8 +80,6 @@ struct x86_isa {
     void (*slim)(const x86_product *p, int64_t c0, int64_t c1);
     /* Rows [r0, r1) and columns [c0, c1), c0 a panel's first, of a product with panels. */
     void (*packed)(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1);
-    /* n numbers in bf16 or f16 (format) as f32. */
-    void (*widen)(int32_t format, const uint16_t *x, int64_t n, float *out);
     x86_unary *(*unary)(const char *op);   /* NULL: has none */
     x86_binary *(*binary)(const char *op); /* likewise */
     /* Rows [r0, r1), columns [c0, c1). codes_packed, for panels: c0 is a panel's first, and
