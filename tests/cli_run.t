@@ -72,6 +72,21 @@ ok "check makes nothing"
 run run mlp.lua --help
 [ $code = 0 ] && says "--width" && says "default 64" && [ ! -e out ]
 ok "run FILE --help lists the program's options and runs nothing"
+cat >list.lua <<'END'
+local evla = require "evla"
+local o = evla.options { n = { type = "list", of = "float", doc = "numbers" }, w = { type = "list", of = "string", doc = "words" }, s = { type = "shape", default = "{1}", doc = "extents" } }
+print(#o.n, o.n[1], #o.w, o.w[1], #o.s, o.s[1])
+return evla.program { evla.model "mlp" {} }
+END
+run check list.lua --n 0.5 --w true --s 96
+[ $code = 0 ] && says "1	0.5	1	true	1	96"
+ok "a list of one number, one word or one extent is that alone"
+run check list.lua --n 0.5,-2 --w 1,b --s 96,8
+[ $code = 0 ] && says "2	0.5	2	1	2	96"
+ok "a list of several has commas"
+run check list.lua --n 0.5,x --w a
+[ $code = 2 ] && says 'n[2]: want a number, got "x"'
+ok "each of them is checked"
 run run mlp.lua --only mlp
 [ $code = 0 ] && [ -e out/mlp/mlp/mlp.evla ] && [ ! -e out/mlp/run/job.json ]
 ok "--only runs a job and what it needs"

@@ -284,13 +284,15 @@ static void option_value(lua_State *L, script *s, const evla_param *p, const cha
     int plain = p->type == EVLA_P_ENUM || p->type == EVLA_P_STRING ||
                 p->type == EVLA_P_PATH || p->type == EVLA_P_SIZE ||
                 p->type == EVLA_P_DURATION || p->type == EVLA_P_RATE;
+    int is_list = p->type == EVLA_P_SHAPE || p->type == EVLA_P_LIST;
     value v;
-    if (!plain && value_parse(&s->cx->mem, copy, strlen(copy), &v, NULL) == 0) {
+    if (!plain && value_parse(&s->cx->mem, copy, strlen(copy), &v, NULL) == 0 &&
+        (!is_list || v.kind == VALUE_TABLE)) {
         *out = v;
         return;
     }
-    if (p->type != EVLA_P_SHAPE && p->type != EVLA_P_LIST) return;
-    /* a,b,c */
+    if (!is_list) return;
+    /* a,b,c or a alone */
     value list = {.kind = VALUE_TABLE};
     list.as.items = arena_push(&s->cx->mem, strlen(copy) + 1, sizeof(value));
     if (!list.as.items) script_error(L, s, "out of memory");

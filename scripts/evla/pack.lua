@@ -108,7 +108,8 @@ local function pack_language()
   for name in pairs(call.options) do
     if OF_POLICIES[name] then return wrong("--%s: is said of policies; %s is none that is known", name, call.file) end
   end
-  local m = evla.load(from, { kv = call.options.kv, context = 64, type = kind, whole = is_gguf and "f16" or nil })
+  local fine, m = pcall(evla.load, from, { kv = call.options.kv, context = 64, type = kind, whole = is_gguf and "f16" or nil })
+  if not fine then error(m, 0) end -- no script of a user's was wrong
   if not is_gguf and not call.options.plain then m:text() end -- plans, which settles how the weights lie, and lays them so
   evla.pack(m.model, to, is_folder and bundle.texts(from, { "config.json" }) or
     kind and { ["general.file_type"] = formats.file_type(kind), ["general.quantization_version"] = 2 })
