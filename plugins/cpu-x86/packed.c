@@ -136,6 +136,8 @@ static void i8_decode(const uint8_t *b, float *out)
 
 /* ---- words on their way into a panel, and back ---- */
 
+static const uint32_t SIGNS = 0x80808080;
+
 /* Bit 4 i + b becomes bit 8 b + i: four rows of eight bits from eight of four. */
 static uint32_t fifths(uint32_t u)
 {
@@ -153,11 +155,10 @@ static uint32_t fifths_back(uint32_t u)
     return to;
 }
 
-static uint32_t turned(const packed_format *f, int32_t i, uint32_t u, int back)
+static uint32_t turned_back(const packed_format *f, int32_t i, uint32_t u)
 {
-    if (f->turn == TURN_SIGN) return u ^ 0x80808080u;
-    if (f->turn == TURN_FIFTH && i == 0) return back ? fifths_back(u) : fifths(u);
-    return u;
+    if (f->turn == TURN_SIGN) return u ^ SIGNS;
+    return f->turn == TURN_FIFTH && i == 0 ? fifths_back(u) : u;
 }
 
 /* ---- layouts ---- */
@@ -195,15 +196,42 @@ static int has_last(const packed_format *f)
     return f->bytes > 2 * f->head + 4 * f->words;
 }
 
-static void pack_block(const packed_format *f, const uint8_t *from, int64_t r, uint8_t *to)
+/* A field of a block of n rows that lie `row` bytes apart. */
+static void pack_halves(const uint8_t *from, int64_t row, int64_t n, uint8_t *to)
+{
+    for (int64_t r = 0; r < n; r++)
+        memcpy(to + 2 * r, from + r * row, 2);
+}
+
+static void pack_words(const uint8_t *from, int64_t row, int64_t n, uint32_t flip,
+                       uint8_t *to)
+{
+    for (int64_t r = 0; r < n; r++) {
+        uint32_t u = word_at(from + r * row) ^ flip;
+        memcpy(to + 4 * r, &u, sizeof u);
+    }
+}
+
+static void pack_fifths(const uint8_t *from, int64_t row, int64_t n, uint8_t *to)
+{
+    for (int64_t r = 0; r < n; r++) {
+        uint32_t u = fifths(word_at(from + r * row));
+        memcpy(to + 4 * r, &u, sizeof u);
+    }
+}
+
+static void pack_block(const packed_format *f, const uint8_t *from, int64_t row, int64_t n,
+                       uint8_t *to)
 {
     for (int32_t i = 0; i < f->head; i++, from += 2)
-        memcpy(to + half_place(f, i, r), from, 2);
-    for (int32_t i = 0; i < f->words; i++, from += 4) {
-        uint32_t u = turned(f, i, word_at(from), 0);
-        memcpy(to + word_place(f, i, r), &u, sizeof u);
-    }
-    if (has_last(f)) memcpy(to + half_place(f, f->head, r), from, 2);
+        pack_halves(from, row, n, to + half_place(f, i, 0));
+    for (int32_t i = 0; i < f->words; i++, from += 4)
+        if (f->turn == TURN_FIFTH && i == 0)
+            pack_fifths(from, row, n, to + word_place(f, i, 0));
+        else
+            pack_words(from, row, n, f->turn == TURN_SIGN ? SIGNS : 0,
+                       to + word_place(f, i, 0));
+    if (has_last(f)) pack_halves(from, row, n, to + half_place(f, f->head, 0));
 }
 
 static void unpack_block(const packed_format *f, const uint8_t *from, int64_t r,
@@ -212,7 +240,7 @@ static void unpack_block(const packed_format *f, const uint8_t *from, int64_t r,
     for (int32_t i = 0; i < f->head; i++, to += 2)
         memcpy(to, from + half_place(f, i, r), 2);
     for (int32_t i = 0; i < f->words; i++, to += 4) {
-        uint32_t u = turned(f, i, word_at(from + word_place(f, i, r)), 1);
+        uint32_t u = turned_back(f, i, word_at(from + word_place(f, i, r)));
         memcpy(to, &u, sizeof u);
     }
     if (has_last(f)) memcpy(to, from + half_place(f, f->head, r), 2);
@@ -221,17 +249,14 @@ static void unpack_block(const packed_format *f, const uint8_t *from, int64_t r,
 static int32_t layout_pack(const evla_host *h, const packed_format *f, const evla_type *t,
                            int64_t n, const void *rows, void *panel)
 {
-    enum { AT_ONCE = 256 }; /* bytes of a row, so that lines of memory are used up */
     if (n < 1 || n > ROWS || layout_bytes(f, t) < 0)
         return h->fail(h, EVLA_E_BUG,
                        "a panel of packed weights takes 1 to 32 rows of its blocks");
-    int64_t blocks = packed_blocks(f, t->shape[1]), some = AT_ONCE / f->bytes + 1;
+    int64_t blocks = packed_blocks(f, t->shape[1]);
     if (n < ROWS) memset(panel, 0, (size_t)packed_panel(f, t->shape[1]));
-    for (int64_t from = 0; from < blocks; from += some)
-        for (int64_t r = 0; r < n; r++)
-            for (int64_t b = from; b < from + some && b < blocks; b++)
-                pack_block(f, (const uint8_t *)rows + (r * blocks + b) * f->bytes, r,
-                           (uint8_t *)panel + b * f->bytes * ROWS);
+    for (int64_t b = 0; b < blocks; b++)
+        pack_block(f, (const uint8_t *)rows + b * f->bytes, blocks * f->bytes, n,
+                   (uint8_t *)panel + b * f->bytes * ROWS);
     return EVLA_OK;
 }
 
