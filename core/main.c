@@ -31,7 +31,7 @@ static const verb verbs[] = {
     {"plugins", "[NAME]", "what is loaded, with parameters", "evla plugins ops", verb_plugins, 0},
     {"ops", "FILE [--train]", "operator, chosen kernel and fallback of every node", "evla ops out/mlp/mlp/mlp.evla", verb_ops, 1},
     {"show", "FILE [--train]", "draw its graphs and their arenas as SVG", "evla show out/mlp/mlp/mlp.evla", verb_show, 1},
-    {"inspect", "FILE", "what a dataset or model holds", "evla inspect policy.evla", verb_inspect, 1},
+    {"inspect", "FILE|FOLDER", "what a dataset, model or checkpoint holds", "evla inspect policy.evla", verb_inspect, 1},
     {"pack", "MODEL [--type FORMAT] [-o FILE]", "a model's weights as this machine reads them", "evla pack models/policy --type bf16 -o policy.evla", verb_pack, 1},
     {"golden", "write MODEL | check FOLDER", "records a model's stages, and replays them", "evla golden write policy.evla -o golden", verb_golden, 1},
     {"new", "plugin NAME | weights MODEL", "a plugin to start from; seeded weights", "evla new plugin relu6", verb_new, 1},

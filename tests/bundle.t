@@ -56,6 +56,19 @@ code, text = run("inspect", gguf)
 tap.ok(code == 0 and all(x in text for x in ("license     is missing; evla pack takes --license NAME", "x_t [10,32]", "8 numbers: -0.203204")),
        "evla inspect tells of a checkpoint what a bundle of it would lack", text)
 
+code, text = run("inspect", tiny)
+tap.ok(code == 0 and all(x in text for x in ("smolvla, which evla.policy reads", "chunk 10, expert 96", "bf16  70 tensors", "tokenizer   is missing; evla pack takes --tokenizer FILE",
+       "wants its field cameras as a count; evla pack takes --cameras N", "bf16[96,256]")), "so it does of a folder: architecture, sizes, formats, what is missing", text)
+told = json.loads(run("inspect", tiny, "--json")[1])
+tap.ok(told["checkpoint"]["sizes"]["layers"] == 4 and [l["name"] for l in told["checkpoint"]["lacks"]] == ["tokenizer", "pictures", "license"] and len(told["tensors"]) == 123, "as JSON, too", told["checkpoint"])
+os.makedirs(at("bare"))
+os.symlink(os.path.join(tiny, "model.safetensors"), at("bare", "model.safetensors"))
+shutil.copy(os.path.join(tiny, "config.json"), at("bare", "config.json"))
+code, text = run("inspect", at("bare"))
+tap.ok(code == 0 and "is not whole" in text and "the statistics action_mean are missing" in text.replace("state_mean", "action_mean"), "and says what keeps one from being opened", text)
+code, text = run("inspect", data)
+tap.ok(code == 3 and "it is a folder without a checkpoint; want one with model.safetensors" in text and text.count("\n") == 1, "a folder of something else is refused in a sentence", text)
+
 # ---- one file, and nothing beside it ----
 for kind, model in (("", gguf), ("", os.path.join(tiny, "model.safetensors")), ("q8_0", gguf)):
     how = ["--type", kind] if kind else []

@@ -131,6 +131,15 @@ tap.ok(r.returncode == 2 and "license is missing (--license NAME)" in r.stderr, 
 told = run("inspect", at("tiny.evla")).stdout
 tap.ok("fitted: resize, bicubic; colours: imagenet_bf16, siglip" in told and "as in the data set bridge_orig" in told, "evla inspect tells what it carries", told)
 
+told = run("inspect", tiny).stdout
+tap.ok(all(x in told for x in ("openvla, which evla.see reads", "dino_layers 3", "siglip_width 64", "license     is missing; evla pack takes --license NAME", "as in the data set bridge_orig")),
+       "and of a folder its sizes and what it lacks", told)
+several = changed("several", norm_stats={**stats, "other": stats["bridge_orig"]})
+told = run("inspect", several).stdout
+tap.ok("statistics  are of 2 data sets; evla pack takes --unnorm_key, one of bridge_orig, other" in told and "license     is missing" in told, "one that nobody has chosen among several is missing", told)
+told = run("inspect", several, "--unnorm_key", "other").stdout
+tap.ok("as in the data set other" in told and "low, 7 numbers" in told, "--unnorm_key chooses", told)
+
 # ---- a text that is known to its end, as recipes measure it ----
 np.asarray(Image.open(at("table.png"))).tofile(at("picture.u8"))
 with open(at("known.lua"), "w") as f:

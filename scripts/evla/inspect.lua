@@ -1,9 +1,10 @@
--- inspect.lua: evla inspect FILE: what a dataset or a model holds. What a file is follows from its content, not its name.
+-- inspect.lua: evla inspect FILE: what a dataset or a model holds. What a file is follows from its content, not its name. A folder is what a
+-- checkpoint in it is.
 local call = ...
 local bundle = require "evla.bundle"
+local checkpoint = require "evla.checkpoint"
 local evla = require "evla"
 local json = require "evla.json"
-local policy = require "evla.policy"
 local pretty = require "evla.pretty"
 local path = call.file
 local size_of_file
@@ -21,12 +22,12 @@ local function fail(code, why)
   return code
 end
 
-local allowed = { strip = true, camera = true, episode = true, all = true, mask = true }
+local allowed = { strip = true, camera = true, episode = true, all = true, mask = true, unnorm_key = true, mmproj = true }
 for name in pairs(call.options) do
   if not allowed[name] then
-    local near = evla.near(name, { "strip", "camera", "episode", "all", "mask" })
+    local near = evla.near(name, { "strip", "camera", "episode", "all", "mask", "unnorm_key", "mmproj" })
     return fail(2, ("inspect has no --%s%s"):format(name, near and ("; did you mean --%s?"):format(near)
-      or "; it has --strip FILE.png, --camera NAME, --episode N, --mask NAME, --all"))
+      or "; it has --strip FILE.png, --camera NAME, --episode N, --mask NAME, --all, and of checkpoints --unnorm_key NAME, --mmproj FILE"))
   end
 end
 if call.words[1] then return fail(2, ("inspect looks at one file at a time, got also \"%s\""):format(call.words[1])) end
@@ -311,20 +312,52 @@ local function shares(list)
   return out
 end
 
--- What a policy's own file and the files beside it say, of what a bundle needs; nil: it is no policy's, or not whole.
-local function items_of(a)
-  local fine, p = pcall(function()
-    local name, kind = policy.find(path)
-    return name and kind.about(kind.options(path, a), a)
-  end)
-  if not fine or not p then return nil end
-  local folder = path:match "^(.*)/" or "."
-  bundle.beside(p, folder, a.attrs)
-  return p
+-- What a checkpoint says of itself: its architecture, sizes, and what a bundle of it would say and lack. why: what is wrong with it.
+local function told(about, why)
+  if not about then
+    if why then
+      heading "as a checkpoint"
+      rows_out { { "is not whole", plain(why) } }
+    end
+    return
+  end
+  heading(("%s, which %s reads"):format(about.architecture, about.reads))
+  local parts, line = {}, ""
+  for _, s in ipairs(checkpoint.sizes(about.sizes)) do
+    local part = s.name .. " " .. (type(s.value) == "number" and pretty.number(s.value) or s.value == true and "yes" or one_line(s.value))
+    if #line + #part > 100 then parts[#parts + 1], line = line .. ",", "" end
+    line = line == "" and part or line .. ", " .. part
+  end
+  parts[#parts + 1] = line
+  for i, text in ipairs(parts) do parts[i] = { i == 1 and "sizes" or "", text } end
+  rows_out(parts)
+  if not about.items then return end
+  heading "as a bundle"
+  local rows = bundle.rows(about.items, about.attrs)
+  for _, row in ipairs(rows) do row[2] = about.lacks[row[1]] or row[2] end
+  rows_out(rows)
+end
+
+-- The same for programs.
+local function told_json(about, why)
+  if not about then return why and { why = plain(why) } or nil end
+  local sizes, lacks = {}, json.array {}
+  for _, s in ipairs(checkpoint.sizes(about.sizes)) do sizes[s.name] = s.value end
+  for i, l in ipairs(about.items and bundle.lacks(about.items) or {}) do lacks[i] = { name = l.name, why = about.lacks[l.name] or l.why } end
+  return { architecture = about.architecture, reads = about.reads, sizes = sizes, items = about.items, lacks = about.items and lacks or nil }
+end
+
+-- Whose weights they are, and why that is not known of a checkpoint that is not whole.
+local function about_it(is_folder)
+  local given, folder = { unnorm_key = call.options.unnorm_key, mmproj = call.options.mmproj }, path:match "^(.*)/model%.safetensors$"
+  if given.mmproj and given.mmproj:sub(1, 1) ~= "/" then given.mmproj = call.here .. "/" .. given.mmproj end
+  return checkpoint.about(folder or path, is_folder or folder ~= nil, given)
 end
 
 local function archive()
-  local a = evla.tensors(path)
+  local is_folder = call.exists(path) == "folder"
+  local a = evla.tensors(is_folder and checkpoint.weights(path) or path)
+  local about, broken = about_it(is_folder)
   local attrs = a.attrs
   local list, numbers, bytes, unread, from = json.array {}, 0, 0, 0, os.clock()
   for i, name in ipairs(a.names) do
@@ -343,7 +376,7 @@ local function archive()
   if call.json then
     for key, v in pairs(attrs) do attrs[key] = value_json(v) end
     print(json.encode({ file = path, kind = "weights", format = a.format, bytes = size_of_file, parameters = numbers,
-      tensor_bytes = bytes, tensors = list, attrs = attrs }, true))
+      tensor_bytes = bytes, tensors = list, attrs = attrs, checkpoint = told_json(about, broken) }, true))
     return 0
   end
   local architecture = attrs["general.architecture"]
@@ -351,7 +384,7 @@ local function archive()
     architecture and ", " .. one_line(tostring(architecture)) or "", #list, #list == 1 and "" or "s", numbers,
     pretty.bytes(math.max(size_of_file, bytes)))) -- this file may be the first of several
   local formats = shares(list)
-  if #formats > 1 then
+  if #formats > 1 or is_folder then
     local rows = {}
     for i, f in ipairs(formats) do rows[i] = { f.name, ("%d tensor%s"):format(f.tensors, f.tensors == 1 and "" or "s"), pretty.bytes(f.bytes) } end
     rows_out(rows)
@@ -365,11 +398,7 @@ local function archive()
     for i, key in ipairs(keys) do rows[i] = { key, value_text(attrs[key]) } end
     rows_out(rows)
   end
-  local items = items_of(a)
-  if items then
-    heading "as a policy"
-    rows_out(bundle.rows(items, attrs))
-  end
+  told(about, broken)
   if #list == 0 then return 0 end
   heading("tensors" .. (unread > 0 and (" (the range of %d was not read, --all reads all)"):format(unread) or ""))
   local rows, shown = { { "name", "type", "bytes", "min", "mean", "max", "" } }, call.options.all and #list or math.min(#list, 400)
@@ -388,6 +417,14 @@ end
 
 local found = call.exists(path)
 if not found then return fail(3, ("%s: there is no such file"):format(path)) end
+if found == "folder" then
+  if not checkpoint.weights(path) then
+    return fail(3, ("%s: it is a folder without a checkpoint; want one with model.safetensors or model.safetensors.index.json in it, or a file"):format(path))
+  end
+  size_of_file = 0
+  local fine, code = pcall(archive)
+  return fine and code or fail(3, code)
+end
 if found ~= "file" then return fail(3, ("%s: want a file, found a %s"):format(path, found == "other" and "device" or found)) end
 local f, why = io.open(path, "rb")
 if not f then return fail(3, why) end

@@ -211,6 +211,11 @@ function seeing.is(path, options)
   return family and (family == openvla and "openvla" or "mobilevlm_v2") or nil
 end
 
+-- What such a folder or file says: options of the model file, the path of the weights, the model file's name, and what a bundle needs.
+function seeing.read(path, options)
+  return (path:find "%.evla$" and unpacked or files.exists(path .. "/config.json") and from_folder or pair)(path, options)
+end
+
 local object = {}
 object.__index = object
 object.__name = "evla.seeing"
@@ -238,8 +243,7 @@ end
 -- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen).
 function seeing.load(path, options)
   options = options or {}
-  local read = path:find "%.evla$" and unpacked or files.exists(path .. "/config.json") and from_folder or pair
-  local own, weights, file, items, is_kept = read(path, options)
+  local own, weights, file, items, is_kept = seeing.read(path, options)
   local given = {}
   for _, all in ipairs { own, options } do
     for k, v in pairs(all) do if not (all == options and chosen[k]) then given[k] = v end end
