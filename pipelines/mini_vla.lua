@@ -1,6 +1,6 @@
 -- mini_vla.lua: a small policy that sees, reads and acts, from its authors' checkpoint.
 --   evla run pipelines/mini_vla.lua --model mini_vla_libero.safetensors --cases mini_vla_libero.golden.json
--- A case is { image_u8_hwc, size, token, state, x_T, noise } and maybe the action that is known for it: then the job fails
+-- A case is { image_u8_hwc, size, token, state, x_T, noise }, token being one word or a list of them, and maybe the action that is known for it: then the job fails
 -- when ours differs by more than --within. Without cases it acts once on nothing, which shows what that takes.
 local evla = require "evla"
 local mini_vla = require "evla.policies.mini_vla"
@@ -13,10 +13,10 @@ local opt = evla.options {
 }
 
 local jobs, policies = {}, {}
-for i, case in ipairs(opt.cases and mini_vla.read(opt.cases) or { { size = 64 } }) do
-  local size = case.size
-  policies[size] = policies[size] or evla.policy(opt.model, { size = size })
-  jobs[i] = evla.call("case" .. i)(policies[size]:call {
+for i, case in ipairs(opt.cases and mini_vla.read(opt.cases) or { { size = 64, tokens = 1 } }) do
+  local kind = ("%d %d"):format(case.size, case.tokens)
+  policies[kind] = policies[kind] or evla.policy(opt.model, { size = case.size, tokens = case.tokens })
+  jobs[i] = evla.call("case" .. i)(policies[kind]:call {
     runs = opt.runs, memory = opt.budget, within = opt.within, expect = case.action and { action = case.action }, values = case.values,
   })
 end

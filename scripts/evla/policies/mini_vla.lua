@@ -47,18 +47,19 @@ local function flat(list, out)
 end
 
 -- The cases of a JSON file, { cases = { { image_u8_hwc, size, token, state, x_T, noise, action }, ... } }: the inputs of each, the
--- size of its image, and the action that is known for it, if any.
+-- size of its image, how many tokens its text has (token: one of them, or a list), and the action that is known for it, if any.
 function mini_vla.read(path)
   local all, out = json.read(path).cases, {}
   if type(all) ~= "table" then error(("%s: holds no list \"cases\""):format(path), 0) end
   for i, c in ipairs(all) do
-    out[i] = { size = c.size and c.size[1] or 64, action = c.action and flat(c.action),
-               values = c.image_u8_hwc and { image = c.image_u8_hwc, token = { c.token }, state = c.state, x = c.x_T, noise = flat(c.noise) } }
+    local values = { image = c.image_u8_hwc, token = c.token, state = c.state, x = c.x_T, noise = c.noise }
+    for name, v in pairs(values) do values[name] = flat { v } end
+    out[i] = { size = c.size and c.size[1] or 64, tokens = c.token and #values.token or 1, action = c.action and flat { c.action }, values = c.image_u8_hwc and values }
   end
   return out
 end
 
--- Those of some files as cases of a recipe; given.size becomes theirs.
+-- Those of some files as cases of a recipe; given.size and given.tokens become theirs.
 function mini_vla.cases(paths, _, given)
   local out = {}
   for _, path in ipairs(paths) do
@@ -66,7 +67,10 @@ function mini_vla.cases(paths, _, given)
       if given.size and given.size ~= case.size then
         error(("%s: has images of %d and of %d pixels; want cases of one size"):format(path, given.size, case.size), 0)
       end
-      given.size = case.size
+      if given.tokens and given.tokens ~= case.tokens then
+        error(("%s: has texts of %d and of %d tokens; want cases of one length"):format(path, given.tokens, case.tokens), 0)
+      end
+      given.size, given.tokens = case.size, case.tokens
       out[#out + 1] = { values = case.values }
     end
   end
