@@ -2,9 +2,14 @@
 -- beside the ticks, and its actions are played behind the guard: a test of latency, since no checkpoint knows this body.
 --   evla new weights smolvla --type bf16 --seed 1 -o smolvla.gguf
 --   evla run pipelines/coffee_vla.lua --model smolvla.gguf --type file --latency 1500ms --pace 15 --threads 2
+--   evla run pipelines/coffee_vla.lua --model openvla-7b --unnorm_key bridge_orig --instruction "open the lid" --latency 900ms --pace 1
 local evla = require "evla"
+local seeing = require "evla.seeing"
 local opt = evla.options {
-  model = { type = "path", beside = true, doc = "a policy that evla.policy reads" },
+  model = { type = "path", beside = true, doc = "a policy that evla.policy reads, or OpenVLA's folder or bundle" },
+  instruction = { type = "string", optional = true, doc = "what it is told, in words of its own tokenizer; some models want it" },
+  tokenizer = { type = "path", optional = true, doc = "a tokenizer.json, where a policy has none and none lies beside it" },
+  unnorm_key = { type = "string", optional = true, doc = "OpenVLA: the data set whose statistics give actions their units" },
   type = { type = "string", default = "f32", doc = "number format of its matrices: f32, bf16, q8_0, q4_0, ...; file: as there" },
   cameras = { type = "int", optional = true, min = 1, max = 2, doc = "how many it sees through, if it does not say" },
   chunk = { type = "enum", choices = { "queue", "ensemble", "inpaint" }, default = "queue", doc = "how answers are played" },
@@ -20,18 +25,35 @@ local opt = evla.options {
   seed = { type = "int", default = 1, doc = "start of all randomness" },
 }
 
-local NAMES, side, views = { "front", "wrist" }, nil, {}
-local policy = evla.policy(opt.model, function(own)
-  local cameras = own.image and (opt.cameras or own.cameras or 2) or 1
-  side = own.image or 64
-  for i = 1, cameras do
-    if not NAMES[i] then error(("%s: it sees through %d cameras; the body has %d"):format(opt.model, cameras, #NAMES), 0) end
+local NAMES, FEELS, side, views = { "front", "wrist" }, { "obs/joint_pos f32[7]", "obs/gripper_pos f32[2]" }, nil, {}
+local kind = opt.type ~= "file" and opt.type or nil
+
+local function look(n, pixels)
+  for i = 1, n do
+    if not NAMES[i] then error(("%s: it sees through %d cameras; the body has %d"):format(opt.model, n, #NAMES), 0) end
     views[i] = ("cameras/%s/rgb"):format(NAMES[i])
   end
-  return { cameras = own.image and cameras, views = views, feels = { "obs/joint_pos f32[7]", "obs/gripper_pos f32[2]" }, moves = 8,
-           inpaint = opt.chunk == "inpaint" or nil, type = opt.type ~= "file" and opt.type or nil }
-end)
+  side = pixels
+end
 
+local function acts()
+  return evla.policy(opt.model, function(own)
+    look(own.image and (opt.cameras or own.cameras or 2) or 1, own.image or 64)
+    return { cameras = own.image and #views, views = views, feels = FEELS, moves = 8, inpaint = opt.chunk == "inpaint" or nil, type = kind,
+             instruction = opt.instruction, tokenizer = opt.tokenizer }
+  end)
+end
+
+local function sees()
+  if not opt.instruction then error(("%s: it acts as it is told; want --instruction"):format(opt.model), 0) end
+  return evla.see(opt.model, { type = kind, unnorm_key = opt.unnorm_key, instruction = opt.instruction, cameras = opt.cameras }, function(own)
+    if not own.low then error(("%s: it answers in words and moves nothing; want a policy"):format(opt.model), 0) end
+    look(own.chunk and opt.cameras or 1, own.image)
+    return { views = views, feels = (own.proprio or 0) > 0 and FEELS or nil, moves = 8 }
+  end)
+end
+
+local policy = seeing.is(opt.model) and sees() or acts()
 local cameras = {}
 for i in ipairs(views) do cameras[i] = { name = NAMES[i], size = { side, side }, rate = 10 } end
 local robot = evla.rollout "robot" {

@@ -31,9 +31,9 @@ local asked = sees and opt.case and asking.read(opt.case)
 local policy
 if sees then
   policy = evla.see(opt.model, { type = "f32", answer = 7, mmproj = opt.mmproj, unnorm_key = opt.unnorm_key, attention = opt.attention,
-                                 size = asked and asking.size(asked), views = asked and #asked[1].pictures > 1 and #asked[1].pictures or nil })
+                                 size = asked and asking.size(asked), cameras = asked and #asked[1].pictures > 1 and #asked[1].pictures or nil })
   policy.cases = asked and asking.cases(policy, asked)
-  policy.own.kv, policy.own.views = "bf16", policy.views > 1 and policy.views or nil -- what its graphs keep, beside what its file says
+  policy.own.kv, policy.own.cameras = "bf16", policy.cameras > 1 and policy.cameras or nil -- what its graphs keep, beside what its file says
   if not policy.own.low then policy.own.height, policy.own.picture_width = table.unpack(policy.size) end
 else
   policy = evla.policy(opt.model, { type = "f32", cases = opt.case, cameras = opt.cameras, attention = opt.attention })

@@ -194,6 +194,28 @@ for more in ((), ("--model", "tiny"), ("--model", "pair.evla"), ("--model", "lm.
     r = run("golden", "check", "record", *more)
     tap.ok(r.returncode == 0 and "all 5 stages are within 1e-05" in r.stdout, "which it keeps, " + (more[-1] if more else "replayed"), r.stdout + r.stderr)
 
+# ---- a text that is told, as a schedule of graphs of a fixed size: what a rollout runs ----
+np.asarray(Image.open(at("table.png"))).tofile(at("picture.u8"))
+with open(at("told.lua"), "w") as f:
+    f.write(f'''local evla = require "evla"
+local jobs = {{}}
+for name, how in pairs {{ folder = {{ "tiny", says = 6 }}, pair = {{ "lm.gguf", says = 6, mmproj = "mmproj.gguf" }}, short = {{ "tiny", says = 1 }},
+                          cut = {{ "tiny", says = 6, ends = {{ 2, {tokens[2]} }} }}, packed = {{ "folder.evla", says = 6 }} }} do
+  local file <const> = table.remove(how, 1)
+  how.name, how.kv, how.size, how.instruction = "m" .. name, "f32", {{ 90, 120 }}, "{question}"
+  local m = evla.see(file, how)
+  jobs[#jobs + 1] = evla.call(name) {{ model = m.model, schedule = m.schedule, files = {{ picture = "picture.u8" }}, dump = name }}
+end
+return evla.program(jobs)
+''')
+r = run("run", at("told.lua"), "--trust")
+if tap.ok(r.returncode == 0, "a text that is told runs as a schedule", r.stdout + r.stderr):
+    ids_of = lambda name: np.load(at(name, "ids.npy")).tolist()
+    tap.ok(all(ids_of(name) == tokens for name in ("folder", "pair", "packed")), "it gives PyTorch's tokens, from folder, pair and bundle", (ids_of("folder"), tokens))
+    tap.ok(ids_of("short") == tokens[:1], "one token alone, too")
+    cut = tokens.index(tokens[2])
+    tap.ok(ids_of("cut") == tokens[:cut] + [-1] * (6 - cut), "behind a token that ends an answer nothing is said", ids_of("cut"))
+
 # ---- what is refused ----
 write_pair("lm.gguf", "mlp.gguf", False, "mlp")
 made.folder(at("ldp"), mm_projector_type="ldpnet")

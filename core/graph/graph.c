@@ -460,12 +460,6 @@ static int32_t check_write(ctx *cx, graph *g, const node *nd, int32_t k)
                              "write what that returned",
                              nd->label, g->of->states[w->slot].name, by->label);
     }
-    state_info *s = &g->of->states[w->slot];
-    if (s->writer && s->writer != g)
-        return fault(cx, EVLA_E_STATE, nd->where,
-                     "%s: the state %s is already written by graph %s; a state has one "
-                     "writing graph",
-                     nd->label, s->name, s->writer->name);
     return 0;
 }
 
@@ -521,8 +515,6 @@ int32_t graph_add(ctx *cx, graph *g, const char *op, const graph_arg *args, int3
     }
     if (!room(m, &g->nodes, g->n_nodes, &g->cap_nodes, sizeof nd)) return no_room(cx, g);
     g->nodes[g->n_nodes++] = nd;
-    for (int32_t i = 0; i < writes; i++)
-        m->states[g->wires[nd.in[i]].slot].writer = g;
     *out = nd.out[0];
     return 0;
 }

@@ -84,12 +84,13 @@ typedef struct weight_info {
     int64_t packed_bytes;  /* how many there are then */
 } weight_info;
 
+/* Any graph may write it: a session runs its plans one after the other. A policy keeps
+ * states away from graphs that run at different rates. */
 typedef struct state_info {
     const char *name;
     const char *type;
     const char *init;
     const char *where;
-    const struct graph *writer; /* the one graph that writes it, or NULL */
 } state_info;
 
 typedef struct model model;

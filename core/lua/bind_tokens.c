@@ -3,6 +3,7 @@
  * tokenizer.json or by what a model's file, packed or not, says of its tokenizer.
  *
  *   t:encode(text, { whole, special }) -> ids      t:decode(ids, { special }) -> text
+ *   t:ends(id) -> whether that token ends a text
  */
 #include "bind_tokens.h"
 #include "../data/format.h"
@@ -103,6 +104,17 @@ static int l_decode(lua_State *L)
     return bind_tokens_decode(L, script_of(L), &b->box, &b->words);
 }
 
+static int l_ends(lua_State *L)
+{
+    tokens_box *b = box_at(L);
+    lua_Integer id = luaL_checkinteger(L, 2);
+    if (id < 0 || id >= b->words.info.n_tokens)
+        script_error(L, script_of(L), "tokenizer: has %d tokens, none is numbered %lld",
+                     (int)b->words.info.n_tokens, (long long)id);
+    lua_pushboolean(L, b->words.t->ends(&b->words.h.table, b->words.self, (int32_t)id));
+    return 1;
+}
+
 static int l_len(lua_State *L)
 {
     lua_pushinteger(L, box_at(L)->words.info.n_tokens);
@@ -162,7 +174,7 @@ static int l_tokenizer(lua_State *L)
 void bind_tokens_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"encode", l_encode}, {"decode", l_decode}, {NULL, NULL}};
+        {"encode", l_encode}, {"decode", l_decode}, {"ends", l_ends}, {NULL, NULL}};
     static const luaL_Reg slots[] = {{"__len", l_len}, {"__gc", l_gc}, {NULL, NULL}};
     box_class(L, "evla.tokenizer", methods, slots, "tokenizer", l_tokenizer);
 }

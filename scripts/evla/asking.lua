@@ -83,7 +83,7 @@ end
 -- Names of the inputs that are pictures.
 function asking.pictures(m)
   local out = {}
-  for i = 1, m.views do out[i] = m.views > 1 and "picture" .. i or "picture" end
+  for i = 1, m.cameras do out[i] = m.cameras > 1 and "picture" .. i or "picture" end
   return out
 end
 

@@ -12,21 +12,15 @@ local golden = {}
 local ANSWER, HEIGHT, WIDTH = 7, 120, 160 -- tokens of an answer in words; pixels of a picture by lot
 
 -- Which architecture's it is; nil: it is no model that sees.
-function golden.find(path, given)
-  if path:find "%.evla$" then
-    local b = bundle.read(path, evla.attributes(path))
-    return b and b.opens == "see" and b.kind or nil
-  end
-  return seeing.is(path, given)
-end
+golden.find = seeing.is
 
 -- The sizes that a record keeps, beside those of a policy.
-golden.sizes = { height = true, width = true, before = true, words = true, views = true }
+golden.sizes = { height = true, width = true, before = true, words = true, cameras = true }
 
 -- The model with such sizes, in f32 unless told otherwise, a bundle as it is.
 local function opened(path, how, sizes)
   local is_packed = path:find "%.evla$" ~= nil
-  local options = { answer = ANSWER, size = { sizes.height, sizes.width }, views = sizes.views, mmproj = how.mmproj, unnorm_key = how.unnorm_key }
+  local options = { answer = ANSWER, size = { sizes.height, sizes.width }, cameras = sizes.cameras, mmproj = how.mmproj, unnorm_key = how.unnorm_key }
   options.type = how.type ~= "file" and (how.type or not is_packed and "f32") or nil
   if not (is_packed and bundle.read(path, evla.attributes(path)).graphs == "kept") then options.kv = "f32" end
   local m = evla.see(path, options)
@@ -56,8 +50,7 @@ end
 function golden.write(path, how, sizes, draw)
   local case, m, pictures = how.case and asking.read({ how.case })[1], nil, {}
   local size = case and asking.size { case } or { HEIGHT, WIDTH }
-  sizes.height, sizes.width, sizes.views = size[1], size[2], case and #case.pictures > 1 and #case.pictures or sizes.cameras
-  sizes.cameras = nil
+  sizes.height, sizes.width, sizes.cameras = size[1], size[2], case and #case.pictures > 1 and #case.pictures or sizes.cameras
   m = opened(path, how, sizes)
   local text = case and case.instruction or words(how.seed)
   local before, after = asking.tokens(m, text)

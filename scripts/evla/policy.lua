@@ -5,6 +5,7 @@
 --   p = evla.policy("smolvla.gguf", { pictures = { "front.jpg" }, instruction = "pick it up", state = { 0, 0.1, 0, 0, 0, 0 } })
 -- Which architecture it is, its sizes and its statistics are read from the file and what lies beside it; what is missing is
 -- refused by name. scripts/evla/policies/NAME.lua knows one architecture each.
+local beside = require "evla.beside"
 local bundle = require "evla.bundle"
 local evla = require "evla.core"
 local files = require "evla.files"
@@ -43,11 +44,7 @@ end
 -- describe. how: of all of them as one call: { latency = "400ms", chunk = "queue", pace = 30, workers = 2 }.
 function object:beside(how)
   if (self.given.moves or 0) == 0 then error("a policy acts in a body when its options views, feels and moves say how", 2) end
-  local lines = { { graph = "observe" } }
-  for _, line in ipairs(self.schedule) do lines[#lines + 1] = { graph = line.graph, times = line.times, joined = true } end
-  lines[#lines + 1] = { graph = "command", joined = true }
-  for k, v in pairs(how) do lines[1][k] = v end
-  return lines
+  return beside(self.schedule, how, true)
 end
 
 -- The architectures, most particular first: each says whether a file is its own.

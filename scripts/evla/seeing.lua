@@ -2,6 +2,8 @@
 --   m = evla.see "openvla-7b"    m.model for evla.generate { picture = ... }, m:prompt(text) for what it was trained to read
 -- A folder with config.json, tokenizer.json and safetensors, or llama.cpp's pair of GGUF files. How wide and deep things are is asked of the tensors themselves;
 -- config.json says the rest.
+local asking = require "evla.asking"
+local beside = require "evla.beside"
 local bundle = require "evla.bundle"
 local evla = require "evla.core"
 local files = require "evla.files"
@@ -98,7 +100,7 @@ local function openvla(folder, path, config, options)
   given.low, given.high, given.scaled = statistics(path, config, options.unnorm_key)
   local rows = given.image * given.image // (given.patch * given.patch)
   return given, weights, "openvla", {
-    pictures = { cameras = given.chunk and options.views or 1, height = given.image, width = given.image, fit = "resize", mode = "bicubic", crop = options.crop,
+    pictures = { cameras = given.chunk and options.cameras or 1, height = given.image, width = given.image, fit = "resize", mode = "bicubic", crop = options.crop,
                  colours = "imagenet_bf16, siglip" },
     prompt = { template = options.vicuna and VICUNA or PROMPT, lower = true, tokens = rows + 128, vocabulary = given.vocabulary },
     noise = { none = "the likeliest token is taken, nothing is drawn" },
@@ -168,7 +170,7 @@ end
 local FAMILIES = { OpenVLAForActionPrediction = openvla, MobileLlamaForCausalLM = mobilevlm }
 
 -- Options of evla.see, not of the model file.
-local chosen = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true, size = true }
+local chosen = { name = true, unnorm_key = true, vicuna = true, mmproj = true, type = true, size = true, instruction = true }
 
 -- Matrices are rounded to a type while they are read; tables of positions are added, not multiplied, and stay.
 local function rounded(kind, paths)
@@ -203,9 +205,13 @@ local function unpacked(path, options)
   return b.options, path, b.kind, b.items, b.graphs == "kept"
 end
 
--- Which architecture's a folder or a pair of files is; nil: no such model's. A bundle says itself what reads it.
+-- Which architecture's a folder, a pair of files or a bundle is; nil: no such model's.
 function seeing.is(path, options)
-  if options.mmproj then return "mobilevlm_v2" end
+  if options and options.mmproj then return "mobilevlm_v2" end
+  if path:find "%.evla$" then
+    local b = bundle.read(path, evla.attributes(path))
+    return b and b.opens == "see" and b.kind or nil
+  end
   local ok, config = pcall(json.read, path .. "/config.json")
   local family = ok and config.architectures and FAMILIES[config.architectures[1]]
   return family and (family == openvla and "openvla" or "mobilevlm_v2") or nil
@@ -237,13 +243,52 @@ function object:call(options)
   return all
 end
 
+-- The lines of a rollout's schedule in which it answers beside the ticks, in a body that the options `views`, `feels` and `moves`
+-- describe; see beside.lua.
+function object:beside(how)
+  if not self.schedule then error("a model that sees answers in a body when it is told something: want the option instruction, or told", 2) end
+  if not self.given.views or self.own.low and (self.given.moves or 0) == 0 then
+    error(("it is in a body when the option%s how"):format(self.own.low and "s views, feels and moves say" or " views says"), 2)
+  end
+  return beside(self.schedule, how, self.own.low ~= nil)
+end
+
+-- What one call runs when the text is known: given.told, tokens with -1 where the picture stands, or an instruction in words.
+local function scheduled(m, given, instruction)
+  if instruction then
+    local before, after = asking.tokens(m, instruction)
+    before[#before + 1] = -1
+    given.told = table.move(after, 1, #after, #before + 1, before)
+  end
+  if not given.told then return nil end
+  given.height, given.picture_width = m.size[1], m.size[2]
+  local lines = { { graph = "image" }, { graph = "vision", phase = "vit_encode" } }
+  if given.chunk then
+    lines[3] = { graph = "chunk", phase = "prefill" }
+    return lines
+  end
+  if instruction and not given.low and not given.ends then
+    given.ends = {}
+    for id = 0, #m.tokenizer - 1 do if m.tokenizer:ends(id) then table.insert(given.ends, id) end end
+  end
+  if not given.low then given.says = given.says or 16 end
+  local n = given.low and #given.low or given.says
+  lines[3] = { graph = "read", phase = "prefill" }
+  if n > 1 then lines[4] = { graph = "say", times = n - 1, phase = "decode" } end
+  if given.low then lines[#lines + 1] = { graph = "action" } end
+  return lines
+end
+
 -- evla.see("FOLDER", { unnorm_key = "bridge_orig", kv = "f32" }), evla.see("LLM.gguf", { mmproj = "TOWER.gguf" }), evla.see "x.evla", a
 -- bundle that evla pack wrote: options beside these are those of the model file; type = "q8_0" rounds matrices, the towers' too; size =
 -- { height, width } of the pictures that come, where they are not those of a text that evla.generate reads.
--- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen).
-function seeing.load(path, options)
+-- What it gives has model, prompt(text), context, and for actions tokens (how many an answer has) and loop (which may be chosen). With
+-- instruction, what it is told in a body or in a call of a fixed text, it also has schedule, and beside for a rollout. more: a function of
+-- what the files say that returns further options.
+function seeing.load(path, options, more)
   options = options or {}
   local own, weights, file, items, is_kept = seeing.read(path, options)
+  for k, v in pairs(more and more(own) or {}) do options[k] = v end
   local given = {}
   for _, all in ipairs { own, options } do
     for k, v in pairs(all) do if not (all == options and chosen[k]) then given[k] = v end end
@@ -253,7 +298,7 @@ function seeing.load(path, options)
       error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
     end
   end
-  if (given.views or 1) > 1 and not own.chunk then error(("%s: sees one picture; got %d"):format(path, given.views), 0) end
+  if (given.cameras or 1) > 1 and not own.chunk then error(("%s: sees one picture; got %d"):format(path, given.cameras), 0) end
   local size = options.size or { given.height or own.image, given.picture_width or own.image }
   if file == "mobilevlm_v2" then given.height, given.picture_width = size[1], size[2] end -- its square follows from them
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
@@ -263,12 +308,13 @@ function seeing.load(path, options)
     given.attention = options.attention or options.type == "f32" and "plain" or "bf16"
   end
   own.attention = given.attention
-  local m = setmetatable({ kind = file, opens = "see", own = own, items = items, context = items.prompt.tokens, weights = weights, size = size,
+  local m = setmetatable({ kind = file, opens = "see", own = own, given = given, items = items, context = items.prompt.tokens, weights = weights, size = size,
                            words_in = given.tokenizer or path }, object)
+  m.schedule = scheduled(m, given, options.instruction)
   if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end
   local side = own.image // own.patch
-  m.rows = own.low and side * side * (given.views or 1) or ((side + 1) // 2) ^ 2 // 1 | 0
-  m.answer, m.views = own.low and #own.low or given.answer or 0, given.views or 1
+  m.rows = own.low and side * side * (given.cameras or 1) or ((side + 1) // 2) ^ 2 // 1 | 0
+  m.answer, m.cameras = own.low and #own.low or given.answer or 0, given.cameras or 1
   m.before, m.words = 1, m.answer + 32
   m.output, m.exact = own.low and "action" or "logits", {}
   m.model = is_kept and evla.packed(path, given.name) or evla.checkpoint(file, given)

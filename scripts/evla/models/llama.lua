@@ -65,8 +65,12 @@ local function blocks(g, p, x, position, attend)
   return x
 end
 
+-- What may follow rows x of the last block.
+local function logits(g, p, x)
+  return g.linear { norm(g, p, x, names_of(p).norm), w = names_of(p)[p.tied and "embed" or "head"], out = p.vocabulary }
+end
+
 local function tokens(g, p)
-  local n = names_of(p)
   g:symbol("T", "bucket{1,8,32,128,512}")
   local ids, position = g:input("ids", "i32[T]"), g:input("position", "i32[T]")
   local slot, last, table = g:input("slot", "i32[T]"), g:input("last", "i32[T]"), g:input("table", "i32[TABLE]")
@@ -85,15 +89,13 @@ local function tokens(g, p)
     local keys, values = cache("k", k), cache("v", v)
     return g.paged_attention { q, keys, values, table, last, heads = p.heads, kv_heads = p.kv_heads }
   end)
-  local wanted = norm(g, p, g.gather { x, g:input("row", "i32[ROWS]"), axis = 0 }, n.norm)
-  g:output("logits", g.linear { wanted, w = p.tied and n.embed or n.head, out = p.vocabulary })
+  g:output("logits", logits(g, p, g.gather { x, g:input("row", "i32[ROWS]"), axis = 0 }))
 end
 
 local function attention(g, p, q, k, v, causal) return g.attention { q, k, v, heads = p.heads, kv_heads = p.kv_heads, causal = causal, products = p.attention } end
 
--- A text with a picture's rows in it that is known to its end, for whoever measures: the logits of `answer` of its tokens, from what
--- stands at the places `judged`, each before one of them. Tokens before and after the rows; no cache. What follows the last place is
--- not seen, so that a text may be padded.
+-- A text with a picture's rows in it that is known to its end, for whoever measures, without a cache: the logits of `answer` of its
+-- tokens, from what stands at the places `judged`, each before one of them. What follows the last is not seen: a text may be padded.
 local MOST_TEXT = 4096
 local function known(g, p, answer)
   local rows = g:input("rows", ("f32[N,%d]"):format(p.width))
@@ -101,11 +103,9 @@ local function known(g, p, answer)
   local places = {}
   for i = 1, MOST_TEXT do places[i] = i - 1 end
   x = blocks(g, p, x, g.slice { g:const(("i32[%d]"):format(MOST_TEXT), places), axis = 0, start = 0, stop = "BEFORE+N+AFTER" }, function(_, q, k, v) return attention(g, p, q, k, v, true) end)
-  local n = names_of(p)
-  x = norm(g, p, g.gather { x, g:input("judged", ("i32[%d]"):format(answer)), axis = 0 }, n.norm)
-  local logits = g.linear { x, w = p.tied and n.embed or n.head, out = p.vocabulary }
-  g:output("logits", logits)
-  return logits
+  local judged = logits(g, p, g.gather { x, g:input("judged", ("i32[%d]"):format(answer)), axis = 0 })
+  g:output("logits", judged)
+  return judged
 end
 
 -- Without a cache: what the model makes of rows x f32[T,width] that all see each other, T positions from 0 on.
@@ -115,7 +115,7 @@ local function whole(g, p, x, position)
 end
 
 return {
-  embed = embed, whole = whole, known = known,
+  embed = embed, blocks = blocks, logits = logits, whole = whole, known = known,
   options = {
     layers = { type = "int", default = 22, min = 1, max = 512, doc = "blocks" },
     width = { type = "int", default = 2048, min = 8, max = 65536, doc = "features of a token" },

@@ -1,6 +1,7 @@
 -- mobilevlm_v2.lua: MobileVLM V2: CLIP sees a picture, LDPv2 halves each side of what it saw, and MobileLLaMA reads it in its text.
 -- Chu et al. 2024; its code for the order of things. Names as in the published folder or in llama.cpp's pair of GGUF files.
 local llama, vit, connectors, image = require "llama", require "vit", require "connectors", require "image"
+local answer, body = require "answer", require "body"
 
 local options = {}
 local function preset(name, value)
@@ -9,6 +10,7 @@ local function preset(name, value)
   o.default, options[name] = value, o
 end
 for name in pairs(llama.options) do preset(name, llama.options[name].default) end
+body.options(answer.options(options))
 for name, value in pairs { layers = 24, heads = 16, kv_heads = 16, head = 128, rope_dims = 128, eps = 1e-6, names = "hf", rows = true } do preset(name, value) end
 
 for name, o in pairs {
@@ -50,6 +52,8 @@ return {
     out.image = function(g) prepare(g, p) end
     out.vision = function(g) vision(g, p) end
     if p.answer > 0 then out.known = function(g) llama.known(g, p, p.answer) end end
-    return out
+    local side = (p.image // p.patch + 1) // 2 -- of what LDPv2 leaves
+    answer.graphs(p, side * side, p.says, 0, p.vocabulary - 1, out)
+    return body.graphs(p, { image = { "picture", height = p.height, width = p.picture_width } }, out)
   end,
 }

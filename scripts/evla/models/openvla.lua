@@ -1,9 +1,8 @@
 -- openvla.lua: OpenVLA: two towers see one picture, a projector puts what they saw into the text of Llama 2, and the text goes on
 -- with tokens that are actions. Kim et al. 2024; prismatic/extern/hf of its code for the order of things.
--- OpenVLA-OFT (Kim et al. 2025) reads all at once and gives the next actions, a chunk of them, with a head of its own: graph "chunk".
+-- OpenVLA-OFT (Kim et al. 2025) reads all at once and gives the next actions, a chunk of them, with a head of its own: openvla_oft.lua.
 local llama, vit, connectors, image = require "llama", require "vit", require "connectors", require "image"
-
-local MOST_TEXT = 512 -- tokens of OFT's text
+local answer, body, oft = require "answer", require "body", require "openvla_oft"
 
 local options = {}
 local function preset(name, value)
@@ -12,6 +11,8 @@ local function preset(name, value)
   o.default, options[name] = value, o
 end
 for name in pairs(llama.options) do preset(name, llama.options[name].default) end
+body.options(answer.options(options))
+options.says = nil -- as many as an action has numbers
 for name, value in pairs { layers = 32, width = 4096, heads = 32, kv_heads = 32, head = 128, rope_dims = 128, hidden = 11008, vocabulary = 32064, eps = 1e-6,
                            names = "hf", prefix = "language_model.", rows = true } do preset(name, value) end
 
@@ -35,33 +36,39 @@ options.low = { type = "list", of = "float", optional = true, doc = "what an ent
 options.high = { type = "list", of = "float", optional = true, doc = "at 1 (q99)" }
 options.scaled = { type = "list", of = "int", optional = true, doc = "1: the entry is scaled so, 0: it stays between -1 and 1" }
 options.chunk = { type = "int", default = 0, min = 0, max = 256, doc = "actions that OFT gives at once; 0: its head is not there" }
-options.views = { type = "int", default = 1, min = 1, max = 8, doc = "OFT: pictures that it sees" }
+options.cameras = { type = "int", default = 1, min = 1, max = 8, doc = "OFT: pictures that it sees" }
 options.proprio = { type = "int", default = 0, min = 0, max = 1024, doc = "OFT: numbers that the robot knows of itself; 0: it is not asked" }
+
+for name, doc in pairs { height = "pixels of the pictures that come; 0: any, or of a text that is told those that the towers see", picture_width = "and across" } do
+  options[name] = { type = "int", default = 0, min = 0, max = 65536, doc = doc }
+end
 
 local graphs = {}
 
+local function size(p) return p.height > 0 and p.height or p.image, p.picture_width > 0 and p.picture_width or p.image end
+
 -- Pictures of any size, squashed to squares as Pillow does, once for each tower in its own colours.
 function graphs.image(g, p)
-  local side, seen = p.image, { axis = 0 }
-  for v = 1, p.views do
-    local picture = g:input(p.views > 1 and "picture" .. v or "picture", "u8[H,W,3]")
+  local side, seen, of = p.image, { axis = 0 }, p.told and ("u8[%d,%d,3]"):format(size(p)) or "u8[H,W,3]"
+  for v = 1, p.cameras do
+    local picture = g:input(p.cameras > 1 and "picture" .. v or "picture", of)
     local small = image.of(g, g.resize { picture, size = { side }, mode = "bicubic", antialias = true }, { side, side })
     if p.crop < 1 then small = small:crop_area(p.crop) end
     for _, t in ipairs(TOWERS) do seen[#seen + 1] = small:normalise(t.colours) end
   end
-  g:output("pixels", g.reshape { g.concat(seen), shape = { p.views, 6, side, side } })
+  g:output("pixels", g.reshape { g.concat(seen), shape = { p.cameras, 6, side, side } })
 end
 
 -- Pictures to rows.
 function graphs.vision(g, p)
-  local pixels, seen = g:input("pixels", ("f32[%d,6,%d,%d]"):format(p.views, p.image, p.image)), {}
+  local pixels, seen = g:input("pixels", ("f32[%d,6,%d,%d]"):format(p.cameras, p.image, p.image)), {}
   for i, t in ipairs(TOWERS) do
     local function of(what) return p[t.name .. "_" .. what] end
     local is_dino = t.name == "dino"
     seen[i] = vit.encode(g, g.slice { pixels, axis = 1, start = 3 * (i - 1), stop = 3 * i }, {
       image = p.image, patch = p.patch, width = of "width", layers = of "layers", heads = of "heads", hidden = of "hidden", registers = of "registers",
       class = is_dino, class_position = false, layer_scale = is_dino, feature = -2, post_norm = false, attention = p.attention, names = "openvla", prefix = t.prefix,
-    }, p.views)
+    }, p.cameras)
   end
   local both = g.concat { seen[1], seen[2], axis = 2 }
   local projected = connectors.mlp(g, both, { names = { "projector.fc1", "projector.fc2", "projector.fc3" }, widths = { p.projected, p.width, p.width } })
@@ -100,38 +107,18 @@ function graphs.known(g, p)
   g:output("action", scaled(g, p, g.reduce_sum { chosen, axes = { 1 } }))
 end
 
--- OFT: [BOS, what is seen, proprio, the rest of the text, an empty row for each number, the text's end], each seeing all. What stands
--- before each empty row is read by a head of residual blocks: 7 rows side by side are one action. ids i32[T] begin with BOS.
-function graphs.chunk(g, p)
-  local function norm(x, name, width)
-    local type = ("f32[%d]"):format(width)
-    return g.layer_norm { x, w = g:weight(name .. ".weight", type, "ones"), b = g:weight(name .. ".bias", type) }
+-- In a schedule: the same seven tokens as those that evla.generate chooses, or OFT's actions, of a text that is known.
+local function scheduled(p, out)
+  if not p.low then return out end
+  local height, width = size(p)
+  local takes = { image = { "picture", height = height, width = width, apart = p.cameras > 1 and p.cameras or nil }, answer = { n = #p.low } }
+  if p.chunk > 0 then
+    local text = oft.text(p)
+    takes.answer.rows, takes.words, takes.state = p.chunk, { "ids", n = #text }, p.proprio > 0 and { "proprio", n = p.proprio } or nil
+    return body.graphs(setmetatable({ told = text }, { __index = p }), takes, out)
   end
-  local entries, ids = #p.low, g:input("ids", "i32[T]")
-  local text, n_seen = llama.embed(g, p, ids), p.views * (p.image // p.patch) * (p.image // p.patch)
-  local seen = g:input("rows", ("f32[%d,%d]"):format(n_seen, p.width))
-  local parts = { axis = 0, g.slice { text, axis = 0, start = 0, stop = 1 }, seen }
-  if p.proprio > 0 then
-    local known = g:input("proprio", ("f32[1,%d]"):format(p.proprio))
-    parts[3] = connectors.mlp(g, known, { names = { "proprio_projector.fc1", "proprio_projector.fc2" }, widths = { p.width, p.width } })
-  end
-  local n, before = p.chunk * entries, n_seen + (p.proprio > 0 and 1 or 0)
-  parts[#parts + 1] = g.slice { text, axis = 0, start = 1, stop = 0 }
-  parts[#parts + 1] = g.fill { shape = { n, p.width }, value = 0 }
-  parts[#parts + 1] = llama.embed(g, p, g:const("i32[1]", { 2 }))
-  local places = {}
-  for i = 1, before + n + MOST_TEXT do places[i] = i - 1 end
-  local position = g.slice { g:const(("i32[%d]"):format(#places), places), axis = 0, start = 0, stop = ("T+%d"):format(before + n + 1) }
-  local hidden = llama.whole(g, p, g.concat(parts), position)
-  local own = g.slice { hidden, axis = 0, start = ("T+%d"):format(before - 1), stop = ("T+%d"):format(before - 1 + n) }
-  local x = norm(g.reshape { own, shape = { p.chunk, entries * p.width } }, "action_head.model.layer_norm1", entries * p.width)
-  local function linear(y, name, out) return connectors.mlp(g, y, { names = { "action_head.model." .. name }, widths = { out } }) end
-  x = g.relu(linear(x, "fc1", p.width))
-  for i = 0, 1 do
-    local block = ("mlp_resnet_blocks.%d.ffn."):format(i)
-    x = g.add { x, g.relu(linear(norm(x, "action_head.model." .. block .. "0", p.width), block .. "1", p.width)) }
-  end
-  g:output("action", scaled(g, p, linear(norm(x, "action_head.model.layer_norm2", p.width), "fc2", entries)))
+  local patches = (p.image // p.patch) * (p.image // p.patch)
+  return body.graphs(p, takes, answer.graphs(p, patches, #p.low, p.words - p.bins, p.words - 1, out))
 end
 
 return {
@@ -139,8 +126,9 @@ return {
   graphs = function(p)
     local out = llama.graphs(p)
     for name, build in pairs(graphs) do
-      if (name ~= "action" or p.low) and (name ~= "chunk" or p.chunk > 0) and (name ~= "known" or p.answer > 0) then out[name] = function(g) build(g, p) end end
+      if (name ~= "action" or p.low) and (name ~= "known" or p.answer > 0) then out[name] = function(g) build(g, p) end end
     end
-    return out
+    if p.chunk > 0 then out.chunk = function(g) oft.chunk(g, p, function(x) return scaled(g, p, x) end) end end
+    return scheduled(p, out)
   end,
 }

@@ -230,6 +230,7 @@ function smolvla.inputs(p, raw)
   if raw.instruction then
     values.tokens, values.token_mask = told(p, raw)
     if not given.masked then values.token_mask = nil end
+    if (given.moves or 0) > 0 then given.told, values.tokens = values.tokens, nil end -- in a body it is told once and for all
   end
   if given.masked and raw.pictures then
     values.image_mask = {}
