@@ -13,6 +13,19 @@ def ticks():
     return sum(t) - t[3] - t[4], sum(t)
 
 
+def has(feature):
+    """whether the processor has it, by the name that the system gives it"""
+    with open("/proc/cpuinfo") as f:
+        return feature in next((line for line in f if line.startswith(("flags", "Features"))), "").split()
+
+
+def machine():
+    """what ratios of number formats hang on"""
+    with open("/proc/cpuinfo") as f:
+        name = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "a processor without a name")
+    return name + "; " + ("bf16 has an instruction" if has("avx512_bf16") else "no instruction multiplies bf16, so it takes f32's time and its bars are out of reach here")
+
+
 class Share:
     """the processor time that went to nobody who was measured"""
     own = busy = total = 0

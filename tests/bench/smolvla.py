@@ -22,7 +22,7 @@ import tempfile
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
-from processes import Competitor, Share, run
+from processes import Competitor, Share, machine, run
 
 build = os.path.abspath(sys.argv[1])
 evla = os.path.join(build, "evla")
@@ -117,6 +117,7 @@ def main():
             theirs.append(peer(program, model))
     best = min((t[0] for t in theirs), default=BEST_MS)
     print(f"SmolVLA, 2 cameras of 512 x 512, 10 steps, 2 threads, best and median of {rounds} rounds of {runs} calls; the peer: " + (program or "none here; its figures are recorded ones"))
+    print(machine())
     row = "{:<26}{:>9}{:>9}{:>10}{:>8}{:>7}{:>7}  {}".format
     print(row("", "evla", "median", "peer", "ratio", "bar", "aim", ""))
     for name, bar, aim, _ in FORMATS:
