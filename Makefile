@@ -62,7 +62,7 @@ help:
 	@echo 'make check     install what is missing, build, run all tests'
 	@echo 'make bench     the figures: rates and ratios against peers, in one run'
 	@echo 'make bench-peers  language models beside llama.cpp; ROUNDS=3 PEER=/path/to/llama-bench'
-	@echo 'make bench-vla    SmolVLA beside vla.cpp, a ViT beside onnxruntime; PEER=/path/to/vla-bench MODEL=smolvla.gguf'
+	@echo 'make bench-vla    SmolVLA beside vla.cpp, a ViT beside onnxruntime; PEER=/path/to/vla-bench'
 	@echo 'make fuzz      fuzz every parser; FUZZ_SECONDS=10 each'
 	@echo 'make lint      formatting, clang-tidy, cppcheck, both compilers without warnings'
 	@echo 'make san       all tests under ASan and UBSan; pool, queues and mailboxes under TSan'

@@ -23,7 +23,7 @@ def machine():
     """what ratios of number formats hang on"""
     with open("/proc/cpuinfo") as f:
         name = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "a processor without a name")
-    return name + "; " + ("bf16 has an instruction" if has("avx512_bf16") else "no instruction multiplies bf16, so it takes f32's time and its bars are out of reach here")
+    return name + "; " + ("bf16 has an instruction" if has("avx512_bf16") else "no instruction multiplies bf16, so it takes f32's time here, beside a peer of f32 its bars are out of reach")
 
 
 class Share:
