@@ -43,7 +43,10 @@ for i, pattern in ipairs(opt.keep or {}) do rules[i] = { pattern, keep = "f32" }
 for _, name in ipairs(policy.exact) do rules[#rules + 1] = { name, keep = "f32" } end
 rules[#rules + 1] = { "*", opt.quant == "int8" and evla.quant.int8 {} or evla.quant.round { format = opt.quant, otherwise = "bf16" } }
 local about, texts = bundle.of(policy, sees and not opt.mmproj and opt.model or opt.model:match "^(.*)/", opt, "kept")
-for name, text in pairs(texts) do texts[name] = text[1] end
+for name, text in pairs(texts) do
+  if name:find "^tokenizer%.ggml" then error(("%s: a recipe keeps a tokenizer.json, or words with their ids; evla pack takes a GGUF file's"):format(opt.tokenizer), 0) end
+  texts[name] = text[1]
+end
 local lacks = bundle.refusal("small.evla", policy.items)
 if lacks then print(lacks .. "; without it evla.policy does not open it") end
 local small = evla.recipe "small" (policy:call {

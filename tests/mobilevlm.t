@@ -159,6 +159,13 @@ for kind, most in (("int8", 0.05), ("q4_0", 0.5)):
     tap.ok(1e-3 < card.get("metric_coded", 0) < most and card["metric_output"] == "logits" and card["weights_put_back"] == 0 and card["ratio"] > 3,
            f"{kind}, tower and decoder: logits off by {card.get('metric_coded', 0):.2g} of f32's", r.stdout + r.stderr)
 
+r = run("run", os.path.join(root, "pipelines", "quantise.lua"), "--model", at("tiny"), "--license", "mit", "--worse_by", "50%", "--drawn", "1", "--runs", "3")
+small = at("out", "quantise", "small", "small.evla")
+told = run("inspect", small).stdout
+tap.ok("of calls as they were measured: pictures 56 pixels high, 56 pixels wide, keys and values in bf16; another size takes another recipe" in told, "its bundle says which sizes it keeps", told[:1500])
+r = run("run", os.path.join(root, "pipelines", "caption.lua"), "--model", small, "--picture", at("table.png"), "--tokens", "2")
+tap.ok(r.returncode == 2 and re.search("pixels (high, not pictures 90 pixels high|wide, not 120 pixels wide); a recipe with such cases makes another", r.stderr), "and refuses others", r.stderr)
+
 # ---- the pipelines ----
 pipeline = lambda name, *more: run("run", os.path.join(root, "pipelines", name), "--picture", at("table.png"), "--kv", "f32", *more)
 ids = {i: t for t, i in json.load(open(at("tiny", "tokenizer.json")))["model"]["vocab"].items()}

@@ -4,9 +4,11 @@ the scorecard against NumPy on dumps of both models, bounds that are missed, num
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
@@ -55,6 +57,13 @@ def stages(card, before, after):
     return worst, n
 
 
+def png(width, height):
+    """a grey picture"""
+    part = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress((b"\0" + b"\x80" * width) * height)) + part(b"IEND", b"")
+
+
 case_a, small = ("--case", os.path.join(tiny, "caseA")), at("out", "quantise", "small", "small.evla")
 with open(at("words.json"), "w") as f:
     f.write('{ "pick up the cup": 2 }')
@@ -95,8 +104,24 @@ numbers = [line for line in text.splitlines() if re.fullmatch(r"[-+.e\d ]+", lin
 got = np.array(" ".join(numbers).split(), "f4")
 tap.ok(code == 0 and np.array_equal(got, np.load(at("q4_0", "action.npy")).ravel()), "a session of the file gives the pipeline's bits", text[-300:])
 
+with open(at("dot.png"), "wb") as f:
+    f.write(png(3, 2))
 code, text = call("smolvla", small, "--case", os.path.join(tiny, "caseB"), "--type", "file")
-tap.ok(code != 0 and "a recipe wrote it, so its graphs are as they were measured: tokens is 12, not 48" in text, "a call of another size is refused", text)
+shown = subprocess.run([evla, "inspect", small], capture_output=True, text=True).stdout
+tap.ok("graphs      a recipe's, of calls as they were measured: 2 cameras, texts of 12 tokens; another size takes another recipe" in shown, "evla inspect says which sizes it keeps", shown[:1500])
+tap.ok(code != 0 and "a recipe wrote it, so it keeps what it was measured with (2 cameras, texts of 12 tokens): texts of 12 tokens, not texts of 48 tokens; a recipe with such cases" in text, "a call of another size is refused", text)
+
+code, text = call("smolvla", small, "--picture", ",".join([at("dot.png")] * 2), "--type", "file")
+tap.ok(code != 0 and "images of the model's own size, not pictures of 2 x 3 and 2 x 3 pixels" in text, "pictures of their own sizes, too", text)
+masked = at("masked")
+os.makedirs(masked)
+for name in ("images.u8", "tokens.i32", "state.f32", "noise.f32"):
+    os.symlink(os.path.join(tiny, "caseA", name), os.path.join(masked, name))
+np.ones(2, "u1").tofile(os.path.join(masked, "image_mask.u8")), np.ones(12, "u1").tofile(os.path.join(masked, "token_mask.u8"))
+code, text, card = quantise("--model", gguf, "--case", masked, "--license", "mit", "--tokenizer", at("words.json"), "--worse_by", "8%")
+tap.ok(code == 0, "cases with masks: a recipe", text)
+code, text = call("smolvla", small, "--type", "file", "--instruction", "pick up the cup")
+tap.ok(code == 0, "whose bundle takes a text of fewer tokens", text)
 
 # ---- bounds ----
 code, text, card = quantise(*case, "--worse_by", "3%")

@@ -237,6 +237,56 @@ function bundle.open(path, opens)
   return b
 end
 
+-- ---- bundles that a recipe wrote ---------------------------------------------------------------------------------------
+
+-- Their graphs are kept in them, with the sizes of the calls that were measured. Options that say such sizes, in words, also when they
+-- say nothing.
+local MEASURED = {
+  { "cameras", "%s cameras", "1 camera" }, { "tokens", "texts of %s tokens" },
+  { "masked", "any fewer of both, which masks say", "all of both" }, { "sizes", "pictures of %s pixels", "images of the model's own size" },
+  { "height", "pictures %s pixels high" }, { "picture_width", "%s pixels wide" }, { "kv", "keys and values in %s" },
+}
+
+local function shown(v)
+  if type(v) ~= "table" then return v == nil and "not told" or tostring(v) end
+  local out = {}
+  for i = 1, #v, 2 do out[#out + 1] = v[i + 1] and ("%s x %s"):format(v[i], v[i + 1]) or tostring(v[i]) end
+  return table.concat(out, " and ")
+end
+
+local function in_words(m, v)
+  if v == nil or v == false then return m[3] or m[1] .. " not told" end
+  return (m[2]:format(shown(v)):gsub("^1 (%a+)s$", "1 %1"))
+end
+
+-- "2 cameras, texts of 12 tokens".
+function bundle.measured(options)
+  local out = {}
+  for _, m in ipairs(MEASURED) do
+    if options[m[1]] then out[#out + 1] = in_words(m, options[m[1]]) end
+  end
+  return table.concat(out, ", ")
+end
+
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b or a == nil and b == false end
+  for i = 1, math.max(#a, #b) do if a[i] ~= b[i] then return false end end
+  return true
+end
+
+-- Refuses to open one with another option than it was measured with. how: what else would do, or nil.
+function bundle.check_measured(path, own, name, v, how)
+  if same(own[name], v) then return end
+  local found, wanted = ("%s %s"):format(name, shown(own[name])), shown(v)
+  for _, m in ipairs(MEASURED) do
+    if m[1] == name then found, wanted = in_words(m, own[name]), in_words(m, v) end
+  end
+  error(("%s: a recipe wrote it, so it keeps what it was measured with (%s): %s, not %s; a recipe with such cases makes another%s"):format(path, bundle.measured(own), found, wanted,
+    how and ", " .. how or ""), 0)
+end
+
+-- ---- what may still be chosen ------------------------------------------------------------------------------------------
+
 -- The number format of a packed file's weights was chosen when it was packed.
 function bundle.refuse_type(path, options)
   if options.type then error(("%s: is packed; its type cannot be chosen any more, evla pack MODEL --type %s does"):format(path, options.type), 0) end

@@ -231,7 +231,9 @@ local function model()
     #m.weights, pretty.bytes(bytes)))
   if packed then
     heading(("bundle of %s, made by %s; evla.%s reads it"):format(packed.kind, packed.made_by, packed.opens))
-    rows_out(bundle.rows(packed.items, attrs))
+    local rows, sizes = bundle.rows(packed.items, attrs), bundle.measured(packed.options)
+    if packed.graphs == "kept" then rows[#rows + 1] = { "graphs", ("a recipe's, of calls as they were measured: %s; another size takes another recipe"):format(sizes) } end
+    rows_out(rows)
   end
   for _, g in ipairs(m.graphs) do
     heading("graph " .. g.name)

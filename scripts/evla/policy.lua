@@ -110,13 +110,14 @@ local function exact(kind, file)
   return list
 end
 
+-- What a call's inputs are depends on these; a bundle that a recipe wrote keeps them.
+local SIZES = { "cameras", "tokens", "masked", "sizes" }
+
 -- The graphs of a bundle that a recipe wrote stand in it, with the sizes that they were measured with, and show what is inside or
 -- do not.
 local function kept(path, own, given)
   for k, v in pairs(given) do
-    if k ~= "name" and k ~= "inner" and own[k] ~= v and not (v == false and own[k] == nil) then
-      error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
-    end
+    if k ~= "name" and k ~= "inner" then bundle.check_measured(path, own, k, v, (k == "tokens" or k == "cameras") and "one with masks takes fewer, too" or nil) end
   end
   return (evla.packed(path, given.name))
 end
@@ -144,6 +145,9 @@ function policy.load(path, options)
   for k, v in pairs(own) do p.said[k] = v end
   p.raw = taken(kind, given)
   if is_packed then bundle.refuse_type(path, given) end
+  for _, k in ipairs(is_kept and p.raw and SIZES or {}) do
+    if given[k] == nil then given[k] = own[k] end
+  end
   if p.raw then p.pictures, p.values = kind.inputs(p, p.raw) end
   given.name = given.name or numbered(path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_"))
   if given.cases then cases, given.cases = kind.cases(given.cases, own, given), nil end
@@ -154,7 +158,7 @@ function policy.load(path, options)
   given.type = nil
   for k, v in pairs(own) do if given[k] == nil then given[k] = v end end
   for k in pairs(own) do own[k] = given[k] end
-  own.cameras = given.cameras
+  for _, k in ipairs(SIZES) do own[k] = given[k] end
   given.weights = weights
   p.model, p.items, p.opens = model or evla.checkpoint(name, given), items or kind.about(own, file), "policy"
   p.cases, p.exact = cases, exact(kind, file)

@@ -293,13 +293,12 @@ function seeing.load(path, options, more)
   for _, all in ipairs { own, options } do
     for k, v in pairs(all) do if not (all == options and chosen[k]) then given[k] = v end end
   end
-  for k, v in pairs(is_kept and options or {}) do
-    if own[k] ~= nil and own[k] ~= v then
-      error(("%s: a recipe wrote it, so its graphs are as they were measured: %s is %s, not %s"):format(path, k, tostring(own[k]), tostring(v)), 0)
-    end
-  end
   if (given.cameras or 1) > 1 and not own.chunk then error(("%s: sees one picture; got %d"):format(path, given.cameras), 0) end
   local size = options.size or { given.height or own.image, given.picture_width or own.image }
+  for k, v in pairs(is_kept and options or {}) do
+    if own[k] ~= nil or k == "cameras" and v > 1 then bundle.check_measured(path, own, k, v) end
+  end
+  for i, k in ipairs(is_kept and own.height and { "height", "picture_width" } or {}) do bundle.check_measured(path, own, k, size[i]) end
   if file == "mobilevlm_v2" then given.height, given.picture_width = size[1], size[2] end -- its square follows from them
   given.name = options.name or path:match "([^/]+)/*$":gsub("%.%a+$", ""):gsub("[^%w_-]", "_")
   given.weights = weights
