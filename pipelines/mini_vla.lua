@@ -15,7 +15,7 @@ local opt = evla.options {
 local jobs, policies = {}, {}
 for i, case in ipairs(opt.cases and mini_vla.read(opt.cases) or { { size = 64, tokens = 1 } }) do
   local kind = ("%d %d"):format(case.size, case.tokens)
-  policies[kind] = policies[kind] or evla.policy(opt.model, { size = case.size, tokens = case.tokens })
+  policies[kind] = policies[kind] or evla.policy(opt.model, { size = case.size, tokens = case.tokens }, "mini_vla")
   jobs[i] = evla.call("case" .. i)(policies[kind]:call {
     runs = opt.runs, memory = opt.budget, within = opt.within, expect = case.action and { action = case.action }, values = case.values,
   })

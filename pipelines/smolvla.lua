@@ -29,7 +29,7 @@ local policy = evla.policy(opt.model, function(own)
   end
   given.pictures, given.instruction, given.state, given.seed, given.tokenizer = opt.picture, opt.instruction, opt.state, opt.seed, opt.tokenizer
   return given
-end)
+end, "smolvla")
 
 local files = opt.case and policy.cases[1].files
 local act = evla.call "act" (policy:call { files = files, show = { "action" }, dump = opt.dump, runs = opt.runs, memory = opt.budget })

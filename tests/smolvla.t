@@ -161,6 +161,10 @@ for _, row in ipairs(first) do print("row", table.unpack(row)) end
 p:set(s, {{ state = {{ 1, 2 }} }})
 p:set(s, {{ instruction = ("x"):rep(60) }})
 p:set(s, {{ pictures = {{ {json.dumps(at("wide.png"))} }} }})
+p:set(s, {{ pictures = {{ {", ".join(json.dumps(cameras[i]) for i in (0, 1, 0))} }} }})
+p:set(s, {{ picture = {{ {json.dumps(cameras[0])} }} }})
+p:set(s, {{ instruction = 5 }})
+p:set(s, {{ state = {{ 1, 2, 3, 4, 5, 6, 7, 0 / 0 }} }})
 p:set(s, {{ instruction = "put it down", pictures = {{ {json.dumps(cameras[0])} }} }})
 print("other", s:run():get "action":list()[1][1] ~= first[1][1])
 """
@@ -170,7 +174,9 @@ rows = np.array([[float(x) for x in line.split("\t")[1:]] for line in text.split
 e = off(rows, np.load(at("raw", "action.npy"))) if len(rows) == 10 else 9
 tap.ok(e < 1e-5 and "other\ttrue" in text, f"a masked call in the hand acts like the exact one, {e:.2g} apart, and goes on after mistakes", text)
 tap.ok("of a state of 8 numbers (state_mean); got 2" in text and "the text has 63 tokens; the model was trained with at most 48" in text and
-       "wide.png: is a picture of 90 x 60 pixels; the call was planned for 128 x 128" in text, "each mistake is a sentence", text)
+       "wide.png: is a picture of 90 x 60 pixels; the call was planned for 128 x 128" in text and "got 3 pictures; want 2" in text and
+       'there is no "picture" to be told; want pictures, instruction, state' in text and "instruction: want a text, got 5" in text and
+       re.search(r"state\[8\]: want a number, got -?nan", text), "each mistake is a sentence", text)
 
 # ---- what it says of itself ----
 code, text = run(gguf, os.path.join(tiny, "caseB"), "--runs", "3", "--workers", "1")
@@ -284,4 +290,44 @@ refused("an expert on every second layer", "num_expert_layers is 3, below the 4 
 refused("a missing weight", "it holds no weight model.state_proj.bias", folder("less", tensors=lambda k: k.replace("state_proj.bias", "state_proj.bios")), case)
 long = "model.vlm_with_expert.vlm.model.vision_model.encoder.layers.1.self_attn.out_proj.bias"
 refused("one with a long name, whole", f"it holds no weight {long} (1 of ", folder("longname", tensors=lambda k: k + ".not" if k == long else k), case)
+for name in ("text_model.layers.3.self_attn.k_proj.weight", "vision_model.encoder.layers.1.mlp.fc1.weight", "lm_expert.layers.3.self_attn.k_proj.weight"):
+    refused("a last layer without " + name, f"{name}", folder("last" + name, tensors=lambda k: k + ".not" if k.endswith(name) else k), case)
+for name, v, sentence in (
+        ("type", "pi0", "type is pi0; only smolvla is supported"), ("attention_mode", "self_attn", "attention_mode is self_attn; only cross_attn"),
+        ("add_image_special_tokens", True, "add_image_special_tokens is true; only false"), ("adapt_to_pi_aloha", True, "adapt_to_pi_aloha is true; only false"),
+        ("normalization_mapping", {"VISUAL": "IDENTITY", "STATE": "MEAN_STD", "ACTION": "MIN_MAX"}, "normalization_mapping.ACTION is MIN_MAX; only MEAN_STD"),
+        ("resize_imgs_with_padding", [512, 512], "resize_imgs_with_padding is 512 x 512; its vision tower has positions for 128 x 128"),
+        ("num_expert_layers", 2, "num_expert_layers is 2; there are 4 layers of the language model"), ("num_vlm_layers", 16, "num_vlm_layers is 16; there are 4"),
+        ("max_action_dim", 16, "max_action_dim is 16; there are 32"), ("head_dim", 48, "which are no heads of 48 (head_dim)"), ("head_dim", 0, "no heads of 0 (head_dim)"),
+        ("input_features", {"observation.state": {"type": "STATE", "shape": [14]}}, "input_features.observation.state is of 14 numbers; its statistics are of 8"),
+        ("output_features", {"action": {"type": "ACTION", "shape": [6]}}, "output_features.action is of 6 numbers; its statistics are of 7")):
+    refused(f"{name} of another model", sentence, folder(f"said{name}{v}".replace("/", "")[:60], config=lambda c: dict(c, **{name: v})), case)
+given = dict(type="smolvla", attention_mode="cross_attn", add_image_special_tokens=False, num_expert_layers=-1, num_vlm_layers=4, prefix_length=-1, max_state_dim=32,
+             normalization_mapping={"VISUAL": "IDENTITY", "STATE": "MEAN_STD", "ACTION": "MEAN_STD"}, resize_imgs_with_padding=[128, 128], pad_language_to="longest")
+code, text = run(folder("lerobots", config=lambda c: dict(c, **given)), case, dump=at("lerobots_d"))
+same = code == 0 and np.array_equal(np.load(at("lerobots_d", "action.npy")), np.load(at("caseA.safetensors", "action.npy")))
+tap.ok(same, "what lerobot's code writes into its config.json changes nothing", text)
+refused("another architecture", "it is a policy of the architecture mini_vla; want smolvla", os.path.join(data, "vla", "mini_vla_libero.safetensors"), case)
+
+# every weight in bf16, as lerobot's own checkpoint has them: in f32 they are the same numbers
+half = folder("half_all", tensors=lambda k: k)
+with open(half, "rb") as f:
+    n = int.from_bytes(f.read(8), "little")
+    head, rest = json.loads(f.read(n)), f.read()
+body = b""
+for t in head.values():
+    raw = rest[slice(*t.get("data_offsets", (0, 0)))]
+    if t.get("dtype") == "F32":
+        wide = np.frombuffer(raw, "<u4")
+        assert not (wide & 0xffff).any()  # the tiny weights are such numbers
+        raw, t["dtype"] = (wide >> 16).astype("<u2").tobytes(), "BF16"
+    if "data_offsets" in t:
+        t["data_offsets"] = [len(body), len(body) + len(raw)]
+        body += raw
+text = json.dumps(head).encode()
+with open(half, "wb") as f:
+    f.write(len(text).to_bytes(8, "little") + text + body)
+code, text = run(half, case, dump=at("half_d"))
+e = off(np.load(at("half_d", "action.npy")), truth("caseA", "action")) if code == 0 else 9
+tap.ok(e <= 3 * torch["caseA"]["action"], f"weights that are all in bf16 are exact in f32: action off by {e:.2g}", text)
 tap.done()

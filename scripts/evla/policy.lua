@@ -27,6 +27,14 @@ end
 
 -- What a robot sees, is told and feels, in the words of evla.policy, becomes inputs of a session.
 function object:set(session, raw)
+  local words = self.architecture.raw
+  if not words then error(("%s: a %s takes its inputs by name: session:set(name, numbers)"):format(self.weights, self.kind), 2) end
+  if type(raw) ~= "table" then error(("want a table of %s, got %s"):format(table.concat(words, ", "), type(raw)), 2) end
+  local known = {}
+  for _, word in ipairs(words) do known[word] = true end
+  for word in pairs(raw) do
+    if not known[word] then error(("%s: there is no \"%s\" to be told; want %s"):format(self.weights, tostring(word), table.concat(words, ", ")), 2) end
+  end
   local pictures, values = self.architecture.inputs(self, raw)
   for name, path in pairs(pictures) do session:set(name, evla.picture(path)) end
   for name, numbers in pairs(values) do session:set(name, numbers) end
@@ -57,11 +65,13 @@ local function numbered(name)
   return loaded[name] == 1 and name or ("%s_%d"):format(name, loaded[name])
 end
 
--- { { name, format }, ... } of the matrices that are rounded while they are read; what the architecture wants exact stays.
+-- { { name, format }, ... } of the matrices that are rounded while they are read; what the architecture wants exact stays. In f32
+-- the windows of a convolution are as well, matrices of more than two extents.
 local function rounded(kind, file, is_exact)
   local of, list = formats.of(formats.want(kind, "type"), false), {}
   for _, name in ipairs(file.names) do
-    local format = not is_exact(name) and of(name, file[name].shape)
+    local shape = file[name].shape
+    local format = not is_exact(name) and (of(name, shape) or kind == "f32" and #shape > 2 and kind)
     if format and format ~= file[name].dtype then list[#list + 1] = { name, format } end
   end
   return list
@@ -125,8 +135,9 @@ end
 -- evla.policy(path, options): a file of weights, a folder around one, or a bundle that evla pack or a recipe wrote. options are those of
 -- models/NAME.lua, name, type, the number format of its matrices in memory, what a call gets, where policies/NAME.lua has words for it,
 -- and cases, paths of inputs that are known; or a function of what the file says that returns all these. The object then has cases, as evla.recipe takes them, and exact, names of matrices that
--- are better left alone.
-function policy.load(path, options)
+-- are better left alone. wanted: the architecture that a program is for, if it is for one.
+function policy.load(path, options, wanted)
+  if type(path) ~= "string" then error(("want the path of a policy's file, got %s"):format(type(path)), 2) end
   local is_packed, file, weights = path:find "%.evla$" ~= nil, nil, path
   local name, kind, own, items, is_kept
   if is_packed then
@@ -135,8 +146,9 @@ function policy.load(path, options)
     name, kind, file, weights = policy.find(path)
     if not name and not file then error(("%s: is of no format that is loaded"):format(path), 2) end
     if not name then error(("%s: its tensors are those of no policy that is known (%s)"):format(path, table.concat(KINDS, ", ")), 2) end
-    own = kind.options(weights, file)
   end
+  if wanted and wanted ~= name then error(("%s: it is a policy of the architecture %s; want %s"):format(path, name, wanted), 0) end
+  own = own or kind.options(weights, file)
   local schedule, cases = own.schedule, nil
   own.packed, own.schedule = is_packed, nil
   local given = type(options) == "function" and options(own) or options or {}

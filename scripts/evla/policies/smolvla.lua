@@ -5,6 +5,7 @@ local evla = require "evla.core"
 local files = require "evla.files"
 local json = require "evla.json"
 local lots = require "evla.lots"
+local said = require "evla.policies.smolvla_config"
 
 local smolvla = {}
 
@@ -86,6 +87,10 @@ function smolvla.options(path, file)
   local function count(names, ...)
     local i = 0
     while file[names:format(i, ...)] do i = i + 1 end
+    local other = ("%s%d."):format(names:match "^(.-)%%d", i) -- a layer that has others is not behind the last one
+    for _, name in ipairs(file.names) do
+      if name:sub(1, #other) == other then error(("%s: it holds no weight %s"):format(path, names:format(i, ...)), 0) end
+    end
     return i
   end
   local function want(name, other, preset)
@@ -97,14 +102,22 @@ function smolvla.options(path, file)
   local layers, experts = count(n.lm, "k"), count(n.expert, "k") -- of the last layer only keys and values are needed
   if experts < layers then
     error(("%s: num_expert_layers is %d, below the %d layers of its language model; an expert on every few layers is not supported"):format(path, experts, layers), 0)
+  elseif experts > layers then
+    error(("%s: its expert has %d layers, its language model %d; is it cut off?"):format(path, experts, layers), 0)
   end
   local head = want("head_dim", nil, 64)
+  for _, part in ipairs { "q", "k" } do
+    local name = n.lm:format(0, part)
+    local rows = shape(name, 2)[1]
+    if head < 1 or rows % head ~= 0 then error(("%s: %s has %d rows, which are no heads of %s (head_dim)"):format(path, name, rows, head), 0) end
+  end
   local patch = file[n.patch] and file[n.patch].rank == 2 and { file[n.patch].shape[1], 3, want "patch_size", want "patch_size" } or shape(n.patch, 4)
   local embed, fc, into = shape(n.embed, 2), shape(n.fc, 2), shape(n.head:format "action_in_proj", 2)
   local side, shuffle = math.tointeger(math.sqrt(shape(n.positions, 2)[1])), math.tointeger(math.sqrt(fc[2] / patch[1]))
   if not side or not shuffle then error(("%s: its patches or the squares that %s joins are not as many as a square has"):format(path, n.fc), 0) end
   local cameras = 0 -- empty ones are masked, so that nothing changes when they are left out
-  for name, f in pairs(config and config.input_features or {}) do
+  local features = config and config.input_features
+  for name, f in pairs(type(features) == "table" and features or {}) do
     if type(f) == "table" and (f.type == "VISUAL" or name:find "images") and not name:find "empty_camera" then cameras = cameras + 1 end
   end
   local out = statistics(path, file)
@@ -118,6 +131,7 @@ function smolvla.options(path, file)
     state = shape(n.head:format "state_proj", 2)[2], self_every = want("self_attn_every_n_layers", nil, 2), chunk = want "chunk_size", steps = steps,
     attention = file[n.fc1:format(0)].dtype == "f32" and "plain" or "bf16", min_period = want("min_period", nil, 4e-3), max_period = want("max_period", nil, 4.0), std_eps = want("norm_eps", nil, 1e-8),
   } do out[k] = v end
+  said.check(path, setting, where, out)
   out.schedule = { { graph = "image" }, { graph = "vision", phase = "vit_encode" }, { graph = "prefix", phase = "prefill" }, { graph = "expert", times = steps } }
   return out
 end
@@ -207,25 +221,43 @@ local function noise(seed, n)
   return out
 end
 
--- Paths of pictures and lists of numbers by the names of inputs; p.given gets the sizes that they fix.
+-- Each of them is of the kind that it should be.
+local function check_raw(p, raw)
+  local function want(name, good, what)
+    if raw[name] ~= nil and not good then error(("%s: %s: want %s, got %s"):format(p.weights, name, what, tostring(raw[name])), 0) end
+  end
+  want("pictures", type(raw.pictures) == "table", "a list of files")
+  want("instruction", type(raw.instruction) == "string", "a text")
+  want("state", type(raw.state) == "table", "a list of numbers")
+  want("seed", math.type(raw.seed) == "integer", "a whole number")
+  for i, v in ipairs(raw.state or {}) do
+    if type(v) ~= "number" or v ~= v or v == math.huge or v == -math.huge then
+      error(("%s: state[%d]: want a number, got %s"):format(p.weights, i, tostring(v)), 0)
+    end
+  end
+end
+
+-- Paths of pictures and lists of numbers by the names of inputs; p.given gets the sizes that they fix, unless they are refused.
 --   pictures: a file for each camera, in the order of input_features, as large as they come
 --   instruction: lerobot ends it with a newline      state: in the robot's own units      seed: of the noise
 function smolvla.inputs(p, raw)
   local own, given, pictures, values = p.said, p.given, {}, {}
+  check_raw(p, raw)
+  local sizes, most = table.move(given.sizes or {}, 1, #(given.sizes or {}), 1, {}), given.cameras
   for i, path in ipairs(raw.pictures or {}) do
     local size = evla.picture(path).shape
-    given.sizes = given.sizes or {}
-    local height, width = given.sizes[2 * i - 1] or size[1], given.sizes[2 * i] or size[2]
+    local height, width = sizes[2 * i - 1] or size[1], sizes[2 * i] or size[2]
     if size[1] ~= height or size[2] ~= width then
       error(("%s: is a picture of %d x %d pixels; the call was planned for %d x %d"):format(path, size[2], size[1], width, height), 0)
     end
-    given.sizes[2 * i - 1], given.sizes[2 * i], pictures["camera" .. i] = height, width, path
+    sizes[2 * i - 1], sizes[2 * i], pictures["camera" .. i] = height, width, path
   end
-  if given.sizes then
-    given.cameras = given.cameras or #given.sizes // 2
-    if raw.pictures and #raw.pictures ~= given.cameras and not (given.masked and #raw.pictures < given.cameras and #given.sizes == 2 * given.cameras) then
-      error(("%s: got %d pictures; want %d, one for each camera"):format(p.weights, #raw.pictures, given.cameras), 0)
+  if #sizes > 0 then
+    most = most or #sizes // 2
+    if raw.pictures and #raw.pictures ~= most and not (given.masked and #raw.pictures < most and #sizes == 2 * most) then
+      error(("%s: got %d pictures; want %d, one for each camera"):format(p.weights, #raw.pictures, most), 0)
     end
+    given.sizes, given.cameras = sizes, most
   end
   if raw.instruction then
     values.tokens, values.token_mask = told(p, raw)
