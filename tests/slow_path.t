@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """slow_path.t -- models that see as the slow path of a rollout: what OpenVLA does in the coffee body is what evla.generate says of the pictures
-that the body showed, the same bits again whatever the threads, in real time without an allocation in a tick; OFT; and SmolVLA told in words."""
+that the body showed, the same bits again whatever the threads, in real time without an allocation in a tick; OFT; SmolVLA told in words; and
+MobileVLM, whose answer a graph of another model acts on."""
 import json
 import os
 import subprocess
@@ -127,8 +128,54 @@ letters_tokenizer(at("tokenizer.json"), 400, 399)
 code, text = run(COFFEE, "--model", smolvla, "--cameras", "1", "--instruction", "open", "--tokenizer", "tokenizer.json", "--clock", "virtual", "--seconds", "1", "--latency", "50ms")
 tap.ok(code == 0, "SmolVLA is told in words of its tokenizer", text)
 
-# ---- what is refused ----
+# ---- MobileVLM V2 answers, and a graph of another model acts on what it answered ----
 tiny_models.mobilevlm().folder(at("mv"))
+os.makedirs(at("models"))
+write("models/heeds.lua", """-- a number of the action for each token
+return { graphs = function()
+  return { fast = function(g)
+    local said = g.cast { g:input("ids", "i32[4]"), to = "f32" }
+    g:output("action", g.pad { g.div { said, 1024 }, axis = 0, after = 4 })
+  end, reads = function(g) g:output("more", g.cast { g:input("ids", "i32[4]"), to = "f32" }) end }
+end }
+""")
+ANSWERS = """local evla = require "evla"
+local m = evla.see("mv", { instruction = "Is the lid open?", says = 4, views = { "cameras/front/rgb" } })
+local heeds = evla.model "heeds" {}
+local schedule = m:beside { latency = "100ms", rate = 2 }
+schedule[#schedule + 1] = { graph = "fast", model = heeds }
+local body = evla.body.mujoco { scene = "coffee", cameras = { { name = "front", size = { 56, 56 }, rate = 10 } } }
+"""
+write("heeds.lua", ANSWERS + """return evla.program { evla.pipeline "seen" {
+  evla.rollout { body = body, policy = "model", model = m.model, schedule = schedule, episodes = 1, limit = "1s" }, evla.stage.hdf5 { path = "seen.hdf5" },
+} }
+""")
+code, text = run(at("heeds.lua"))
+if tap.ok(code == 0, "a rollout with MobileVLM beside its ticks and another model's graph on them", text):
+    with h5py.File(at("out", "heeds", "seen", "seen.hdf5")) as f:
+        frames, actions = f["data/demo_0/cameras/front/rgb"][:], f["data/demo_0/actions"][:]
+    for i in (0, 5):  # looked at on ticks 0 and 50
+        frames[i].tofile(at(f"frame{i}.u8"))
+        Image.fromarray(frames[i]).save(at(f"frame{i}.png"))
+    write("asked.lua", ANSWERS + """local function call(i) return evla.call("said" .. i) { model = m.model, schedule = m.schedule, files = { picture = ("frame%d.u8"):format(i) }, dump = "said" .. i } end
+return evla.program { call(0), call(5) }
+""")
+    code, text = run(at("asked.lua"))
+    said = [np.load(at(f"said{i}", "ids.npy")) if code == 0 else np.zeros(4) for i in (0, 5)]
+    want = [np.pad(s.astype("f4") / 1024, (0, 4)) for s in said]
+    tap.ok(code == 0 and all((actions[t] == want[0]).all() for t in range(60)) and all((actions[t] == want[1]).all() for t in range(60, 100)) and want[0][:4].any(),
+           "each tick acts on the newest answer that is due, a look at the picture and 100 ms behind it", (text, want, actions[[0, 59, 60, 99]]))
+write("live.lua", ANSWERS + """return evla.program {
+  evla.rollout "wall" { body = body, model = m.model, schedule = schedule, clock = "wall", seconds = 1 },
+  evla.rollout "one" { body = body, model = m.model, schedule = schedule, episodes = 3, limit = "1s", workers = 1 },
+  evla.rollout "two" { body = body, model = m.model, schedule = schedule, episodes = 3, limit = "1s", workers = 2 },
+}
+""")
+code, text = run(at("live.lua"))
+tap.ok(code == 0 and json.loads(told("out", "live", "wall", "job.json"))["figures"]["mallocs"] == 0, "in real time, without an allocation in a tick", text)
+tap.ok(code == 0 and told("out", "live", "one", "episodes.jsonl") == told("out", "live", "two", "episodes.jsonl"), "the same rows for any number of workers", text)
+
+# ---- what is refused ----
 body = 'views = { "cameras/front/rgb" }, moves = 8'
 for words, wanted in (((COFFEE, "--model", "ov"), "it acts as it is told; want --instruction"), ((COFFEE, "--model", "mv", "--instruction", "x"), "it answers in words and moves nothing"),
                       ((COFFEE, "--model", "ov", "--instruction", "x", "--cameras", "2"), "sees one picture; got 2")):
@@ -140,5 +187,10 @@ for call, wanted in ((f'evla.see("ov", {{ {body} }}):beside {{}}', "want the opt
                      (f'evla.see("ov", {{ told = {{ 1, 2 }}, {body} }})', "want tokens with -1 once, where the picture stands"),
                      ('evla.see("ov", { instruction = "x", views = { "a", "b" }, moves = 8 })', "views: it sees through 1 camera, got 2 channels")):
     code, text = run(write("refused.lua", f"local evla = require 'evla'\n{call}\n"))
+    tap.ok(code == 2 and wanted in text, f"refused: {wanted}", text)
+for line, wanted in (('{ graph = "fast", model = heeds, joined = true }', "graph fast of model heeds is joined to a graph of model mv; want a call of its own"),
+                     ('{ graph = "fast" }', 'model mv: no graph is called "fast"'),
+                     ('{ graph = "reads", model = heeds }', 'no graph of it has an output called "action"')):
+    code, text = run(write("refused.lua", ANSWERS + f"schedule[#schedule] = {line}\nreturn evla.program {{ evla.rollout \"r\" {{ body = body, model = m.model, schedule = schedule }} }}\n"))
     tap.ok(code == 2 and wanted in text, f"refused: {wanted}", text)
 tap.done()

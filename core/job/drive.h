@@ -10,14 +10,20 @@
 typedef struct drive_params {
     evla_choice body, guard;
     const evla_value *model;
-    evla_list schedule; /* policy_line */
+    evla_list schedule; /* drive_line */
     int64_t segment_ns, limit_ns, seed;
     double noise, mix;
     int32_t policy; /* loop_driver */
     int32_t reserved;
 } drive_params;
 
-extern const evla_param drive_line_fields[9];
+/* A line as it is written. */
+typedef struct drive_line {
+    policy_line line;
+    const evla_value *model; /* whose graph it is; NULL: that of the rollout's model */
+} drive_line;
+
+extern const evla_param drive_line_fields[10];
 
 /* Rows of a parameter table whose struct begins with a drive_params. */
 // clang-format off
@@ -37,8 +43,8 @@ extern const evla_param drive_line_fields[9];
      .offset = offsetof(drive_params, model)},                                                \
     {.name = "schedule", .doc = "its graphs in order: { graph = \"slow\", rate = 30, "        \
      "latency = \"10ms\" }; may be left out when there is one", .type = EVLA_P_STRUCTS,       \
-     .flags = EVLA_PF_OPTIONAL, .fields = drive_line_fields, .n_fields = 9,                   \
-     .fields_size = sizeof(policy_line), .offset = offsetof(drive_params, schedule)},         \
+     .flags = EVLA_PF_OPTIONAL, .fields = drive_line_fields, .n_fields = 10,                  \
+     .fields_size = sizeof(drive_line), .offset = offsetof(drive_params, schedule)},          \
     {.name = "noise", .doc = "standard deviation of noise added to actions", .preset = "0.0", \
      .type = EVLA_P_FLOAT, .min = 0, .max = 2, .offset = offsetof(drive_params, noise)},      \
     {.name = "mix", .doc = "probability that the teacher drives a segment instead",           \
@@ -58,6 +64,8 @@ typedef struct drive {
     loop_spec spec;
     policy *policy; /* NULL: no model acts, or its graphs are not known yet */
     model *model;
+    model **others; /* of lines that have one of their own, in hold */
+    int32_t n_others;
 } drive;
 
 /* What can be known before any job has run: texts of info live in hold. what:

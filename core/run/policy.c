@@ -30,6 +30,11 @@ static int32_t check_symbols(ctx *cx, const graph *g)
     return 0;
 }
 
+static const model *model_of(const model *m, const policy_line *l)
+{
+    return l->of ? l->of : m;
+}
+
 /* The call that begins with a line; the lines behind it that are joined belong to it. */
 static int32_t plan_call(ctx *cx, policy_call *c, const model *m, const policy_line *lines,
                          int32_t n)
@@ -41,7 +46,7 @@ static int32_t plan_call(ctx *cx, policy_call *c, const model *m, const policy_l
         return ctx_fail(cx, EVLA_E_LIMIT, "schedule: a call of %d graphs, want at most %d",
                         n, SCHEDULE_MOST_LINES);
     for (int32_t i = n - 1; i >= 0; i--) { /* the first one's model stays */
-        int32_t st = model_want_graph(cx, m, lines[i].graph, &from);
+        int32_t st = model_want_graph(cx, model_of(m, &lines[i]), lines[i].graph, &from);
         if (st >= 0) st = check_symbols(cx, from);
         if (st < 0) return st;
         list[i] = (schedule_line){.graph = from->name, .times = lines[i].times};
@@ -62,7 +67,7 @@ static int32_t check_joined(ctx *cx, const policy_line *l)
                     l->graph);
 }
 
-static int32_t check_lines(ctx *cx, const policy_line *lines, int32_t n)
+static int32_t check_lines(ctx *cx, const model *m, const policy_line *lines, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
         if (i == 0 && lines[i].is_joined)
@@ -70,8 +75,14 @@ static int32_t check_lines(ctx *cx, const policy_line *lines, int32_t n)
                             "schedule: graph %s is joined, but no graph stands before it",
                             lines[i].graph);
         if (lines[i].is_joined && check_joined(cx, &lines[i]) < 0) return cx->code;
+        const model *own = model_of(m, &lines[i]);
+        if (lines[i].is_joined && own != model_of(m, &lines[i - 1]))
+            return ctx_fail(cx, EVLA_E_ARG,
+                            "schedule: graph %s of model %s is joined to a graph of model "
+                            "%s; want a call of its own",
+                            lines[i].graph, own->name, model_of(m, &lines[i - 1])->name);
         for (int32_t e = 0; e < i; e++)
-            if (!strcmp(lines[e].graph, lines[i].graph))
+            if (own == model_of(m, &lines[e]) && !strcmp(lines[e].graph, lines[i].graph))
                 return ctx_fail(cx, EVLA_E_EXISTS, "schedule: graph %s stands there twice",
                                 lines[i].graph);
     }
@@ -211,8 +222,7 @@ static int32_t no_source(ctx *cx, const policy *p, const evla_body_info *body, i
                             "graph %s: input %s is made by graph %s, which does not stand "
                             "before it in the schedule",
                             reader, input, p->calls[k].name);
-    const char *other =
-        made_elsewhere(schedule_plan_of(p->calls[of].made, 0)->model, input);
+    const char *other = made_elsewhere(policy_model(&p->calls[of]), input);
     if (other)
         return ctx_fail(cx, EVLA_E_MISSING,
                         "graph %s: input %s is made by graph %s, which is not in the "
@@ -309,6 +319,11 @@ static int32_t find_source(ctx *cx, policy *p, const evla_body_info *body, int32
     }
     s->kind = SOURCE_INSTRUCTION;
     return 0;
+}
+
+const model *policy_model(const policy_call *c)
+{
+    return schedule_plan_of(c->made, 0)->model;
 }
 
 int policy_is_sent(const source *s)
@@ -455,15 +470,16 @@ static int has_state(const policy_call *c, int32_t i)
 /* A graph at another rate would read a state that is being written. */
 static int32_t check_states(ctx *cx, const policy *p)
 {
-    const model *m = schedule_plan_of(p->calls[0].made, 0)->model;
     for (int32_t a = 0; a < p->n_calls; a++)
-        for (int32_t b = a + 1; b < p->n_calls; b++)
-            for (int32_t i = 0; i < m->n_states; i++)
+        for (int32_t b = a + 1; b < p->n_calls; b++) {
+            const model *m = policy_model(&p->calls[a]);
+            for (int32_t i = 0; m == policy_model(&p->calls[b]) && i < m->n_states; i++)
                 if (has_state(&p->calls[a], i) && has_state(&p->calls[b], i))
                     return ctx_fail(cx, EVLA_E_STATE,
                                     "schedule: graphs %s and %s share the state %s; hand "
                                     "it from one to the other as an output",
                                     p->calls[a].name, p->calls[b].name, m->states[i].name);
+        }
     return 0;
 }
 
@@ -503,7 +519,7 @@ static int32_t build(ctx *cx, policy *p, const model *m, const evla_body_info *b
     if (body->n_channels > 64)
         return ctx_fail(cx, EVLA_E_LIMIT, "a body with %d channels, want at most 64",
                         body->n_channels);
-    int32_t st = check_lines(cx, lines, n);
+    int32_t st = check_lines(cx, m, lines, n);
     if (st >= 0) st = plan_calls(cx, p, m, lines, n);
     for (int32_t i = 0; st >= 0 && i < p->n_calls; i++)
         st = connect(cx, p, body, i);

@@ -15,6 +15,8 @@
  * The graph that makes a chunk may read what it must keep to: "previous", of its "action"'s
  * type, and "previous_weight", a number for each row.
  *
+ * Calls may be of several models: what one of them makes, another one reads.
+ *
  * A policy holds plans and no data. Any number of pilots (pilot.h) fly it at once.
  */
 #ifndef EVLA_RUN_POLICY_H
@@ -25,10 +27,12 @@
 #define POLICY_NOT_SENT SIZE_MAX
 enum { POLICY_MOST_CALLS = 8, POLICY_MOST_OVERLAP = 256 };
 
-/* One line of a schedule. One that is joined has only graph and times of its own. */
+/* One line of a schedule. One that is joined has only graph and times of its own, and is of
+ * the same model. */
 typedef struct policy_line {
     const char *graph;
-    double rate_hz; /* 0: the body's control rate; a chunk's: as rarely as answers last */
+    const model *of; /* whose graph; NULL: that of the policy's model */
+    double rate_hz;  /* 0: the body's control rate; a chunk's: as rarely as answers last */
     int64_t latency_ns; /* from a tick's observation until others read the result; > 0: it
                            runs beside the ticks, not on them */
     int64_t times;      /* runs in a row, see turns.h; 0: one */
@@ -88,7 +92,7 @@ typedef struct policy {
 
 /* Fits a model to a body. n_lines 0: its only graph, at the body's rate. The weights need
  * no data yet. Refuses what has no source, types that differ, rates above the body's,
- * naming graph and input. Keeps the model. */
+ * naming graph and input. Keeps the models. */
 int32_t policy_new(ctx *cx, const model *m, const evla_body_info *body,
                    const policy_line *lines, int32_t n_lines, policy **out);
 void policy_free(policy *p);
@@ -103,6 +107,8 @@ policy_memory policy_needs(const policy *p);
  * policy's (loop_needs). 0 bytes: no promise. */
 int32_t policy_promise(ctx *cx, const policy *p, uint64_t loop_bytes, uint64_t bytes);
 
+/* Whose graphs a call runs. */
+const model *policy_model(const policy_call *c);
 /* 1 when an input comes from outside its call: a request carries it. */
 int policy_is_sent(const source *s);
 /* 1 when something with this rate is due at a tick: at the first one at or after k / rate.

@@ -15,15 +15,28 @@ static int call_reads(const policy_call *c, int32_t weight)
     return 0;
 }
 
-static uint64_t weights_bytes(const policy *p)
+/* Of the model of call `of` and of the calls behind it that are of the same one. */
+static uint64_t model_bytes(const policy *p, int32_t of)
 {
-    const model *m = schedule_plan_of(p->calls[0].made, 0)->model;
+    const model *m = policy_model(&p->calls[of]);
     uint64_t sum = 0;
     for (int32_t w = 0; w < m->n_weights; w++) {
         int is_read = 0;
-        for (int32_t k = 0; k < p->n_calls && !is_read; k++)
-            is_read = call_reads(&p->calls[k], w);
+        for (int32_t k = of; k < p->n_calls && !is_read; k++)
+            is_read = policy_model(&p->calls[k]) == m && call_reads(&p->calls[k], w);
         if (is_read) sum += (uint64_t)type_bytes(p->reg, &m->weights[w].type);
+    }
+    return sum;
+}
+
+static uint64_t weights_bytes(const policy *p)
+{
+    uint64_t sum = 0;
+    for (int32_t k = 0; k < p->n_calls; k++) {
+        int is_first = 1;
+        for (int32_t e = 0; e < k; e++)
+            is_first &= policy_model(&p->calls[e]) != policy_model(&p->calls[k]);
+        if (is_first) sum += model_bytes(p, k);
     }
     return sum;
 }
