@@ -11,7 +11,9 @@ local opt = evla.options {
   budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
 }
 local size = evla.picture(opt.picture).shape
-local m = evla.see(opt.model, { mmproj = opt.mmproj, type = opt.type, kv = opt.kv, height = size[1], picture_width = size[2] })
+local m = evla.see(opt.model, { mmproj = opt.mmproj, type = opt.type, kv = opt.kv, height = size[1], picture_width = size[2] }, function(own)
+  if own.low then error(("%s: it answers in actions, not in words; pipelines/openvla.lua asks it"):format(opt.model), 0) end
+end)
 local caption = evla.generate "caption" {
   model = m.model, picture = opt.picture, prompt = m:prompt "Describe this picture briefly.", tokens = opt.tokens, context = m.context,
   memory = opt.budget, loop = evla.loop.generate {}, echo = false,

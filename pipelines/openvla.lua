@@ -12,7 +12,9 @@ local opt = evla.options {
   kv = { type = "enum", default = "bf16", choices = { "f32", "bf16", "f16", "q8_0" }, doc = "number format of keys and values" },
   budget = { type = "size", default = "0", doc = "for arena, keys and values; 0: no limit" },
 }
-local m = evla.see(opt.model, { unnorm_key = opt.unnorm_key, vicuna = opt.vicuna, crop = opt.crop, type = opt.type, kv = opt.kv })
+local m = evla.see(opt.model, { unnorm_key = opt.unnorm_key, vicuna = opt.vicuna, crop = opt.crop, type = opt.type, kv = opt.kv }, function(own)
+  if not own.low then error(("%s: it answers in words, not in actions; pipelines/vqa.lua asks it"):format(opt.model), 0) end
+end)
 local action = evla.generate "action" {
   model = m.model, picture = opt.picture, prompt = m:prompt(opt.instruction), tokens = m.tokens, context = m.context, memory = opt.budget,
   loop = evla.loop.generate(m.loop), ignore_end = true, echo = false,

@@ -226,8 +226,14 @@ if tap.ok(r.returncode == 0, "a text that is told runs as a schedule", r.stdout 
 # ---- what is refused ----
 write_pair("lm.gguf", "mlp.gguf", False, "mlp")
 made.folder(at("ldp"), mm_projector_type="ldpnet")
+made.folder(at("last"), mm_vision_select_layer=-1)
+layer = TOWER + f"encoder.layers.{BLOCKS - 1}.layer_norm1.weight"
+made.folder(at("without"), {k: v for k, v in weights.items() if k != layer})
+r = run("run", os.path.join(root, "pipelines", "openvla.lua"), "--model", at("tiny"), "--picture", at("table.png"), "--instruction", "go")
+tap.ok(r.returncode == 2 and "it answers in words, not in actions; pipelines/vqa.lua asks it" in r.stderr, "a pipeline of actions refuses it by what it does", r.stderr)
 for model, more, what in ((at("lm.gguf"), [], "reads no pictures by itself; want mmproj"), (at("lm.gguf"), ["--mmproj", at("mlp.gguf")], "clip.projector_type is mlp; want ldpv2"),
-                          (at("lm.gguf"), ["--mmproj", at("lm.gguf")], "clip.projector_type is nil; want ldpv2"), (at("ldp"), [], "mm_projector_type is ldpnet; want ldpnetv2")):
+                          (at("lm.gguf"), ["--mmproj", at("lm.gguf")], "clip.projector_type is nil; want ldpv2"), (at("ldp"), [], "mm_projector_type is ldpnet; want ldpnetv2"),
+                          (at("last"), [], "mm_vision_select_layer is -1; only -2 is supported"), (at("without"), [], "it holds no weight " + layer)):
     r = pipeline("caption.lua", "--model", model, *more)
     tap.ok(r.returncode == 2 and what in r.stderr, "refused: " + what, r.stdout + r.stderr)
 script = at("size.lua")

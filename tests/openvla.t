@@ -361,7 +361,13 @@ cases = [(changed("nostats", norm_stats=None), [], "nostats/config.json: has no 
          (changed("two", norm_stats=two), [], "holds statistics of 2 data sets; want unnorm_key, one of bridge_orig, other"),
          (changed("half", norm_stats={"x": {"action": {"q01": low}}}), [], "norm_stats.x.action.q99 is missing"),
          (changed("other", architectures=["LlavaForConditionalGeneration"]), [], "its architecture is LlavaForConditionalGeneration; want one of"),
-         (changed("size", image_sizes=[224, 224]), [], "image_sizes says 224 pixels, but the towers have positions for 56")]
+         (changed("size", image_sizes=[224, 224]), [], "image_sizes says 224 pixels, but the towers have positions for 56"),
+         (changed("one", use_fused_vision_backbone=False), [], "use_fused_vision_backbone is false; only true is supported"),
+         (changed("boxed", image_resize_strategy="letterbox"), [], "image_resize_strategy is letterbox; only resize-naive is supported"),
+         (changed("no_heads", text_config={"num_attention_heads": 0}), [], "text_config.num_attention_heads is 0; want a whole number of 1 or more"),
+         (changed("no_bins", n_action_bins="many"), [], "n_action_bins is many; want a whole number")]
+for i, name in enumerate(("language_model.model.layers.1.input_layernorm.weight", "vision_backbone.featurizer.blocks.2.norm1.weight", "vision_backbone.featurizer.reg_token")):
+    cases.append((changed(f"without{i}", {k: v for k, v in weights.items() if k != name}), [], name))
 for model, more, what in cases:
     r = ask(model, *more)
     tap.ok(r.returncode == 2 and what in r.stderr, "refused: " + what, r.stdout + r.stderr)

@@ -9,6 +9,7 @@ local evla = require "evla.core"
 local files = require "evla.files"
 local json = require "evla.json"
 local language = require "evla.language"
+local layers_of = require "evla.layers"
 
 local seeing = {}
 
@@ -20,11 +21,7 @@ local function asked(path, file)
     if rank and #t.shape ~= rank then error(("%s: %s has %d extents; want %d"):format(path, name, #t.shape, rank), 0) end
     return t.shape
   end
-  local function count(name)
-    local n = 0
-    while file[name:format(n)] do n = n + 1 end
-    return n
-  end
+  local function count(name) return layers_of(path, file, name) end
   -- Pixels of a picture's side, from how many patches have positions.
   local function pixels(name, patches, patch)
     local side = math.tointeger(math.sqrt(patches))
@@ -41,6 +38,21 @@ local function tensors_of(folder)
   local file = evla.tensors(weights)
   if not file then error(("%s: is of no format that is loaded"):format(weights), 0) end
   return weights, file, asked(weights, file)
+end
+
+-- Settings that would make a model see otherwise than its file in models/ does; pairs of a name and the value that is supported.
+local function only(path, config, list)
+  for _, o in ipairs(list) do
+    local v = config[o[1]]
+    if v ~= nil and v ~= o[2] then error(("%s: %s is %s; only %s is supported"):format(path, o[1], tostring(v), tostring(o[2])), 0) end
+  end
+end
+
+-- A whole number of 1 or more among the settings, or what is there without.
+local function whole(path, v, name, preset)
+  if v == nil then return preset end
+  if math.type(v) ~= "integer" or v < 1 then error(("%s: %s is %s; want a whole number of 1 or more"):format(path, name, tostring(v)), 0) end
+  return v
 end
 
 -- What attention's products are rounded to where a matrix is like that one.
@@ -74,20 +86,22 @@ end
 
 local function openvla(folder, path, config, options)
   local weights, file, shape, count, pixels = tensors_of(folder)
+  only(path, config, { { "use_fused_vision_backbone", true }, { "image_resize_strategy", "resize-naive" } })
   local text = config.text_config or {}
+  if type(text) ~= "table" then error(("%s: text_config is %s; want an object"):format(path, tostring(text)), 0) end
   local lm, dino, siglip = "language_model.model.", "vision_backbone.featurizer.", "vision_backbone.fused_featurizer."
   local embed, layer, patch = shape(lm .. "embed_tokens.weight", 2), lm .. "layers.0.", shape(dino .. "patch_embed.proj.weight", 4)
-  local heads = options.heads or text.num_attention_heads or 32
-  local head = text.head_dim or embed[2] // heads
+  local heads = options.heads or whole(path, text.num_attention_heads, "text_config.num_attention_heads", 32)
+  local head = whole(path, text.head_dim, "text_config.head_dim", embed[2] // heads)
   local given = {
     layers = count(lm .. "layers.%d.input_layernorm.weight"), width = embed[2], heads = heads, head = head, rope_dims = head,
     kv_heads = shape(layer .. "self_attn.k_proj.weight", 2)[1] // head, hidden = shape(layer .. "mlp.up_proj.weight", 2)[1], vocabulary = embed[1],
     eps = text.rms_norm_eps or 1e-6, rope_base = text.rope_theta or 10000.0, image = pixels("pos_embed", shape(dino .. "pos_embed", 3)[2], patch[3]), patch = patch[3],
     dino_width = patch[1], dino_layers = count(dino .. "blocks.%d.norm1.weight"), dino_hidden = shape(dino .. "blocks.0.mlp.fc1.weight", 2)[1],
-    dino_registers = file[dino .. "reg_token"] and shape(dino .. "reg_token", 3)[2] or 0,
+    dino_registers = shape(dino .. "reg_token", 3)[2],
     siglip_width = shape(siglip .. "patch_embed.proj.weight", 4)[1], siglip_layers = count(siglip .. "blocks.%d.norm1.weight"),
     siglip_hidden = shape(siglip .. "blocks.0.mlp.fc1.weight", 2)[1], projected = shape("projector.fc1.weight", 2)[1],
-    bins = config.n_action_bins or 256, words = embed[1] - (config.pad_to_multiple_of or 64), attention = products(file[siglip .. "blocks.0.mlp.fc1.weight"]),
+    bins = whole(path, config.n_action_bins, "n_action_bins", 256), words = embed[1] - whole(path, config.pad_to_multiple_of, "pad_to_multiple_of", 64), attention = products(file[siglip .. "blocks.0.mlp.fc1.weight"]),
   }
   local sizes = config.image_sizes
   if sizes and sizes[1] and sizes[1] ~= given.image then
@@ -136,6 +150,7 @@ end
 
 local function mobilevlm(folder, path, config, options)
   local given, context = language.from_folder(folder, { [config.architectures[1]] = true })
+  only(path, config, { { "mm_vision_select_layer", -2 }, { "mm_vision_select_feature", "patch" } })
   local kind = config.mm_projector_type
   if kind ~= "ldpnetv2" then error(("%s: mm_projector_type is %s; want ldpnetv2"):format(path, tostring(kind)), 0) end
   local weights, file, shape, count, pixels = tensors_of(folder)

@@ -4,6 +4,7 @@
 local evla = require "evla.core"
 local files = require "evla.files"
 local json = require "evla.json"
+local layers_of = require "evla.layers"
 local lots = require "evla.lots"
 local said = require "evla.policies.smolvla_config"
 
@@ -84,15 +85,7 @@ function smolvla.options(path, file)
     if t.rank ~= rank then error(("%s: %s is %s; want %d extents"):format(path, name, tostring(t), rank), 0) end
     return t.shape
   end
-  local function count(names, ...)
-    local i = 0
-    while file[names:format(i, ...)] do i = i + 1 end
-    local other = ("%s%d."):format(names:match "^(.-)%%d", i) -- a layer that has others is not behind the last one
-    for _, name in ipairs(file.names) do
-      if name:sub(1, #other) == other then error(("%s: it holds no weight %s"):format(path, names:format(i, ...)), 0) end
-    end
-    return i
-  end
+  local function count(...) return layers_of(path, file, ...) end
   local function want(name, other, preset)
     local v = setting(name, other)
     if v == nil or v == false then v = preset end
