@@ -104,6 +104,16 @@ static int32_t tell(ctx *cx, const exec *x)
     return x->code;
 }
 
+/* What many products are made of is made n times as fast by n workers, and being alone
+ * costs much; where weights are read for few products, all wait for memory, and one worker
+ * is nearly as fast (pool_bear). Half of the way there: trying to be alone costs, too. */
+static double bearable(const plan *p, int32_t n)
+{
+    const double many = 32; /* FLOPs for a byte: some cores' rates over memory's */
+    int is_few = p->flops < many * (double)p->weight_bytes;
+    return is_few || n < 2 ? 1.0 / 16 : 0.5 * (1 - 1.0 / n);
+}
+
 int32_t exec_run(ctx *cx, exec *x, int32_t *failed_step)
 {
     int32_t n = pool_size(x->workers_pool);
@@ -112,6 +122,7 @@ int32_t exec_run(ctx *cx, exec *x, int32_t *failed_step)
         x->workers[w].code = 0;
         ctx_clear(&x->workers[w].cx);
     }
+    pool_bear(x->workers_pool, bearable(x->of, n));
     x->n_workers = pool_next(x->workers_pool);
     x->asker = cx;
     x->code = 0;

@@ -18,10 +18,11 @@
  * one. */
 enum { SPIN = 30000 };
 
-/* Waiting that counts as being held up: more than a moment, which schedulers' slices are,
- * and more than this part of the time. How long one worker then goes on alone, at first
- * and at most: trying again costs a slice. */
-enum { STALL_NS = 1000000, STALL_PART = 16 };
+/* Waiting that counts as being held up: more than is bearable, in this time at least. How
+ * long one worker then goes on alone: trying again costs a slice, so it is tried less and
+ * less often where little was bearable, that is, where being alone costs little. */
+enum { STALL_NS = 16000000 };
+static const double few = 1.0 / 16;
 static const int64_t rest_least_ns = 32000000, rest_most_ns = 2048000000;
 
 /* A word that waiters watch, on a cache line of its own. */
@@ -49,6 +50,7 @@ struct pool {
     int32_t n_now;                  /* workers of this run */
     uint64_t parted;                /* the last meeting after which all left the task */
     int64_t began_ns, stalled_ns;   /* of this run: its start, waiting for one to come */
+    double bearable;                /* share of its time that it may wait */
     int64_t together_ns;            /* since when all have worked */
     int64_t rested_ns, patience_ns; /* alone until then; how long it would be next time */
     uint32_t spin;
@@ -103,8 +105,8 @@ static int is_held_up(pool *p, worker *last)
         others++;
     }
     p->stalled_ns += others ? waited / others : 0;
-    if (p->stalled_ns < STALL_NS || p->stalled_ns < (now - p->began_ns) / STALL_PART)
-        return 0;
+    int64_t time = now - p->began_ns > STALL_NS ? now - p->began_ns : STALL_NS;
+    if ((double)p->stalled_ns < p->bearable * (double)time) return 0;
     p->stalled_ns = 0;
     return lost_processor(last);
 }
@@ -125,8 +127,8 @@ int pool_meet(pool *p, int32_t index, pool_task *alone, void *to)
         if (is_held_up(p, w)) {
             p->parted = w->meetings;
             p->rested_ns = w->came_ns + p->patience_ns;
-            p->patience_ns =
-                2 * p->patience_ns < rest_most_ns ? 2 * p->patience_ns : rest_most_ns;
+            int64_t most = p->bearable > few ? rest_least_ns : rest_most_ns;
+            p->patience_ns = 2 * p->patience_ns < most ? 2 * p->patience_ns : most;
         }
         if (alone) alone(to, index);
         atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
@@ -155,6 +157,8 @@ static void *work(void *self)
 }
 
 int pool_is_rested(const pool *p) { return p->n > 1 && clock_ns() >= p->rested_ns; }
+
+void pool_bear(pool *p, double share) { p->bearable = share; }
 
 int32_t pool_next(pool *p)
 {
@@ -198,6 +202,7 @@ int32_t pool_new(ctx *cx, int32_t n_workers, pool **out)
         return ctx_fail(cx, EVLA_E_NOMEM, "%d workers", n_workers);
     }
     memset(p, 0, sizeof *p);
+    p->bearable = few;
     p->n = p->n_now = n_workers;
     p->patience_ns = rest_least_ns;
     p->workers = workers;

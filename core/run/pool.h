@@ -22,6 +22,10 @@ typedef void pool_task(void *to, int32_t worker);
 int32_t pool_new(ctx *cx, int32_t n_workers, pool **out);
 void pool_free(pool *p); /* not while pool_run is going on */
 int32_t pool_size(const pool *p);
+/* The share of its time that a run may wait for workers without a processor before all are
+ * sent home: where all together are s times as fast as one, waiting costs more than being
+ * alone from 1 - 1/s on. */
+void pool_bear(pool *p, double share);
 /* How many workers a run had better get now: all, or one. */
 int32_t pool_next(pool *p);
 /* Every worker of this run, all or one, calls task once; returns when it is done, or when
