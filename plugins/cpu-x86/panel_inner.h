@@ -2,9 +2,9 @@
  * panel_inner.h -- products of f32 with packed weights in f32, f16 or pairs of bf16, for
  * one instruction set; see packed.h for how they lie, x86.h for the order of sums.
  *
- * Included with LANES, SLIMS (X for each number of rows, up to SLIM_MOST), lanes.h and
- * coded_inner.h in place. A block of K of a panel stays in the first cache while all rows
- * pass by, a few at a time, straight from where they lie.
+ * Included with LANES, PANEL_SIZES (X for each number of rows, up to PANEL_MOST), lanes.h
+ * and coded_inner.h in place. A block of K of a panel stays in the first cache while all
+ * rows pass by, a few at a time, straight from where they lie.
  */
 enum { PANEL_COLS = 2 * LANES, PANEL_AHEAD = 8192 /* bytes */ };
 
@@ -29,16 +29,22 @@ SIZED void panel_micro(const int F, const int R, const panel_part *p)
 {
     const int step = F == PACKED_BF16 ? 2 : 1,
               bytes = (F == PACKED_F16 ? 2 : 4) * PACKED_ROWS;
-    const float *a = p->a;
+    const int64_t a_row = p->a_row;
+    const float *a[(PANEL_MOST + 2) / 3]; /* every third row: an address reaches two more */
+    UNROLL(4)
+    for (int r = 0; r < R; r += 3) {
+        a[r / 3] = p->a + r * a_row;
+        __asm__("" : "+r"(a[r / 3]));
+    }
     const uint8_t *b = p->b;
     float *wide = p->wide;
-    vec s[SLIM_MOST][2];
+    vec s[PANEL_MOST][2];
     vmask m[2] = {v_first(least(p->width, LANES)),
                   v_first(p->width <= LANES ? 0 : p->width - LANES)};
-    UNROLL(8)
+    UNROLL(12)
     for (int r = 0; r < R; r++)
         s[r][0] = s[r][1] = v_zero();
-    for (int64_t k = 0; k < p->depth; k += step, a += step, b += bytes) {
+    for (int64_t k = 0; k < p->depth; k += step, b += bytes) {
         vec w[2][2]; /* of k, and of k + 1 in pairs */
         UNROLL(2)
         for (int v = 0; v < 2; v++) {
@@ -57,18 +63,21 @@ SIZED void panel_micro(const int F, const int R, const panel_part *p)
         }
         UNROLL(2)
         for (int i = 0; i < step; i++) {
-            UNROLL(8)
+            UNROLL(12)
             for (int r = 0; r < R; r++) {
-                vec x = v_all(a[r * p->a_row + i]);
+                vec x = v_all(a[r / 3][r % 3 * a_row + i]);
                 s[r][0] = v_fma(x, w[i][0], s[r][0]);
                 s[r][1] = v_fma(x, w[i][1], s[r][1]);
             }
         }
+        UNROLL(4)
+        for (int r = 0; r < R; r += 3)
+            a[r / 3] += step;
         UNROLL(2)
         for (int i = 0; i < bytes; i += 64)
             _mm_prefetch((const char *)b + PANEL_AHEAD + i, _MM_HINT_T0);
     }
-    UNROLL(8)
+    UNROLL(12)
     for (int r = 0; r < R; r++) {
         UNROLL(2)
         for (int v = 0; v < 2; v++) {
@@ -86,7 +95,7 @@ SIZED void panel_micro(const int F, const int R, const panel_part *p)
     }
 #define PANEL_MICROS(R)                                                                    \
     PANEL_MICRO(PACKED_F32, R) PANEL_MICRO(PACKED_F16, R) PANEL_MICRO(PACKED_BF16, R)
-SLIMS(PANEL_MICROS)
+PANEL_SIZES(PANEL_MICROS)
 
 /* See x86_isa. */
 static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int64_t c1)
@@ -94,12 +103,12 @@ static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int
 #define PANEL_ENTRY(F, R) [F - PACKED_F32][R] = panel_##F##_##R,
 #define PANEL_ENTRIES(R)                                                                   \
     PANEL_ENTRY(PACKED_F32, R) PANEL_ENTRY(PACKED_F16, R) PANEL_ENTRY(PACKED_BF16, R)
-    static void (*const micros[3][SLIM_MOST + 1])(const panel_part *p) = {
-        SLIMS(PANEL_ENTRIES)};
+    static void (*const micros[3][PANEL_MOST + 1])(const panel_part *p) = {
+        PANEL_SIZES(PANEL_ENTRIES)};
 #undef PANEL_ENTRIES
 #undef PANEL_ENTRY
     int64_t size = p->format == PACKED_F32 ? 4 : 2, pair = p->format == PACKED_BF16 ? 2 : 1;
-    int64_t groups = (r1 - r0 + SLIM_MOST - 1) / SLIM_MOST;
+    int64_t groups = (r1 - r0 + PANEL_MOST - 1) / PANEL_MOST;
     _Alignas(64) float wide[X86_DEPTH * PACKED_ROWS];
     int widens =
         groups > 1 && p->format != PACKED_F32; /* once, for the groups after the first */

@@ -5,9 +5,10 @@
 #include "x86.h"
 #define LANES 8
 #include "lanes.h"
-enum { ROWS = 6, THIN = 4, SLIM_MOST = THIN };
-#define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define SLIMS(X)  X(1) X(2) X(3) X(4)
+enum { ROWS = 6, THIN = 4, PANEL_MOST = 4 };
+#define PANELS(X)      X(1) X(2) X(3) X(4) X(5) X(6)
+#define SLIMS(X)       X(1) X(2) X(3) X(4)
+#define PANEL_SIZES(X) X(1) X(2) X(3) X(4)
 enum { CODED_ROWS = 3 };
 #define CODED_SIZES(X, F) X(F, 1) X(F, 2) X(F, 3)
 enum { CODES_ROWS = 3 };

@@ -5,9 +5,10 @@
 #include "x86.h"
 #define LANES 16
 #include "lanes.h"
-enum { ROWS = 14, THIN = 8, SLIM_MOST = THIN };
-#define PANELS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#define SLIMS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+enum { ROWS = 14, THIN = 8, PANEL_MOST = 12 };
+#define PANELS(X)      X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define SLIMS(X)       X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define PANEL_SIZES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 enum { CODED_ROWS = 3 };
 #define CODED_SIZES(X, F) X(F, 1) X(F, 2) X(F, 3)
 enum { CODES_ROWS = 6 };
