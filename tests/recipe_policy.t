@@ -158,6 +158,8 @@ def refused(title, sentence, *words):
 refused("an unknown format", 'no number format "q3_x" is loaded that can be written', *case, "--quant", "q3_x")
 refused("an unknown output", 'accept: schedule: has no output called "acton"; did you mean "action"?', *case, "--output", "acton")
 refused("a bound that is none", 'accept.worse_by: want a share such as "2%"', *case, "--worse_by", "little")
+code, text, card = quantise(*case, "--worse_by", "50%", "--budget", "20MiB")
+tap.ok(code == 0 and card["bytes_f32"] > 20 << 20 > card["bytes_coded"], "a budget that f32 would miss is the new model's", text)
 refused("a budget that is missed", "memory: 1048576 bytes are allowed, but the call needs", *case, "--budget", "1MiB")
 refused("cases of two sizes", "has 2 cameras and 48 tokens; want 2 cameras and 12 tokens", "--model", gguf, "--case", ",".join(os.path.join(tiny, c) for c in ("caseA", "caseB")))
 refused("a case that is none", "is no JSON object", "--model", mini, "--case", mini)

@@ -25,12 +25,19 @@ static int64_t n_cases(const recipe_params *p)
     return p->cases.n ? p->cases.n : p->drawn;
 }
 
+/* The call of the f32 model: the budget is for what is delivered. */
+static call_params call_of_f32(const recipe_params *p)
+{
+    call_params how = p->call;
+    how.memory = 0;
+    return how;
+}
+
 static int32_t open_model(recipe_work *w, model *m, int is_f32, schedule **out)
 {
-    call_params how = w->p->call;
-    if (is_f32) how.memory = 0; /* the budget is for what is delivered */
+    const call_params f32 = call_of_f32(w->p);
     m->packs = 1;
-    return call_open(w->cx, m, &how, w->n_workers, 0, out);
+    return call_open(w->cx, m, is_f32 ? &f32 : &w->p->call, w->n_workers, 0, out);
 }
 
 /* Inputs of a case that it does not name are zeros, as in a call. */
@@ -171,7 +178,8 @@ int32_t recipe_cases_check(ctx *cx, const job *j, model *m)
                         "output_error of a schedule, lower is better; got %s, %s",
                         j->name, recipe_metric(p),
                         p->accept.better == RECIPE_LOWER ? "lower" : "higher");
-    int32_t st = call_open(cx, m, &p->call, 1, 1, &s);
+    const call_params f32 = call_of_f32(p);
+    int32_t st = call_open(cx, m, &f32, 1, 1, &s);
     if (st < 0) return ctx_prefix(cx, "recipe \"%s\"", j->name), st;
     if (*name) st = schedule_want_output(cx, s, name, &out);
     if (st >= 0 && *name && out->type.dtype != EVLA_F32)
@@ -228,7 +236,8 @@ int32_t recipe_cases_begin(recipe_work *w, double *unit)
 {
     hearing h = {.w = w, .is_f32 = 1};
     schedule *s;
-    int32_t st = call_open(w->cx, w->f32, &w->p->call, w->n_workers, 1, &s);
+    const call_params f32 = call_of_f32(w->p);
+    int32_t st = call_open(w->cx, w->f32, &f32, w->n_workers, 1, &s);
     if (st < 0) return st;
     st = list_stages(w, s);
     schedule_close(s);
