@@ -325,6 +325,23 @@ for lead, tq, tk, heads, kv, d, dv in [((), 3, 3, 1, 1, 4, 4), ((2,), 4, 4, 2, 2
 c.done()
 
 
+def rope(x, cos, sin, heads=1, pairs="half"):
+    y, d = x.reshape(x.shape[:-1] + (heads, -1)).copy(), cos.shape[1]
+    at, next_to = (np.arange(d), np.arange(d) + d) if pairs == "half" else (2 * np.arange(d), 2 * np.arange(d) + 1)
+    a, b, c, s = y[..., at].copy(), y[..., next_to].copy(), cos[:, None], sin[:, None]
+    y[..., at], y[..., next_to] = a * c - b * s, a * s + b * c
+    return y.reshape(x.shape)
+
+
+c = Family("gradient of rope")
+for lead, t, heads, width, d, pairs in [((), 3, 1, 4, 2, "half"), ((2,), 4, 2, 6, 2, "half"), ((), 5, 3, 4, 2, "interleaved"), ((2, 1), 2, 2, 5, 1, "interleaved"), ((), 70, 2, 8, 4, "half")]:
+    angle = rng.uniform(-3, 3, (t, d))
+    cos, sin = np.cos(angle).astype(f4), np.sin(angle).astype(f4)
+    p = dict(heads=heads, pairs=pairs)
+    c.see("rope", [normal(*lead, t, heads * width), cos, sin], lambda *x: rope(*x, **p), want=[0], terms=2, **p)
+c.done()
+
+
 def gru(x, h, w_ih, w_hh, b_ih=None, b_hh=None):
     gi, gh = x @ w_ih.T, h @ w_hh.T
     gi, gh = gi + (0 if b_ih is None else b_ih), gh + (0 if b_hh is None else b_hh)
@@ -401,6 +418,7 @@ for pool in ("max_pool2d", "avg_pool2d"):
     refuse(E_MISSING, [f"the operator {pool} has no gradient"], pool, [normal(1, 2, 4, 4)], [normal(1, 2, 2, 2)], kernel_size=[2, 2])
 refuse(E_MISSING, ["g/attention.0", "passes no gradient to its mask"], "attention",
        [normal(3, 4), normal(3, 4), normal(3, 4), normal(3, 3)], [normal(3, 4)], want=(0, 3), heads=1)
+refuse(E_MISSING, ["g/rope.0", "rope passes no gradient to its angles"], "rope", [normal(3, 4), normal(3, 2), normal(3, 2)], [normal(3, 4)], want=(1,), heads=1)
 refuse(E_SHAPE, ["graph g", "start from one real number", "f32[3]"], "neg", [normal(3)], [])
 refuse(E_SHAPE, ["start from one real number", "is bool"], "less", [one, one], [])
 

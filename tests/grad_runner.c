@@ -126,7 +126,7 @@ static int32_t make_plan(const grad_case *c, model *m, graph *g, int32_t loss, p
         for (int32_t k = 0; k < b->n_inputs; k++)
             if (!strcmp(b->wires[b->inputs[k]].name, name)) wrt[i] = b->inputs[k];
     }
-    if ((st = grad_append(&cx, &p->mem, &o, b, loss, wrt, c->n_want, d)) < 0) return st;
+    if ((st = grad_append(&cx, &p->mem, &o, b, loss, -1, wrt, c->n_want, d)) < 0) return st;
     for (int32_t i = 0; st >= 0 && i < c->n_want; i++)
         if (d[i] >= 0)
             st = infer_add_output(&cx, &p->mem, b, arena_text(&p->mem, "d%d", i), d[i]);

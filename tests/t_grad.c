@@ -656,8 +656,9 @@ static void test_refusals(void)
            weight("w", NULL, NULL), -1);
     output("loss", op("reduce_sum", NULL, x, -1, -1));
     refuse(EVLA_E_MISSING,
-           "loss/conv2d.0: the operator conv2d has no gradient, and what is trained "
-           "lies behind it; freeze that, or leave conv2d out of this graph",
+           "loss/conv2d.0: the operator conv2d has no gradient, and what one is "
+           "asked for lies behind it; freeze that if it is a weight, or leave conv2d out of "
+           "this graph",
            &plain);
 
     fresh();

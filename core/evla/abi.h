@@ -336,6 +336,9 @@ struct evla_grad {
     int32_t (*emit)(const evla_host *h, evla_grad *g, const char *op, const void *params,
                     const int32_t *in, int32_t n_in, int32_t *out, int32_t n_out);
     int32_t (*type)(const evla_host *h, const evla_grad *g, int32_t wire, evla_type *out);
+    /* 1: a weight that kernels may have in layouts of their own, so that not every operator reads it;
+     * cast does, whatever the layout. 0: it is read as any other value. */
+    int32_t (*may_pack)(const evla_host *h, const evla_grad *g, int32_t wire);
 };
 
 /* An operator: what it means, not how it is computed. */
@@ -358,6 +361,11 @@ typedef struct evla_op {
      * refused by name when a gradient has to flow through. Integer and bool inputs are never
      * wanted. Called when a gradient reaches at least one output. */
     int32_t (*grad)(const evla_host *h, evla_grad *g);
+    /* 1: no kernel computes it. Where a graph is bound, the nodes stand in its place that the
+     * operators between input 1 and input 0 emit by `grad`, when input 2 (absent: 1) is the gradient
+     * that reaches input 0; output 0 is what reaches input 1. */
+    int32_t is_gradient;
+    int32_t reserved;
 } evla_op;
 
 /* A machine that graphs are planned for. Instruction sets are names the core does not know. */

@@ -19,7 +19,7 @@
 #include "abi.h"
 
 // clang-format off
-enum { EVLA_OPS_VERSION = 5 }; /* counts up when operators or fields are added */
+enum { EVLA_OPS_VERSION = 6 }; /* counts up when operators or fields are added */
 
 /* ---- matrices --------------------------------------------------------------------------------
  *
@@ -67,7 +67,8 @@ typedef struct evla_clamp_params {
 } evla_clamp_params;
 
 /* y `to` = cast(x T)      to integers: towards zero, saturating, NaN gives 0; between integers:
- * modulo 2^n; to bool: x != 0; to smaller reals: nearest even. */
+ * modulo 2^n; to bool: x != 0; to smaller reals: nearest even. A format that a plugin decodes by
+ * blocks becomes f32, row by row. */
 typedef struct evla_cast_params {
     const char *to; /* name of a number format: "f32" */
 } evla_cast_params;
@@ -246,6 +247,12 @@ typedef struct evla_cross_entropy_params {
 } evla_cross_entropy_params;
 
 /* ---- derivatives -------------------------------------------------------------------------------
+ *
+ * dx R = gradient(y R, x R, dy R?)                        dy^T (dy/dx), y made of x in the same graph
+ * The vector-Jacobian product: nodes that the operators between x and y emit stand in its place, so it
+ * is planned as they are. dy is as y and counts as constant; absent it is 1, and y has rank 0. Refused:
+ * y that does not depend on x, and EVLA_E_MISSING for an operator between them without a derivative.
+ * No parameters. Source: torch.autograd.grad, jax.vjp; Griewank and Walther 2008, chapter 3.
  *
  * What the grad slots emit where primitives would be slow; dy is the gradient of y, dx of x. x and y
  * are the forward node's, parameters too. Shapes are equal unless shown.

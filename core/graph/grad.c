@@ -86,9 +86,20 @@ static int32_t type_of(const evla_host *h, const evla_grad *g, int32_t wire_of,
     return 0;
 }
 
+static int32_t may_pack(const evla_host *h, const evla_grad *g, int32_t wire_of)
+{
+    const bound *b = ((const grad_writer *)g->self)->b;
+    (void)h;
+    return wire_of >= 0 && wire_of < b->n_wires && b->from->of->packs &&
+           b->wires[wire_of].kind == WIRE_WEIGHT;
+}
+
 void grad_start(grad_writer *w, ctx *cx, arena *a, const plan_options *o, bound *b)
 {
-    *w = (grad_writer){.table = {.size = sizeof w->table, .emit = emit, .type = type_of},
+    *w = (grad_writer){.table = {.size = sizeof w->table,
+                                 .emit = emit,
+                                 .type = type_of,
+                                 .may_pack = may_pack},
                        .cx = cx,
                        .a = a,
                        .o = o,
@@ -164,10 +175,12 @@ static int32_t ask(grad_writer *w, const bound_node *n, const int32_t *d_out,
     evla_node seen;
     host h;
     if (op->size < offsetof(evla_op, grad) + sizeof op->grad || !op->grad)
-        return ctx_fail(w->cx, EVLA_E_MISSING,
-                        "%s: the operator %s has no gradient, and what is trained lies "
-                        "behind it; freeze that, or leave %s out of this graph",
-                        n->label, n->op->name, n->op->name);
+        return ctx_fail(
+            w->cx, EVLA_E_MISSING,
+            "%s: the operator %s has no gradient, and what one is asked for lies "
+            "behind it; freeze that if it is a weight, or leave %s out of this "
+            "graph",
+            n->label, n->op->name, n->op->name);
     int32_t st = infer_node(w->cx, &w->cx->scratch, w->b, n, &seen);
     if (st < 0) return st;
     w->label = n->label;
@@ -217,12 +230,20 @@ static int32_t visit(grad_writer *w, int32_t i, const unsigned char *needs, int3
     return st;
 }
 
+static int32_t one(grad_writer *w, int32_t dtype, int32_t *out)
+{
+    int32_t st = grad_constant(w, dtype == EVLA_F32 ? dtype : EVLA_F64, 1, out);
+    if (st < 0 || dtype == EVLA_F32 || dtype == EVLA_F64) return st;
+    return emit(NULL, &w->table, "cast",
+                &(evla_cast_params){.to = dtype_name(w->cx->reg, dtype)}, out, 1, out, 1);
+}
+
 int32_t grad_append(ctx *cx, arena *a, const plan_options *o, bound *b, int32_t of,
-                    const int32_t *wrt, int32_t n, int32_t *d)
+                    int32_t seed, const int32_t *wrt, int32_t n, int32_t *d)
 {
     const evla_type *t = &b->wires[of].type;
     arena_place mark = arena_mark(&cx->scratch);
-    if (t->rank != 0 || !grad_is_real(cx->reg, t->dtype)) {
+    if ((seed < 0 && t->rank != 0) || !grad_is_real(cx->reg, t->dtype)) {
         ctx_fail(cx, EVLA_E_SHAPE,
                  "graph %s: gradients start from one real number; %s is %s", b->from->name,
                  b->wires[of].name, type_text(cx->reg, &cx->scratch, t));
@@ -239,17 +260,27 @@ int32_t grad_append(ctx *cx, arena *a, const plan_options *o, bound *b, int32_t 
     find_needs(cx->reg, b, wrt, n, needs);
     grad_start(&w, cx, a, o, b);
     if (needs[of]) {
-        int32_t dtype = t->dtype, last = b->n_nodes - 1, one = -1;
-        st = grad_constant(&w, dtype == EVLA_F32 ? dtype : EVLA_F64, 1, &one);
-        if (st >= 0 && dtype != EVLA_F32 && dtype != EVLA_F64)
-            st = emit(NULL, &w.table, "cast",
-                      &(evla_cast_params){.to = dtype_name(cx->reg, dtype)}, &one, 1, &one,
-                      1);
-        all[of] = one;
+        int32_t last = b->n_nodes - 1;
+        if (seed < 0) st = one(&w, t->dtype, &seed);
+        all[of] = seed;
         for (int32_t i = last; st >= 0 && i >= 0; i--)
             st = visit(&w, i, needs, all);
     }
     for (int32_t i = 0; i < n; i++)
         d[i] = all[wrt[i]];
     return st;
+}
+
+int32_t grad_of_node(ctx *cx, arena *a, const plan_options *o, bound *b,
+                     const bound_node *n, int32_t *out)
+{
+    enum { Y, X, DY };
+    int32_t seed = n->n_in > DY ? n->in[DY] : -1;
+    int32_t st = grad_append(cx, a, o, b, n->in[Y], seed, &n->in[X], 1, out);
+    if (st < 0 || *out >= 0) return st < 0 ? st : 0;
+    ctx_fail(cx, EVLA_E_ARG,
+             "%s: %s does not depend on %s, or only where its derivative is 0", n->label,
+             b->wires[n->in[Y]].name, b->wires[n->in[X]].name);
+    if (n->where) ctx_prefix(cx, "%s", n->where);
+    return EVLA_E_ARG;
 }

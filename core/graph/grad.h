@@ -100,9 +100,13 @@ int32_t grad_frozen(ctx *cx, grad *g);
 
 /* The rewrite alone, for those who want gradients without an optimiser. Appends to b the
  * nodes of d wires[of] / d wires[wrt[i]] and writes their wires to d[i]; -1: does not
- * depend on it. `of` has rank 0. wrt are wires without maker: weights, states, inputs of a
- * real format. */
+ * depend on it, or another wrt lies between. seed is the gradient of wires[of], a wire of
+ * its type; -1: 1, and `of` has rank 0. wrt are wires of a real format. */
 int32_t grad_append(ctx *cx, arena *a, const plan_options *o, bound *b, int32_t of,
-                    const int32_t *wrt, int32_t n, int32_t *d);
+                    int32_t seed, const int32_t *wrt, int32_t n, int32_t *d);
+/* What stands in the place of a node whose operator is a gradient (evla_op.is_gradient):
+ * appends its nodes and says which wire is its output. */
+int32_t grad_of_node(ctx *cx, arena *a, const plan_options *o, bound *b,
+                     const bound_node *n, int32_t *out);
 
 #endif

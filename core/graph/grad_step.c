@@ -357,7 +357,7 @@ static int32_t build_batch(maker *mk, plan *p, int32_t recompute)
         return st;
     int32_t forward = b->n_nodes;
     g->forward_flops = flops_of(mk->cx, b);
-    st = grad_append(mk->cx, &p->mem, &mk->o, b, loss, w0, g->n_weights, d);
+    st = grad_append(mk->cx, &p->mem, &mk->o, b, loss, -1, w0, g->n_weights, d);
     if (st < 0) return st;
     grad_start(&w, mk->cx, &p->mem, &mk->o, b);
     for (int32_t i = 0; st >= 0 && i < g->n_weights; i++)

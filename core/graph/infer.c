@@ -5,6 +5,7 @@
 #include "../host.h"
 #include "../near.h"
 #include "../registry.h"
+#include "grad.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -316,21 +317,6 @@ static int32_t infer_types(ctx *cx, arena *a, const plan_options *o, bound *b,
     return st;
 }
 
-static int32_t infer_one(ctx *cx, arena *a, const plan_options *o, const node *from,
-                         bound *b, bound_node *n)
-{
-    *n = (bound_node){.op = from->op,
-                      .label = from->label,
-                      .where = from->where,
-                      .n_in = from->n_in,
-                      .n_out = from->n_out};
-    memcpy(n->in, from->in, sizeof n->in);
-    memcpy(n->out, from->out, sizeof n->out);
-    param_site site = {.where = n->where, .what = n->label, .symbols = &b->planned};
-    int32_t st = param_fill_item(cx, a, &site, n->op, &from->given, &n->params);
-    return st < 0 ? st : infer_types(cx, a, o, b, n);
-}
-
 /* ---- growing ---- */
 
 static int room(arena *a, void *list, int32_t n, int32_t *cap, size_t each)
@@ -408,6 +394,40 @@ int32_t infer_add_node(ctx *cx, arena *a, const plan_options *o, bound *b, bound
     return infer_types(cx, a, o, b, &b->nodes[b->n_nodes++]);
 }
 
+static int is_gradient(const evla_op *op)
+{
+    return op->size >= offsetof(evla_op, is_gradient) + sizeof op->is_gradient &&
+           op->is_gradient;
+}
+
+/* The next node, behind those that stand for the ones before it. now: by wire of the graph,
+ * what stands for it. */
+static int32_t bind_node(ctx *cx, arena *a, const plan_options *o, const node *from,
+                         int32_t *now, bound *b)
+{
+    bound_node n = {.op = from->op,
+                    .label = from->label,
+                    .where = from->where,
+                    .n_in = from->n_in,
+                    .n_out = from->n_out};
+    for (int32_t i = 0; i < EVLA_MAX_PORTS; i++)
+        n.in[i] = i < n.n_in && from->in[i] >= 0 ? now[from->in[i]] : WIRE_ABSENT;
+    memcpy(n.out, from->out, sizeof n.out);
+    param_site site = {.where = n.where, .what = n.label, .symbols = &b->planned};
+    int32_t st = param_fill_item(cx, a, &site, n.op, &from->given, &n.params);
+    if (st < 0) return st;
+    if (is_gradient(op_of(n.op))) {
+        st = infer_types(cx, a, o, b, &n);
+        return st < 0 ? st : grad_of_node(cx, a, o, b, &n, &now[n.out[0]]);
+    }
+    if (!room(a, &b->nodes, b->n_nodes, &b->cap_nodes, sizeof *b->nodes))
+        return full(cx, b);
+    for (int32_t k = 0; k < n.n_out; k++)
+        b->wires[n.out[k]].node = b->n_nodes;
+    b->nodes[b->n_nodes] = n;
+    return infer_types(cx, a, o, b, &b->nodes[b->n_nodes++]);
+}
+
 int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
                    const plan_options *o, bound **out)
 {
@@ -417,7 +437,6 @@ int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
     if (!b) return ctx_fail(cx, EVLA_E_NOMEM, "graph %s", g->name);
     *b = (bound){.from = g,
                  .n_wires = g->n_wires,
-                 .n_nodes = g->n_nodes,
                  .n_outputs = g->n_outputs,
                  .n_inputs = g->n_inputs,
                  .cap_wires = g->n_wires,
@@ -428,16 +447,19 @@ int32_t infer_bind(ctx *cx, arena *a, const graph *g, const symbols *s,
     b->nodes = arena_push(a, (size_t)g->n_nodes + 1, sizeof *b->nodes);
     b->outputs = arena_push(a, (size_t)g->n_outputs + 1, sizeof *b->outputs);
     b->inputs = arena_push(a, (size_t)g->n_inputs + 1, sizeof *b->inputs);
-    if (!b->wires || !b->nodes || !b->outputs || !b->inputs)
+    int32_t *now = arena_push(a, (size_t)g->n_wires + 1, sizeof *now);
+    if (!b->wires || !b->nodes || !b->outputs || !b->inputs || !now)
         return ctx_fail(cx, EVLA_E_NOMEM, "graph %s: %d nodes", g->name, g->n_nodes);
     if ((st = bind_symbols(cx, g, s, b)) < 0) return st;
-    for (int32_t i = 0; i < g->n_wires; i++)
+    for (int32_t i = 0; i < g->n_wires; i++) {
+        now[i] = i;
         if ((st = bind_wire(cx, g, &g->wires[i], b, &b->wires[i])) < 0) return st;
+    }
     for (int32_t i = 0; i < g->n_nodes; i++)
-        if ((st = infer_one(cx, a, o, &g->nodes[i], b, &b->nodes[i])) < 0) return st;
+        if ((st = bind_node(cx, a, o, &g->nodes[i], now, b)) < 0) return st;
     for (int32_t i = 0; i < g->n_outputs; i++) {
-        b->outputs[i] = g->outputs[i];
-        if (b->wires[g->outputs[i].wire].type.rank < 0)
+        b->outputs[i] = (output_info){g->outputs[i].name, now[g->outputs[i].wire]};
+        if (b->wires[b->outputs[i].wire].type.rank < 0)
             return ctx_fail(cx, EVLA_E_SHAPE,
                             "graph %s: output %s is a weight that nothing gives a type",
                             g->name, g->outputs[i].name);

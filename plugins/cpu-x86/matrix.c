@@ -112,7 +112,7 @@ static int takes_formats(const evla_host *h, const x86_isa *isa, const evla_node
     if (isa == &x86_bf16)
         return is_coded(n) && id == PACKED_BF16 && n->in[0].dtype == n->in[2].dtype &&
                !node_present(n, 1) && (!node_present(n, 3) || n->in[3].dtype == EVLA_F32);
-    if (!f) return node_all_f32(n);
+    if (!f) return node_all_f32(n) && !packed_is(n, 0) && !packed_is(n, 1);
     return n->in[0].dtype == EVLA_F32 &&
            (!node_present(n, 2) || n->in[2].dtype == EVLA_F32);
 }

@@ -41,7 +41,7 @@ X(neg) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(square) X(sin) X(cos) X(erf) X(re
 X(sigmoid) X(tanh) X(gelu) X(sign) X(clamp) X(add) X(sub) X(mul) X(div) X(maximum) X(minimum)
 X(where) X(cast) X(assign) X(linear) X(matmul) X(solve) X(gru_cell) X(softmax) X(log_softmax)
 X(rms_norm) X(layer_norm) X(reduce_sum) X(reduce_mean) X(reduce_max) X(reshape) X(transpose)
-X(broadcast) X(concat) X(slice) X(pad) X(gather) X(embedding) X(scatter_add) X(attention)
+X(broadcast) X(concat) X(slice) X(pad) X(gather) X(embedding) X(scatter_add) X(attention) X(rope)
 X(mse_loss) X(mae_loss) X(huber_loss) X(cross_entropy)
 #undef X
 // clang-format on

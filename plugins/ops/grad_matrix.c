@@ -20,6 +20,17 @@ static int32_t flat(chain *c, int32_t w, const evla_type *t)
     return chain_reshape(c, w, 2, shape);
 }
 
+/* A weight as plain rows in the format of x: one in codes, or in a layout that another
+ * kernel likes, is decoded where it is needed, a matrix at a time, so that a fast matmul
+ * serves it, too. */
+static int32_t decoded(chain *c, int32_t k, const evla_type *x)
+{
+    int32_t w = c->g->in[k];
+    if (c->g->node->in[k].dtype == x->dtype && !c->g->may_pack(c->h, c->g, w)) return w;
+    evla_cast_params p = {.to = c->h->dtype_name(c->h, x->dtype)};
+    return chain_op(c, "cast", &p, w, -1);
+}
+
 /* y = x w^T + b over rows: dx = dy w, dw = dy^T x, db = sum of dy. */
 static void back_affine(chain *c, int32_t dy, const evla_type *y, int32_t k_x, int32_t k_w,
                         int32_t k_b)
@@ -28,7 +39,7 @@ static void back_affine(chain *c, int32_t dy, const evla_type *y, int32_t k_x, i
     const evla_type *x = &g->node->in[k_x];
     int32_t rows = flat(c, dy, y);
     if (chain_wants(g, k_x)) {
-        int32_t dx = product(c, rows, g->in[k_w], 0, 0);
+        int32_t dx = product(c, rows, decoded(c, k_w, x), 0, 0);
         dx = chain_reshape(c, dx, x->rank, x->shape);
         /* the hidden state of a cell has a second way back */
         if (c->st >= 0 && g->d_in[k_x] >= 0)

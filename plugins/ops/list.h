@@ -27,6 +27,7 @@
     OPS_BACK(X) OPS_OPTIMISE(X)
 // clang-format on
 
+extern const evla_op gradient_op; /* has no kernel */
 #define X(id)                                                                              \
     extern const evla_op id##_op;                                                          \
     extern const evla_kernel id##_kernel;

@@ -190,6 +190,7 @@ static const evla_item items[] = {
     PLAIN(quantized_linear, "linear on eight-bit codes, summed exactly"),
     WITH(quantize_blocks, quantize_blocks_params, evla_quantize_blocks_params, "eight-bit codes, and a scale for each group of neighbours"),
     PLAIN(coded_linear, "linear on codes, with a weight in a format that a plugin decodes"),
+    {.kind = EVLA_OP, .name = "gradient", .table = &gradient_op, .doc = "dy times the derivative of y by x"},
     PLAIN(relu_grad, "gradient of relu, from its output"),
     PLAIN(sigmoid_grad, "gradient of sigmoid, from its output"),
     PLAIN(tanh_grad, "gradient of tanh, from its output"),
@@ -214,8 +215,8 @@ static const evla_item items[] = {
 #define X(id) NUMBER_##id,
 enum { OPS_ALL(X) OPERATORS };
 #undef X
-_Static_assert(sizeof items / sizeof *items == 2 * OPERATORS,
-               "every operator of list.h has its two items");
+_Static_assert(sizeof items / sizeof *items == 2 * OPERATORS + 1,
+               "every operator of list.h has its two items, gradient one");
 
 static const evla_plugin self = {
     .magic = EVLA_MAGIC,

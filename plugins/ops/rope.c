@@ -3,6 +3,7 @@
  * made once) and rope (which turns pairs of a head's entries by them).
  */
 #include "fmath.h"
+#include "grad.h"
 #include "list.h"
 #include "order.h"
 #include "types.h"
@@ -202,12 +203,29 @@ static int32_t rope_run(const evla_host *h, const evla_args *a, int32_t phase, i
     return EVLA_OK;
 }
 
+/* A turn by the same angle backwards. */
+int32_t back_rope(const evla_host *h, evla_grad *g)
+{
+    chain c = {h, g, 0};
+    int32_t dx, back = chain_op(&c, "neg", NULL, g->in[2], -1);
+    if (chain_wants(g, 1) || chain_wants(g, 2))
+        return types_fail(h, EVLA_E_MISSING,
+                          "%s: rope passes no gradient to its angles; freeze what they are "
+                          "made of",
+                          g->node->label);
+    chain_all(&c, "rope", g->node->params, (int32_t[]){g->d_out[0], g->in[1], back}, 3, &dx,
+              1);
+    chain_back(&c, 0, dx);
+    return c.st;
+}
+
 const evla_op rope_op = {.size = sizeof rope_op,
                          .inputs = "x cos sin",
                          .outputs = "y",
                          .source = "Su et al. 2021, eq. 34",
                          .infer = rope_infer,
-                         .cost = rope_cost};
+                         .cost = rope_cost,
+                         .grad = back_rope};
 const evla_kernel rope_kernel = {.size = sizeof rope_kernel,
                                  .op = "rope",
                                  .accepts = rope_accepts,

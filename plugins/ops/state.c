@@ -1,10 +1,12 @@
 /*
  * state.c -- assign, and the two that make or change number formats: fill, cast.
  *
- * cast knows C's own formats; plugins that bring a format bring its cast kernel.
+ * cast knows C's own formats, and decodes rows of others to f32; plugins that bring a
+ * format bring a faster kernel, and the way back.
  */
 #include "grad.h"
 #include "list.h"
+#include "rows.h"
 #include "types.h"
 #include <string.h>
 
@@ -203,21 +205,40 @@ static int32_t cast_infer(const evla_host *h, const evla_node *n, evla_type *in,
     int32_t st = types_need(h, n, in, 0, "x");
     if (st < 0) return st;
     int32_t dtype = h->dtype(h, p->to);
-    if (!types_element_bytes(h, dtype) || !types_element_bytes(h, in[0].dtype))
+    int is_decoded = dtype == EVLA_F32 && in[0].rank > 0 && h->dtype_table(h, in[0].dtype);
+    if (is_decoded && (st = rows_infer(h, n, in, 0, "x")) < 0) return st;
+    if (!is_decoded &&
+        (!types_element_bytes(h, dtype) || !types_element_bytes(h, in[0].dtype)))
         return types_fail(
             h, EVLA_E_DTYPE,
             "%s: cast: from %s to \"%s\"; want number formats of whole bytes per "
-            "element",
+            "element, or rows that a plugin decodes and \"f32\"",
             n->label, TEXT(h, &in[0]), p->to);
     out[0] = in[0];
     out[0].dtype = dtype;
     return EVLA_OK;
 }
 
+/* It reads rows as f32 however they lie. */
+static int is_rows(const evla_node *n)
+{
+    int is_coded = n->in[0].dtype >= EVLA_DTYPE_FIRST || (n->layout && n->layout[0]);
+    return is_coded && n->in[0].rank > 0 && n->out[0].dtype == EVLA_F32;
+}
+
+static int64_t rows_per_tile(const evla_node *n)
+{
+    int64_t width = types_last(&n->in[0]);
+    return width >= TILE ? 1 : TILE / (width ? width : 1);
+}
+
 static int32_t cast_accepts(const evla_host *h, const evla_machine *m, const evla_node *n,
                             evla_offer *offer)
 {
-    (void)h, (void)m;
+    (void)m;
+    if (is_rows(n))
+        return rows_accepts(h, n, 0) && !n->n_tail ? types_offer(offer, -1, "exact")
+                                                   : EVLA_E_MISSING;
     if (n->n_tail || !types_bytes(n->in[0].dtype) || !types_bytes(n->out[0].dtype))
         return EVLA_E_MISSING;
     int same = types_bytes(n->in[0].dtype) == types_bytes(n->out[0].dtype);
@@ -231,9 +252,40 @@ static int32_t cast_plan(const evla_host *h, const evla_machine *m, const evla_n
     return types_tiles(work, types_ceil(types_count(&n->out[0]), TILE));
 }
 
+static int32_t decode_plan(const evla_host *h, const evla_machine *m, const evla_node *n,
+                           evla_work *work)
+{
+    if (!is_rows(n)) return cast_plan(h, m, n, work);
+    work->blob_bytes = sizeof(rows_source);
+    int64_t rows = types_count(&n->in[0]) ? types_rows(&n->in[0]) : 0;
+    return types_tiles(work, types_ceil(rows, rows_per_tile(n)));
+}
+
+static int32_t cast_prepare(const evla_host *h, const evla_node *n, void *blob)
+{
+    *(rows_source *)blob = rows_of(h, n, 0);
+    return EVLA_OK;
+}
+
+static int32_t decode_run(const evla_host *h, const evla_args *a, int64_t tile)
+{
+    const rows_source *of = a->blob;
+    int64_t rows = types_rows(&a->node->in[0]), at = tile * rows_per_tile(a->node);
+    int64_t end = at + rows_per_tile(a->node);
+    for (end = end < rows ? end : rows; at < end; at++) {
+        float *y = (float *)a->out[0].data[0] + at * of->width;
+        const float *there;
+        int32_t st = rows_read(h, of, a, 0, at, 0, of->width, y, &there);
+        if (st < 0) return st;
+        if (there != y) memcpy(y, there, (size_t)of->width * sizeof *y);
+    }
+    return EVLA_OK;
+}
+
 static int32_t cast_run(const evla_host *h, const evla_args *a, int32_t phase, int64_t tile)
 {
-    (void)h, (void)phase;
+    (void)phase;
+    if (is_rows(a->node)) return decode_run(h, a, tile);
     int64_t at = tile * TILE, all = types_count(&a->node->out[0]), end = at + TILE;
     for (end = end < all ? end : all; at < end; at += BLOCK)
         cast_block(a->node->in[0].dtype, a->node->out[0].dtype, a->in[0].data[0],
@@ -250,8 +302,10 @@ const evla_op cast_op = {.size = sizeof cast_op,
 const evla_kernel cast_kernel = {.size = sizeof cast_kernel,
                                  .op = "cast",
                                  .accepts = cast_accepts,
-                                 .plan = cast_plan,
-                                 .run = cast_run};
+                                 .plan = decode_plan,
+                                 .prepare = cast_prepare,
+                                 .run = cast_run,
+                                 .layout = rows_layout};
 
 /* ---- fill ---- */
 
