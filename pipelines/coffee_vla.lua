@@ -12,7 +12,7 @@ local opt = evla.options {
   unnorm_key = { type = "string", optional = true, doc = "OpenVLA: the data set whose statistics give actions their units" },
   type = { type = "string", default = "f32", doc = "number format of its matrices: f32, bf16, q8_0, q4_0, ...; file: as there" },
   cameras = { type = "int", optional = true, min = 1, max = 2, doc = "how many it sees through, if it does not say" },
-  chunk = { type = "enum", choices = { "queue", "ensemble", "inpaint" }, default = "queue", doc = "how answers are played" },
+  chunk = { type = "enum", choices = { "queue", "ensemble", "inpaint", "guide" }, default = "queue", doc = "how answers are played" },
   pace = { type = "rate", default = 30, doc = "actions of an answer that are played per second" },
   rate = { type = "rate", default = 0, doc = "calls per second; 0: as few as answers last for" },
   latency = { type = "duration", default = "100ms", min = 0.001, max = 60, doc = "how long a call is going to take" },
@@ -27,6 +27,7 @@ local opt = evla.options {
 
 local NAMES, FEELS, side, views = { "front", "wrist" }, { "obs/joint_pos f32[7]", "obs/gripper_pos f32[2]" }, nil, {}
 local kind = opt.type ~= "file" and opt.type or nil
+local keeps = opt.chunk == "inpaint" or opt.chunk == "guide" -- to what is played of the answer before
 
 local function look(n, pixels)
   for i = 1, n do
@@ -39,7 +40,7 @@ end
 local function acts()
   return evla.policy(opt.model, function(own)
     look(own.image and (opt.cameras or own.cameras or 2) or 1, own.image or 64)
-    return { cameras = own.image and #views, views = views, feels = FEELS, moves = 8, inpaint = opt.chunk == "inpaint" or nil, type = kind,
+    return { cameras = own.image and #views, views = views, feels = FEELS, moves = 8, previous = keeps and opt.chunk or nil, type = kind,
              instruction = opt.instruction, tokenizer = opt.tokenizer }
   end)
 end
@@ -58,7 +59,7 @@ local cameras = {}
 for i in ipairs(views) do cameras[i] = { name = NAMES[i], size = { side, side }, rate = 10 } end
 local robot = evla.rollout "robot" {
   body = evla.body.mujoco { scene = "coffee", rate = 100, cameras = cameras }, model = policy.model, guard = opt.guarded and evla.scene.causal { slow_late = opt.slow_late } or nil,
-  schedule = policy:beside { rate = opt.rate, latency = opt.latency, chunk = opt.chunk, pace = opt.pace, workers = opt.threads },
+  schedule = policy:beside { rate = opt.rate, latency = opt.latency, chunk = keeps and "realtime" or opt.chunk, pace = opt.pace, workers = opt.threads },
   clock = opt.clock, seconds = opt.seconds, limit = opt.clock == "virtual" and opt.seconds or nil, episodes = opt.clock == "virtual" and opt.episodes or 0, seed = opt.seed,
 }
 return evla.program { robot }

@@ -15,7 +15,7 @@ from op_oracle import np
 build = os.path.abspath(os.environ.get("EVLA_BUILD", os.path.join(os.path.dirname(here), "build")))
 evla, runner = os.path.join(build, "evla"), os.path.join(build, "tests", "chunk_runner")
 tap.need(evla, runner)
-QUEUE, ENSEMBLE, INPAINT = 1, 2, 3
+QUEUE, ENSEMBLE, REALTIME = 1, 2, 3
 rng = np.random.default_rng(11)
 
 
@@ -58,7 +58,7 @@ f32 = lambda *shape: rng.normal(size=shape).astype("f4").astype("f8")
 show = lambda x: " ".join("%.9g" % v for v in np.ravel(x))
 
 # ---- scripted answers, their latency jitters ----
-for mode, name in ((QUEUE, "queue"), (ENSEMBLE, "ensemble"), (INPAINT, "inpaint")):
+for mode, name in ((QUEUE, "queue"), (ENSEMBLE, "ensemble"), (REALTIME, "realtime")):
     worst, dry, ticks = 0.0, [0, 0], 0
     for H, width, period, latency, pace, decay in ((8, 3, 4, 3, 1, 0.01), (16, 2, 1, 5, 1, 0.3), (5, 4, 3, 4, 1, -0.2), (6, 1, 9, 2, 0.3, 0.1)):
         kept = int(np.ceil(H / pace / period)) + 1 if mode == ENSEMBLE else 1
@@ -89,11 +89,11 @@ for mode, name in ((QUEUE, "queue"), (ENSEMBLE, "ensemble"), (INPAINT, "inpaint"
 worst = 0.0
 for H, width, period, d, pace in ((10, 2, 4, 2, 1), (10, 2, 4, 0, 1), (50, 3, 25, 25, 1), (12, 1, 20, 3, 0.3), (4, 1, 9, 1, 1)):
     last = f32(H, width)
-    got = np.array(ask(f"law {INPAINT} {H} {width} 1 {d} {pace} 0\nprevious {period} {show(last)}\n")[0].split(), "f8")
+    got = np.array(ask(f"law {REALTIME} {H} {width} 1 {d} {pace} 0\nprevious {period} {show(last)}\n")[0].split(), "f8")
     previous, w = told(last, period, pace, d)
     worst = max(worst, np.abs(got[:H * width] - previous.ravel()).max(), np.abs(got[H * width:] - w).max())
 tap.ok(worst <= 1e-6, f"the next answer is told what will be played and how firmly to keep to it, off by {worst:.2g}")
-tap.ok(not np.any(np.array(ask(f"law {INPAINT} 3 2 1 2 1 0\nprevious 0\n")[0].split(), "f8")), "the first answer is told nothing")
+tap.ok(not np.any(np.array(ask(f"law {REALTIME} 3 2 1 2 1 0\nprevious 0\n")[0].split(), "f8")), "the first answer is told nothing")
 
 # ---- whole episodes ----
 try:
@@ -122,12 +122,12 @@ return function()
     look = function(g) g:output("seen", g.pad {{ g:input("obs/joint_pos", "f32[1,7]"), axis = 1, after = 1 }}) end,
     act = function(g) g:output("action", wave(g, g:input("seen", "f32[1,8]"))) end,
     drawn = function(g)
-      local x, times = g:input("x", "f32[{H},8]"), denoise.times({STEPS})
+      local x, times, step = g:input("x", "f32[{H},8]"), denoise.times({STEPS}), denoise.step(g)
       for i, t in ipairs(times) do times[i] = {{ {{ t }} }} end
-      local time = denoise.row(g, g:const("f32[{STEPS},1,1]", times), denoise.step(g))
+      local time = denoise.row(g, g:const("f32[{STEPS},1,1]", times), step)
       local v = g.div {{ g.sub {{ x, wave(g, g:input("seen", "f32[1,8]")) }}, time }}
       local weight = g.reshape {{ g:input("previous_weight", "f32[{H}]"), shape = {{ {H}, 1 }} }}
-      v = denoise.inpaint(g, x, v, time, g:input("previous", "f32[{H},8]"), weight)
+      v = denoise.inpaint(g, x, v, step, {STEPS}, g:input("previous", "f32[{H},8]"), weight)
       x = denoise.flow(g, x, v, {STEPS})
       g:output("x", x) g:output("action", x)
     end,
@@ -143,7 +143,7 @@ CASES = {  # mode, rate, latency in ticks, pace, decay, schedule
     "slowly": (QUEUE, 2, 3, 0.3, 0, joined("chunk = 'queue', rate = 2, latency = '25ms', pace = 30")),
     "ensemble": (ENSEMBLE, 100, 0, 1, 0.01, joined("chunk = 'ensemble', rate = 100")),
     "delayed": (ENSEMBLE, 25, 6, 1, 0.2, joined("chunk = 'ensemble', rate = 25, latency = '60ms', decay = 0.2")),
-    "inpaint": (INPAINT, 10, 5, 1, 0, joined("chunk = 'inpaint', rate = 10, latency = '50ms'", DRAWN)),
+    "realtime": (REALTIME, 10, 5, 1, 0, joined("chunk = 'realtime', rate = 10, latency = '50ms'", DRAWN)),
 }
 with open(at("act.lua"), "w") as f:
     f.write("local evla = require 'evla'\nlocal reach, m = evla.body.mujoco { scene = 'reach' }, evla.model 'waver' {}\nlocal jobs = { m }\n")
@@ -158,7 +158,7 @@ tap.ok(run.returncode == 0, "episodes of every mode run", run.stdout + run.stder
 def answer_to(joints, before, ticks, case):
     seen = np.concatenate([joints.astype("f8"), [0]])
     rows = 0.5 * np.sin(seen + 0.05 * np.arange(1, H + 1)[:, None])
-    if case[0] != INPAINT or before is None:
+    if case[0] != REALTIME or before is None:
         return rows
     previous, w = told(before, ticks, case[3], case[2])
     return w[:, None] * previous + (1 - w[:, None]) * rows
@@ -218,9 +218,9 @@ for schedule, words in (
     (joined("rate = 10, chunk = 'queue', workers = 2"), "runs on the tick itself, which has one worker, got 2"),
     (joined("rate = 10, chunk = 'queue', pace = 200"), "the body's control rate is 100 Hz, and nothing runs faster"),
     (joined("rate = 100, chunk = 'ensemble', pace = 5"), "401 answers overlap, want at most 256"),
-    (joined("rate = 10, chunk = 'inpaint'"), "chunk = \"inpaint\", but no graph of the call that makes 20 actions reads \"previous\""),
+    (joined("rate = 10, chunk = 'realtime'"), "chunk = \"realtime\", but no graph of the call that makes 20 actions reads \"previous\""),
     (joined("rate = 10, chunk = 'queue'", DRAWN), "input previous_weight is what its answer before has for the same moments"),
-    (joined("rate = 10, latency = '120ms', chunk = 'inpaint'", DRAWN), "12 of 20 actions are begun before the next answer comes"),
+    (joined("rate = 10, latency = '120ms', chunk = 'realtime'", DRAWN), "12 of 20 actions are begun before the next answer comes"),
 ):
     code, text = refusal(schedule)
     tap.ok(code == 2 and words in text, f"refused: {words}", text)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""denoise.t -- models/denoise.lua: loops of flow matching, with inpainting, DDPM and DDIM as schedules, against NumPy in float64 from the papers."""
+"""denoise.t -- models/denoise.lua: loops of flow matching, with inpainting and guidance, DDPM and DDIM as schedules, against NumPy in float64 from the papers."""
 import json
 import os
 import subprocess
@@ -61,7 +61,27 @@ def inpaint(steps):
     return x
 
 
+mix = rng.normal(size=(N, N)).astype("f4").astype("f8")
+bent = lambda x: np.tanh(mix @ x) + 0.3 * x  # a network whose outputs depend on all its inputs
+
+
+def guide(steps, most):
+    """Black, Galliker, Levine 2025, equations 2 to 4, in their own time: tau from 0 (noise) to 1, velocity towards the answer. The
+    product with the derivative of the network by central differences."""
+    a = x0
+    for s in range(steps):
+        tau = s / steps
+        end = lambda a: a + (1 - tau) * -bent(a)
+        e, h = keep * (known - end(a)), 1e-5
+        jacobian = np.stack([(end(a + h * d) - end(a - h * d)) / (2 * h) for d in np.eye(N)], 1)
+        r2 = (1 - tau) ** 2 / (tau ** 2 + (1 - tau) ** 2)
+        weight = min(most, (1 - tau) / (tau * r2)) if tau else most
+        a = a + (-bent(a) + weight * (e @ jacobian)) / steps
+    return a
+
+
 numbers = lambda v: "{" + ",".join(map(repr, np.asarray(v, "f8").tolist())) + "}"
+table = lambda m: "{" + ",".join(map(numbers, m)) + "}"
 os.makedirs(at("models"))
 with open(at("models", "loops.lua"), "w") as f:
     f.write(f"""local denoise = require "denoise"
@@ -74,9 +94,15 @@ return function()
   return {{
     inpaint = function(g)
       local x, v = begin(g)
-      local time = g.reshape {{ denoise.time(g, denoise.step(g), 6), shape = {{ 1 }} }}
-      local vel = denoise.inpaint(g, x, v, time, g:const("f32[{N}]", {numbers(known)}), g:const("f32[{N}]", {numbers(keep)}))
+      local vel = denoise.inpaint(g, x, v, denoise.step(g), 6, g:const("f32[{N}]", {numbers(known)}), g:const("f32[{N}]", {numbers(keep)}))
       g:output("x", denoise.flow(g, x, vel, 6))
+    end,
+    guide = function(g)
+      local x = begin(g)
+      local v = g.tanh(g.matmul {{ g:const("f32[{N},{N}]", {table(mix)}), g.reshape {{ x, shape = {{ {N}, 1 }} }} }})
+      v = g.add {{ g.reshape {{ v, shape = {{ {N} }} }}, g.mul {{ x, 0.3 }} }}
+      v = denoise.guide(g, x, v, denoise.step(g), 6, g:const("f32[{N}]", {numbers(known)}), g:const("f32[{N}]", {numbers(keep)}), 2.3)
+      g:output("x", denoise.flow(g, x, v, 6))
     end,
     flow = function(g) local x, v = begin(g) g:output("x", denoise.flow(g, x, v, 6)) end,
     ddpm = function(g)
@@ -90,13 +116,13 @@ end
 """)
 with open(at("loops.lua"), "w") as f:
     f.write("local evla = require 'evla'\nlocal m = evla.model 'loops' {}\nlocal jobs = { m }\n")
-    for name, times, want in (("flow", 6, flow(6)), ("inpaint", 6, inpaint(6)), ("ddpm", T, ddpm()), ("ddim", 4, ddim(4)), ("all", T, ddim(T))):
+    for name, times, want in (("flow", 6, flow(6)), ("inpaint", 6, inpaint(6)), ("guide", 6, guide(6, 2.3)), ("ddpm", T, ddpm()), ("ddim", 4, ddim(4)), ("all", T, ddim(T))):
         more = f", noise = {numbers(noise.ravel())}" if name == "ddpm" else ""
         f.write(f"jobs[#jobs + 1] = evla.call '{name}' {{ model = m, schedule = {{ {{ graph = '{name}', times = {times} }} }}, "
                 f"values = {{ x = {numbers(x0)}{more} }}, expect = {{ x = {numbers(want)} }}, within = 2e-5 }}\n")
     f.write("return evla.program(jobs)\n")
 r = subprocess.run([evla, "run", at("loops.lua"), "--out", at("out")], cwd=work.name, capture_output=True, text=True)
-for name, title in (("flow", "flow matching by Euler's rule, 6 steps"), ("inpaint", "flow that keeps to what is known, as inpainting does"), ("ddpm", "DDPM by its posterior, 8 steps"), ("ddim", "DDIM over every second of 8 times"),
+for name, title in (("flow", "flow matching by Euler's rule, 6 steps"), ("inpaint", "flow that keeps to what is known, as inpainting does"), ("guide", "flow that is led to what is known, as guidance does"), ("ddpm", "DDPM by its posterior, 8 steps"), ("ddim", "DDIM over every second of 8 times"),
                     ("all", "DDIM over all of them")):
     path = at("out", "loops", name, "job.json")
     error = json.load(open(path))["figures"]["error_x"] if os.path.exists(path) else None

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """smolvla.t -- pipelines/smolvla.lua on smolvla_tiny, from the GGUF file and from the safetensors: every stage against float64, three
-times as exact as PyTorch is in f32 at worst (smolvla_torch.py); cameras and words that are not there; what a robot has (pictures, a
+times as exact as PyTorch is in f32 at worst (smolvla_torch.py); cameras and words that are not there; guidance to an earlier
+answer; what a robot has (pictures, a
 text, its state) against a case of the same numbers; number formats; what is refused, and how."""
 import json
 import os
@@ -95,6 +96,35 @@ one = copy_case("one camera alone", images=lambda b: b[: len(b) // 2])
 code, text = run(gguf, one, dump=at("alone"))
 e = off(np.load(at("alone", "action.npy")), np.load(at("one camera", "action.npy")))
 tap.ok(code == 0 and e < 1e-5, f"a camera that is masked is as good as none: {e:.2g} apart")
+
+# ---- an answer that is led to what an earlier one says ----
+def guided(name, case, g, **more):
+    """acts by guidance, see golden/smolvla_f32.json; relL2 of the action"""
+    listed = lambda v: "{" + ",".join(f"{x:.9g}" for x in v) + "}"
+    files = {"images": "images.u8", "tokens": "tokens.i32", "state": "state.f32", "x_t": "noise.f32"}
+    option = "".join(f", {k} = {json.dumps(v)}" for k, v in dict(dict(type="f32", previous="guide", guidance=g["beta"]), **more).items())
+    with open(at("guided.lua"), "w") as f:
+        f.write("local evla = require 'evla'\n"
+                f"local p = evla.policy({json.dumps(gguf)}, {{ cameras = 2, tokens = {os.path.getsize(os.path.join(tiny, case, 'tokens.i32')) // 4}{option} }})\n"
+                f"return evla.program {{ evla.call 'act' (p:call {{ dump = {json.dumps(at(name))}, workers = {g.get('workers', 1)}, "
+                f"values = {{ previous = {listed(g['previous'])}, previous_weight = {listed(g['weight'])} }}, "
+                f"files = {{ {', '.join(f'{k} = {json.dumps(os.path.join(tiny, case, v))}' for k, v in files.items())} }} }}) }}\n")
+    done = subprocess.run([evla, "run", "--trust", at("guided.lua"), "--out", at("out")], cwd=work.name, capture_output=True, text=True)
+    if done.returncode:
+        return None, done.stdout + done.stderr
+    return off(np.load(at(name, "action.npy")).astype("f8"), np.array(g["action"])), done.stdout + done.stderr
+
+
+for case, g in torch["guided"].items():
+    e, text = guided("guided " + case, case, g)
+    tap.ok(e is not None and e <= 3 * g["error"] < g["moved"] / 1e3, f"guided {case}: action off from autograd's by {e} ({g['error']} in f32 of its own; unguided {g['moved']})", text)
+g = dict(torch["guided"]["caseA"], workers=2)
+e, text = guided("two", "caseA", g)
+with open(at("two", "action.npy"), "rb") as a, open(at("guided caseA", "action.npy"), "rb") as b:
+    tap.ok(e is not None and a.read() == b.read(), "the same bits from two threads", text)
+for rounded, most in (("bf16", 0.02), ("q8_0", 0.08)):
+    e, text = guided("guided " + rounded, "caseA", g, type=rounded)
+    tap.ok(e is not None and 1e-4 < e <= most, f"guided in {rounded}: action off by {e}, at most {most}", text)
 
 # ---- what a robot has ----
 

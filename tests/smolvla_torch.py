@@ -5,7 +5,9 @@ can be asked to be; tests/golden/smolvla_f32.json holds those distances, made by
 
     tests/smolvla_torch.py DATA/smolvla_tiny > tests/golden/smolvla_f32.json
 
-and beside them, under "masked", what it acts in f64 when cameras and words of the cases are not there, and how far off f32 is.
+and beside them, under "masked", what it acts in f64 when cameras and words of the cases are not there, and how far off f32 is; under
+"guided", the same when its answer keeps to an earlier one by real-time chunking (Black, Galliker, Levine 2025), whose product with the
+network's derivative is that of autograd.
 """
 import json
 import math
@@ -34,8 +36,9 @@ def safetensors(path):
     return out
 
 
-def stages(folder, case, dtype, image_mask=None, token_mask=None):
-    """by name; masks hold 0 of cameras and words that are not there, more words than the case has are token 0"""
+def stages(folder, case, dtype, image_mask=None, token_mask=None, guided=None):
+    """by name; masks hold 0 of cameras and words that are not there, more words than the case has are token 0;
+    guided: the earlier answer, a weight for each of its rows, beta"""
     c = json.load(open(f"{folder}/config.json"))
     stats = {k: torch.tensor(v, dtype=dtype) for k, v in json.load(open(f"{folder}/stats.json")).items()}
     W = {k: v.to(dtype) for k, v in safetensors(f"{folder}/model.safetensors").items()}
@@ -118,8 +121,9 @@ def stages(folder, case, dtype, image_mask=None, token_mask=None):
             cache.append((k, v))
         x = rest(x, attend(q, k, v, mask), L)
         out[f"vlm_l{l}_out"] = x
-    steps = c["num_steps"]
-    for s in range(steps):
+    steps, n = c["num_steps"], len(stats["action_mean"])
+
+    def velocity(x_t, s):
         t = float(np.float32(1 - s / steps))
         period = 4e-3 * (4.0 / 4e-3) ** torch.linspace(0, 1, e // 2, dtype=torch.float64)
         wave = 2 * math.pi * t / period
@@ -140,11 +144,26 @@ def stages(folder, case, dtype, image_mask=None, token_mask=None):
                 a = attend(rope(q, here), torch.cat([k, rope(k1, here)]), torch.cat([v, v1]), can)
             u = rest(u, a, L)
             out[f"s{s}_aex_l{l}_out"] = u
-        v_t = out[f"s{s}_v_t"] = lin(rms(u, both + "lm_expert.norm"), "model.action_out_proj")
+        return lin(rms(u, both + "lm_expert.norm"), "model.action_out_proj")
+
+    def guide(a, s, previous, weight, beta):
+        """equations 2 to 4; tau = 1 - t, and the velocity of the paper leads the other way"""
+        tau = s / steps
+        a = a.detach().requires_grad_(True)
+        u = -velocity(a, s)
+        end = a + (1 - tau) * u
+        error = torch.zeros_like(a)
+        known = (torch.tensor(previous, dtype=dtype) - stats["action_mean"]) / (stats["action_std"] + 1e-8)
+        error[:, :n] = torch.tensor(weight, dtype=dtype)[:, None] * (known - end.detach()[:, :n])
+        (pull,) = torch.autograd.grad(end, a, error)
+        r2 = (1 - tau) ** 2 / (tau ** 2 + (1 - tau) ** 2)
+        return -(u + (min(beta, (1 - tau) / (tau * r2)) if tau else beta) * pull).detach()
+
+    for s in range(steps):
+        v_t = out[f"s{s}_v_t"] = guide(x_t, s, *guided) if guided else velocity(x_t, s)
         x_t = out[f"s{s}_x_t"] = x_t - v_t / steps
-    n = len(stats["action_mean"])
     out["action"] = x_t[:, :n] * (stats["action_std"] + 1e-8) + stats["action_mean"]
-    return {k: v.double().numpy() for k, v in out.items()}
+    return {k: v.detach().double().numpy() for k, v in out.items()}
 
 
 def truth(folder, case, name):
@@ -163,6 +182,7 @@ MASKED = {"one camera": ("caseA", [1, 0], [1] * 12), "padded": ("caseA", [1, 1],
 
 if __name__ == "__main__":
     folder, result = sys.argv[1], {}
+    stats = json.load(open(f"{folder}/stats.json"))
     torch.set_num_threads(1)
     for case in ("caseA", "caseB"):
         made = {k: (v, truth(folder, case, k)) for k, v in stages(folder, case, torch.float32).items()}
@@ -171,6 +191,16 @@ if __name__ == "__main__":
     for name, (case, image_mask, token_mask) in MASKED.items():
         wide, narrow = (stages(folder, case, t, image_mask, token_mask)["action"] for t in (torch.float64, torch.float32))
         result["masked"][name] = {"case": case, "image_mask": image_mask, "token_mask": token_mask, "error": float(f"{off(narrow, wide):.3g}"),
+                                  "action": [float(f"{x:.9g}") for x in wide.ravel()]}
+    rng, n, result["guided"] = np.random.default_rng(6), len(stats["action_mean"]), {}
+    for case, beta in (("caseA", 5.0), ("caseB", 1.5)):
+        C = json.load(open(f"{folder}/config.json"))["chunk_size"]
+        previous = (np.array(stats["action_mean"]) + np.array(stats["action_std"]) * rng.normal(size=(C, n))).astype("f4").tolist()
+        weight = [1.0] * 3 + [float(np.float32(w)) for w in np.linspace(0.9, 0.1, C - 5)] + [0.0] * 2
+        wide, narrow = (stages(folder, case, t, guided=(previous, weight, beta))["action"] for t in (torch.float64, torch.float32))
+        free = stages(folder, case, torch.float64)["action"]
+        result["guided"][case] = {"previous": [float(f"{x:.9g}") for x in np.ravel(previous)], "weight": weight, "beta": beta,
+                                  "error": float(f"{off(narrow, wide):.3g}"), "moved": float(f"{off(free, wide):.3g}"),
                                   "action": [float(f"{x:.9g}") for x in wide.ravel()]}
     text = json.dumps(result, indent=0)
     print(re.sub(r"\[[^]]*\]", lambda m: m[0].replace("\n", " "), text))

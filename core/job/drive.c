@@ -22,9 +22,9 @@ const evla_param drive_line_fields[10] = {
     {.name = "joined", .doc = "runs right after the line before it, as one call with it, at its rate",
      .type = EVLA_P_BOOL, .preset = "false", .offset = offsetof(drive_line, line.is_joined)},
     {.name = "chunk", .doc = "the call's action is many, played one after the other. queue: those of the "
-     "newest answer; ensemble: the mean of all answers that have one for now; inpaint: as queue, and the "
+     "newest answer; ensemble: the mean of all answers that have one for now; realtime: as queue, and the "
      "next answer is told what is played meanwhile", .type = EVLA_P_ENUM, .preset = "none",
-     .choices = "none|queue|ensemble|inpaint", .offset = offsetof(drive_line, line.chunk)},
+     .choices = "none|queue|ensemble|realtime", .offset = offsetof(drive_line, line.chunk)},
     {.name = "pace", .doc = "actions of a chunk that are played per second; 0: one at every control tick",
      .preset = "0", .unit = "Hz", .type = EVLA_P_RATE, .offset = offsetof(drive_line, line.pace_hz)},
     {.name = "decay", .doc = "m of an ensemble's weights exp(-m i), i counted from the oldest answer on",

@@ -8,7 +8,7 @@
  *   QUEUE     the newest answer's row
  *   ENSEMBLE  the mean of all answers' rows for now, weighted exp(-decay i), i counted from
  *             the oldest on (Zhao et al. 2023, algorithm 2)
- *   INPAINT   as QUEUE; the next answer is told what is going to be played meanwhile, and
+ *   REALTIME  as QUEUE; the next answer is told what is going to be played meanwhile, and
  *             how firmly it has to keep to it (Black, Galliker, Levine 2025, equation 5)
  *
  * When no answer has a row for now, there is nothing to play: it has run dry.
@@ -22,7 +22,7 @@ typedef enum chunk_mode {
     CHUNK_NONE,
     CHUNK_QUEUE,
     CHUNK_ENSEMBLE,
-    CHUNK_INPAINT
+    CHUNK_REALTIME
 } chunk_mode;
 
 typedef struct chunk_law {

@@ -106,7 +106,7 @@ static int32_t check_rates(ctx *cx, const policy *p, policy_call *c)
     if (!l->chunk && l->pace_hz)
         return ctx_fail(cx, EVLA_E_ARG,
                         "schedule: graph %s: pace is that of a chunk; want chunk = "
-                        "\"queue\", \"ensemble\" or \"inpaint\"",
+                        "\"queue\", \"ensemble\" or \"realtime\"",
                         c->name);
     if (!l->rate_hz && !l->chunk) l->rate_hz = p->rate_hz;
     return 0;
@@ -275,10 +275,10 @@ static int32_t find_previous(ctx *cx, const policy *p, policy_call *c,
         const schedule_port *o = schedule_output(c->made, i);
         if (o->line == in->line && !strcmp(o->name, "action")) made = o, c->told_slot = i;
     }
-    if (!made || c->line.chunk != CHUNK_INPAINT || made->type.rank < 1)
+    if (!made || c->line.chunk != CHUNK_REALTIME || made->type.rank < 1)
         return ctx_fail(cx, EVLA_E_ARG,
                         "graph %s: input %s is what its answer before has for the same "
-                        "moments; want an output \"action\" of it and chunk = \"inpaint\"",
+                        "moments; want an output \"action\" of it and chunk = \"realtime\"",
                         reader_of(c, in), in->name);
     int64_t width = made->type.shape[made->type.rank - 1];
     evla_type want = made->type;
@@ -391,7 +391,7 @@ static int32_t fit_chunk(ctx *cx, const policy *p, policy_call *c, const evla_ty
                         "schedule: graph %s: %d answers overlap, want at most %d", c->name,
                         law->n_kept, POLICY_MOST_OVERLAP);
     law->n_fixed = latency > 0 ? (int32_t)chunk_row(law, (int64_t)latency - 1) + 1 : 0;
-    if (law->mode != CHUNK_INPAINT) return 0;
+    if (law->mode != CHUNK_REALTIME) return 0;
     int64_t played = chunk_row(law, (int64_t)(period + 1e-9));
     if (law->n_fixed > played || played + law->n_fixed > law->rows)
         return ctx_fail(cx, EVLA_E_RANGE,
@@ -401,10 +401,11 @@ static int32_t fit_chunk(ctx *cx, const policy *p, policy_call *c, const evla_ty
                         c->name, law->n_fixed, law->rows, (long long)played, law->n_fixed,
                         law->rows - law->n_fixed);
     if (c->told_slot < 0 || c->told.rows != law->rows)
-        return ctx_fail(cx, EVLA_E_ARG,
-                        "schedule: graph %s: chunk = \"inpaint\", but no graph of the call "
-                        "that makes %d actions reads \"previous\" and \"previous_weight\"",
-                        c->name, law->rows);
+        return ctx_fail(
+            cx, EVLA_E_ARG,
+            "schedule: graph %s: chunk = \"realtime\", but no graph of the call "
+            "that makes %d actions reads \"previous\" and \"previous_weight\"",
+            c->name, law->rows);
     c->told.mode = law->mode;
     c->told.n_kept = 1;
     c->told.per_tick = law->per_tick;

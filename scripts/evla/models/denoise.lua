@@ -13,15 +13,6 @@ function denoise.f32(x) return (("f"):unpack(("f"):pack(x))) end
 -- Flow matching by Euler's rule from t = 1 (noise) to 0 (Lipman et al. 2023): x + dt v, dt = -1/steps.
 function denoise.flow(g, x, velocity, steps) return g.add { x, g.mul { velocity, -1 / steps } } end
 
--- Real-time chunking by inpainting: a velocity that leads to what an earlier answer said where `weight` is 1, is as it was where
--- it is 0. What stands at the end t = 0 draws x there in a straight line, so a step of Euler's rule leaves x as if the noised
--- earlier answer had been put in its place. (Black, Galliker, Levine 2025 compare their guidance with it; guidance would need the
--- derivative of the network.) time f32[...,1]: of the step; weight broadcasts.
-function denoise.inpaint(g, x, velocity, time, previous, weight)
-  local back = g.div { g.sub { x, previous }, time }
-  return g.add { velocity, g.mul { weight, g.sub { back, velocity } } }
-end
-
 -- The times of its steps, 1 - s/steps.
 function denoise.times(steps)
   local out = {}
@@ -29,11 +20,26 @@ function denoise.times(steps)
   return out
 end
 
--- f32[1,1]: the time of a step.
-function denoise.time(g, step, steps)
-  local list = {}
-  for s, t in ipairs(denoise.times(steps)) do list[s] = { { t } } end
-  return denoise.row(g, g:const(("f32[%d,1,1]"):format(steps), list), step)
+local function of_step(g, list, step) return denoise.row(g, g:const(("f32[%d]"):format(#list), list), step) end
+
+-- Real-time chunking (Black, Galliker, Levine 2025): a velocity that leads to what an earlier answer said where `weight` is 1, is
+-- as it was where it is 0. previous, weight as x; x is what the velocity was made of.
+
+-- By inpainting, which they compare theirs with: what stands at the end t = 0 draws x there in a straight line, so a step of
+-- Euler's rule leaves x as if the noised earlier answer had been put in its place.
+function denoise.inpaint(g, x, velocity, step, steps, previous, weight)
+  local back = g.div { g.sub { x, previous }, of_step(g, denoise.times(steps), step) }
+  return g.add { velocity, g.mul { weight, g.sub { back, velocity } } }
+end
+
+-- By guidance, their equations 2 to 4, where tau = 1 - t and the velocity has the other sign: towards what brings the end, as it
+-- looks from here, closer to the earlier answer, by the derivative of the network. most: their beta.
+function denoise.guide(g, x, velocity, step, steps, previous, weight, most)
+  local pull = {}
+  for s, t in ipairs(denoise.times(steps)) do pull[s] = t < 1 and math.min(most, ((1 - t) ^ 2 + t ^ 2) / ((1 - t) * t)) or most end
+  local ends = g.sub { x, g.mul { velocity, of_step(g, denoise.times(steps), step) } }
+  local off = g.mul { weight, g.sub { previous, ends } }
+  return g.sub { velocity, g.mul { g.gradient { ends, x, off }, of_step(g, pull, step) } }
 end
 
 -- Sines, then cosines, of every time at `half` angles: angle(t, part), where part goes from 0 to 1. A row [1, 2 half] per time.

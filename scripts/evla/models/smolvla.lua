@@ -112,11 +112,11 @@ local function graphs(p)
         tap(g, ("aex_l%d_out"):format(i), x)
       end
       local v_t = linear(g, t.norm(x, nil, n.last .. ".weight"), "action_out_proj", p.expert, p.action)
-      if p.inpaint then -- an answer that keeps to what is played of the one before while it is made
+      if p.previous ~= "none" then -- an answer that keeps to what is played of the one before while it is made
         local n, keep = #p.action_mean, g.reshape { g:input("previous_weight", ("f32[%d]"):format(p.chunk)), shape = { p.chunk, 1 } }
         local before = normal(g, g:input("previous", ("f32[%d,%d]"):format(p.chunk, n)), "action")
         local function wide(x) return g.pad { x, axis = 1, after = p.action - n } end
-        v_t = denoise.inpaint(g, x_t, v_t, denoise.time(g, step, p.steps), wide(before), wide(g.broadcast { keep, shape = { p.chunk, n } }))
+        v_t = denoise[p.previous](g, x_t, v_t, step, p.steps, wide(before), wide(g.broadcast { keep, shape = { p.chunk, n } }), p.guidance)
       end
       x_t = denoise.flow(g, x_t, v_t, p.steps)
       tap(g, "v_t", v_t) g:output("x_t", x_t)
@@ -142,8 +142,8 @@ return {
     attention = { type = "enum", default = "plain", choices = { "plain", "bf16" }, doc = "what attention's products are rounded to" },
     sizes = { type = "list", of = "int", optional = true, doc = "height and width of each camera's picture; none: all are of the model's size, in one tensor" },
     masked = flag "say at each call which cameras and which words there are", inner = flag "also put out what is inside, stage by stage",
-    names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" },
-    inpaint = flag "also read `previous`, what the answer before has for the same moments, and keep to it",
+    names = { type = "enum", default = "gguf", choices = { "gguf", "hf" }, doc = "how weights are called" }, guidance = real(5, 0, 1e9, "guide multiplies its correction by at most that (beta)"),
+    previous = { type = "enum", default = "none", choices = { "none", "inpaint", "guide" }, doc = "how it keeps to `previous`, what the answer before has for the same moments" },
   },
   graphs = graphs,
 }
