@@ -291,19 +291,23 @@ weights.norm(head + "layer_norm1", entries * WIDTH), weights.dense(head + "fc1",
 for i in range(2):
     weights.norm(f"{head}mlp_resnet_blocks.{i}.ffn.0", WIDTH), weights.dense(f"{head}mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
 weights.norm(head + "layer_norm2", WIDTH), weights.dense(head + "fc2", entries, WIDTH)
-oft = changed("oft", num_actions_chunk=chunk)
+knows = {"q01": rng.uniform(-1, 0, state).tolist(), "q99": rng.uniform(0.5, 1, state).tolist()}
+known_stats = {"bridge_orig": {**stats["bridge_orig"], "proprio": knows}}
+oft = changed("oft", num_actions_chunk=chunk, norm_stats=known_stats)
 w.update({k: torch.tensor(v, dtype=torch.float64) for k, v in weights.items() if k not in base})
 views = torch.tensor(rng.uniform(-2, 2, (2, 6, SIDE, SIDE)).astype(np.float32))
-proprio = torch.tensor(rng.uniform(-1, 1, state).astype(np.float32))
+proprio = torch.tensor(rng.uniform(-1.2, 1.2, state).astype(np.float32))
 project = lambda x, name, n: x if n == 0 else linear(w, f"{name}.fc{n}", GELU(project(x, name, n - 1)) if n > 1 else x)
 ids, relu = [1] + text, torch.relu
 eye, plain = torch.eye(WIDTH, dtype=torch.float64), dict(w)
 plain[lm + "lm_head.weight"] = eye  # so that what the last norm gives comes out
 
 
-def acts(views):
-    """PyTorch's chunk of actions for f64[n,6,SIDE,SIDE]"""
-    vision = torch.cat([project(see_both(v), "projector", 3) for v in views] + [project(proprio[None].double(), "proprio_projector", 2)])
+def acts(views, proprio=proprio):
+    """PyTorch's chunk of actions for f64[n,6,SIDE,SIDE] and what the robot knows of itself, in its own units"""
+    q01, q99 = (torch.tensor(knows[q], dtype=torch.float64) for q in ("q01", "q99"))
+    felt = torch.clip(2 * (proprio.double() - q01) / (q99 - q01 + 1e-8) - 1, -1, 1)
+    vision = torch.cat([project(see_both(v), "projector", 3) for v in views] + [project(felt[None], "proprio_projector", 2)])
     x = torch.cat([table[[1]], vision, table[text], torch.zeros(chunk * entries, WIDTH, dtype=torch.float64), table[[2]]])
     hidden = llama(plain, lm, x, HEADS, 1e-6, 10000.0, torch.ones(len(x), len(x), dtype=torch.bool))
     first = len(vision) + len(ids) - 1  # the last token of the prompt
@@ -354,6 +358,15 @@ r = run("run", at("acts.lua"), "--trust")
 far = rel(np.load(at("acts", "action.npy")), acts(torch.stack([both(Image.fromarray(v)) for v in two_views]))) if r.returncode == 0 else 9
 tap.ok(far < 1e-5, f"as a schedule, from the pictures of two cameras: within 1e-5, {far:.1g}", r.stdout + r.stderr)
 
+for i, v in enumerate(two_views):
+    Image.fromarray(v).save(at(f"view{i + 1}.png"))
+units = [round(x, 3) for x in proprio.tolist()]
+both_views = [at("view1.png") + "," + at("view2.png")]
+r = run("run", pipeline, "--model", oft, "--picture", *both_views, "--instruction", instruction, "--state", ",".join(map(str, units)))
+want = acts(torch.stack([both(Image.fromarray(v)) for v in two_views]), torch.tensor(units))
+far = rel(np.load(at("out", "openvla", "action", "action.npy")), want) if r.returncode == 0 else 9
+tap.ok(far < 1e-5 and "vit_encode" in r.stdout, f"the pipeline gives OFT's chunk from files and the robot's units: within 1e-5, {far:.1g}", r.stdout + r.stderr)
+
 # ---- what is refused ----
 two = {**stats, "other": stats["bridge_orig"]}
 cases = [(changed("nostats", norm_stats=None), [], "nostats/config.json: has no norm_stats, so its actions have no units"),
@@ -368,6 +381,10 @@ cases = [(changed("nostats", norm_stats=None), [], "nostats/config.json: has no 
          (changed("no_bins", n_action_bins="many"), [], "n_action_bins is many; want a whole number")]
 for i, name in enumerate(("language_model.model.layers.1.input_layernorm.weight", "vision_backbone.featurizer.blocks.2.norm1.weight", "vision_backbone.featurizer.reg_token")):
     cases.append((changed(f"without{i}", {k: v for k, v in weights.items() if k != name}), [], name))
+cases += [(oft, ["--state", "1,2"], "has a state of 2 numbers; the model asks for 5"), (tiny, ["--state", "1"], "it is not told the robot's state; leave --state out"),
+          (changed("unknowing", weights, num_actions_chunk=chunk), [], "norm_stats.bridge_orig.proprio.q01 is missing"),
+          (changed("short", weights, num_actions_chunk=chunk, norm_stats={"x": {**stats["bridge_orig"], "proprio": {"q01": [0], "q99": [1]}}}), [],
+           "norm_stats says that the robot knows 1 numbers of itself; the weights take 5")]
 for model, more, what in cases:
     r = ask(model, *more)
     tap.ok(r.returncode == 2 and what in r.stderr, "refused: " + what, r.stdout + r.stderr)

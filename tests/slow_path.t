@@ -117,7 +117,8 @@ for name, out, n in (("proprio_projector.fc1", WIDTH, 9), ("proprio_projector.fc
 w.norm("action_head.model.layer_norm1", entries * WIDTH), w.norm("action_head.model.layer_norm2", WIDTH)
 for i in range(2):
     w.norm(f"action_head.model.mlp_resnet_blocks.{i}.ffn.0", WIDTH), w.dense(f"action_head.model.mlp_resnet_blocks.{i}.ffn.1", WIDTH, WIDTH)
-openvla.folder(at("oft"), num_actions_chunk=8)
+stats = {"bridge_orig": {**openvla.config["norm_stats"]["bridge_orig"], "proprio": {"q01": [-1] * 9, "q99": [1] * 9}}}
+openvla.folder(at("oft"), num_actions_chunk=8, norm_stats=stats)
 for name, chunk in (("queue", "queue"), ("ensemble", "ensemble")):
     code, text = run(COFFEE, "--model", "oft", "--cameras", "2", "--instruction", "open the lid", "--chunk", chunk, "--pace", "20", "--latency", "50ms", "--clock", "virtual", "--seconds", "1")
     figures = json.loads(told("out", "coffee_vla", "robot", "job.json"))["figures"] if code == 0 else {}

@@ -64,8 +64,9 @@ local PROMPT = "<image>In: What action should the robot take to %s?\nOut: " -- i
 local VICUNA = "<image>A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and " ..
   "polite answers to the user's questions. USER: What action should the robot take to %s? ASSISTANT: "
 
--- The statistics of the actions that one data set held: they turn numbers between -1 and 1 into the robot's own.
-local function statistics(path, config, key)
+-- The statistics that one data set held, of its actions or of what the robot knew of itself: they turn numbers between -1 and 1 into
+-- the robot's own.
+local function statistics(path, config, key, what)
   local all = config.norm_stats
   if type(all) ~= "table" or not next(all) then error(("%s: has no norm_stats, so its actions have no units"):format(path), 0) end
   local names = {}
@@ -74,9 +75,9 @@ local function statistics(path, config, key)
   if not key and #names > 1 then error(("%s: holds statistics of %d data sets; want unnorm_key, one of %s"):format(path, #names, table.concat(names, ", ")), 0) end
   local own = all[key or names[1]]
   if not own then error(("%s: has no statistics \"%s\"; want one of %s"):format(path, key, table.concat(names, ", ")), 0) end
-  local a = own.action
-  for _, what in ipairs { "q01", "q99" } do
-    if type(a) ~= "table" or type(a[what]) ~= "table" then error(("%s: norm_stats.%s.action.%s is missing"):format(path, key or names[1], what), 0) end
+  local a = own[what]
+  for _, q in ipairs { "q01", "q99" } do
+    if type(a) ~= "table" or type(a[q]) ~= "table" then error(("%s: norm_stats.%s.%s.%s is missing"):format(path, key or names[1], what, q), 0) end
   end
   local scaled = {}
   for i = 1, #a.q01 do scaled[i] = (not a.mask or a.mask[i]) and 1 or 0 end
@@ -111,14 +112,20 @@ local function openvla(folder, path, config, options)
     given.chunk = config.num_actions_chunk or 8
     given.proprio = file["proprio_projector.fc1.weight"] and shape("proprio_projector.fc1.weight", 2)[2] or 0
   end
-  given.low, given.high, given.scaled = statistics(path, config, options.unnorm_key)
+  given.low, given.high, given.scaled = statistics(path, config, options.unnorm_key, "action")
+  if (given.proprio or 0) > 0 then
+    given.proprio_low, given.proprio_high = statistics(path, config, options.unnorm_key, "proprio")
+    if #given.proprio_low ~= given.proprio then
+      error(("%s: norm_stats says that the robot knows %d numbers of itself; the weights take %d"):format(path, #given.proprio_low, given.proprio), 0)
+    end
+  end
   local rows = given.image * given.image // (given.patch * given.patch)
   return given, weights, "openvla", {
     pictures = { cameras = given.chunk and options.cameras or 1, height = given.image, width = given.image, fit = "resize", mode = "bicubic", crop = options.crop,
                  colours = "imagenet_bf16, siglip" },
     prompt = { template = options.vicuna and VICUNA or PROMPT, lower = true, tokens = rows + 128, vocabulary = given.vocabulary },
     noise = { none = "the likeliest token is taken, nothing is drawn" },
-    statistics = { low = given.low, high = given.high, scaled = given.scaled },
+    statistics = { low = given.low, high = given.high, scaled = given.scaled, proprio_low = given.proprio_low, proprio_high = given.proprio_high },
     actions = { count = #given.low, horizon = given.chunk or 1, data_set = options.unnorm_key or next(config.norm_stats) },
   }
 end

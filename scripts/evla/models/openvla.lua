@@ -38,6 +38,8 @@ options.scaled = { type = "list", of = "int", optional = true, doc = "1: the ent
 options.chunk = { type = "int", default = 0, min = 0, max = 256, doc = "actions that OFT gives at once; 0: its head is not there" }
 options.cameras = { type = "int", default = 1, min = 1, max = 8, doc = "OFT: pictures that it sees" }
 options.proprio = { type = "int", default = 0, min = 0, max = 1024, doc = "OFT: numbers that the robot knows of itself; 0: it is not asked" }
+options.proprio_low = { type = "list", of = "float", optional = true, doc = "OFT: what such a number is at -1 (q01)" }
+options.proprio_high = { type = "list", of = "float", optional = true, doc = "at 1 (q99)" }
 
 for name, doc in pairs { height = "pixels of the pictures that come; 0: any, or of a text that is told those that the towers see", picture_width = "and across" } do
   options[name] = { type = "int", default = 0, min = 0, max = 65536, doc = doc }

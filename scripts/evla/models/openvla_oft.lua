@@ -10,6 +10,15 @@ function oft.text(p)
   return table.move(after, 1, #after, 2, before)
 end
 
+-- What the robot knows of itself, in its own units, between -1 and 1: the code's normalize_proprio.
+local function felt(g, p)
+  local function row(v) return g:const(("f32[%d]"):format(#v), v) end
+  local twice = {}
+  for i, low in ipairs(p.proprio_low) do twice[i] = 2 / (p.proprio_high[i] - low + 1e-8) end
+  local x = g.mul { g.sub { g:input("proprio", ("f32[%d]"):format(p.proprio)), row(p.proprio_low) }, row(twice) }
+  return g.clamp { g.sub { x, 1 }, min = -1, max = 1 }
+end
+
 -- [BOS, what is seen, proprio, the rest of the text, an empty row for each number, the text's end], each seeing all. What stands
 -- before each empty row is read by a head of residual blocks: 7 rows side by side are one action. ids i32[T] begin with BOS; as many
 -- as the text told has. scaled(x): numbers between -1 and 1 in the robot's units.
@@ -23,7 +32,7 @@ function oft.chunk(g, p, scaled)
   local text = llama.embed(g, p, g:input("ids", ("i32[%s]"):format(p.told and #p.told - 1 or "T")))
   local parts = { axis = 0, g.slice { text, axis = 0, start = 0, stop = 1 }, g:input("rows", ("f32[%d,%d]"):format(n_seen, p.width)) }
   if p.proprio > 0 then
-    local known = g.reshape { g:input("proprio", ("f32[%d]"):format(p.proprio)), shape = { 1, p.proprio } }
+    local known = g.reshape { felt(g, p), shape = { 1, p.proprio } }
     parts[3] = connectors.mlp(g, known, { names = { "proprio_projector.fc1", "proprio_projector.fc2" }, widths = { p.width, p.width } })
   end
   local n, before = p.chunk * entries, n_seen + (p.proprio > 0 and 1 or 0)
