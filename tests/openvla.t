@@ -193,6 +193,10 @@ tap.ok(0 < card.get("metric_coded", 0) < 0.1 and card["ratio"] > 3.5 and [p["pha
 r = run("run", pipeline, "--model", at("out", "quantise", "small", "small.evla"), "--picture", at("table.png"), "--instruction", instruction)
 line = re.search(r"action  (.*)", r.stdout)
 tap.ok(r.returncode == 0 and line and len(line[1].split(",")) == 7, "the pipeline opens the model in codes alone", r.stdout + r.stderr)
+with open(at("small.lua"), "w") as f:
+    f.write(f'require "evla".see("{at("out", "quantise", "small", "small.evla")}", {{ instruction = "{instruction}" }})')
+r = run("run", at("small.lua"), "--trust")
+tap.ok(r.returncode == 2 and "a recipe wrote it, so its graphs are as they were measured, and none is told a text; evla pack --type makes" in r.stderr, "which is told nothing in a schedule", r.stderr)
 
 # ---- golden runs: a case's stages against PyTorch, and what becomes of them elsewhere ----
 os.makedirs(at("asked"))

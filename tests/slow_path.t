@@ -105,6 +105,10 @@ for name, words in (("once", ()), ("again", ()), ("threads", ("--threads", "2"))
 tap.ok(rows["once"] == rows["again"] == rows["threads"], "the same seed, the same rows, whatever the threads")
 tap.ok(rows["once"] != rows["other"], "told something else, it does something else")
 
+done = subprocess.run([evla, "pack", "ov", "--type", "q8_0", "--license", "mit", "-o", "ov.evla"], cwd=work.name, capture_output=True, text=True)
+code, text = run(COFFEE, "--model", "ov.evla", *acts[2:], "--type", "file", "--clock", "virtual", "--seconds", "1", "--instruction", "open the lid")
+tap.ok(done.returncode == 0 and code == 0, "so does a bundle of it in q8_0, with nothing beside it", done.stderr + text)
+
 # ---- in real time ----
 code, text = run(COFFEE, *acts, "--seconds", "1", "--instruction", "open the lid")
 figures = json.loads(told("out", "coffee_vla", "robot", "job.json"))["figures"] if code == 0 else {}

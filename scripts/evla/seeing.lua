@@ -331,6 +331,9 @@ function seeing.load(path, options, more)
   own.attention = given.attention
   local m = setmetatable({ kind = file, opens = "see", own = own, given = given, items = items, context = items.prompt.tokens, weights = weights, size = size,
                            words_in = given.tokenizer or path }, object)
+  if is_kept and (options.instruction or options.told) then
+    error(("%s: a recipe wrote it, so its graphs are as they were measured, and none is told a text; evla pack --type makes a smaller one that is"):format(path), 0)
+  end
   m.schedule = scheduled(m, given, options.instruction)
   if own.low then m.tokens, m.loop = #own.low, { lowest = own.words - own.bins, highest = own.words - 1 } end
   local side = own.image // own.patch
