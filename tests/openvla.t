@@ -269,10 +269,14 @@ for cases, what in (([*listed, {"picture": "small.png", "instruction": "x"}], "i
 half = changed("half_as_wide", {k: bf16(v) for k, v in weights.items()})
 forms = [("bf16, as it is published", half, {"kv": "bf16"}, (0.02, 0.03)), ("bf16, its attention plain", half, {"attention": "plain"}, (0.02, 0.03)),
          ("f32, but bf16 in the towers' attention", tiny, {"attention": "bf16"}, (0.01, 0.01)), ("q8_0, towers too", tiny, {"type": "q8_0"}, (0.03, 0.04)), ("q4_0, towers too", tiny, {"type": "q4_0"}, (0.3, 0.4))]
-json.dump([{"model": model, "options": {"name": f"m{i}", "kv": "f32", **o}, "picture": at("table.png"), "text": instruction, "ids": ends} for i, (_, model, o, _) in enumerate(forms)],
+wide = changed("as_wide", {k: (bf16(v).astype(np.uint32) << 16).view(np.float32) for k, v in weights.items()})
+same = [("", half, {"type": "f32"}, ()), ("", wide, {}, ())]
+json.dump([{"model": model, "options": {"name": f"m{i}", "kv": "f32", **o}, "picture": at("table.png"), "text": instruction, "ids": ends} for i, (_, model, o, _) in enumerate(forms + same)],
           open(at("questions.json"), "w"))
 r = run("run", os.path.join(here, "seeing.lua"), "--trust", "-q", "--questions", at("questions.json"))
-answers = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 else [{"error": r.stderr}] * len(forms)
+answers = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 else [{"error": r.stderr}] * len(forms + same)
+in_f32, as_f32 = answers[-2:]
+tap.ok("rows" in in_f32 and in_f32 == as_f32, "type = \"f32\" computes with f32 throughout: the bits of a file in f32 with the same numbers", in_f32.get("error"))
 tap.ok(answers[0].get("rows") != answers[1].get("rows"), "matrices in bf16: attention rounds what it multiplies, unless it is told to be plain")
 for got, (what, _, _, most) in zip(answers, forms):
     if not tap.ok("error" not in got, what + ": opens", got.get("error")):

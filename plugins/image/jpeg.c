@@ -83,13 +83,14 @@ static void read_header(reader *r)
     r->turn = turn_of(orientation, r->d.image_height, r->d.image_width);
 }
 
-/* One row of CMYK as RGB, in place. Adobe's programs store 255 for no ink. */
-static void without_ink(uint8_t *row, int64_t n, int is_adobe)
+/* One row of CMYK as RGB, in place. 255 is no ink, as Adobe's programs store it, and nobody
+ * else writes such files: Pillow asks for no marker, either. */
+static void without_ink(uint8_t *row, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         uint8_t cmyk[4];
         for (int k = 0; k < 4; k++)
-            cmyk[k] = is_adobe ? (uint8_t)(255 - row[4 * i + k]) : row[4 * i + k];
+            cmyk[k] = (uint8_t)(255 - row[4 * i + k]);
         uint8_t white = (uint8_t)(255 - cmyk[3]);
         for (int k = 0; k < 3; k++)
             row[3 * i + k] = (uint8_t)(white - codec_255((uint32_t)cmyk[k] * white));
@@ -109,7 +110,7 @@ static void read_rows(reader *r)
         uint8_t *to = r->rgb + 3 * (r->turn.first + r->d.output_scanline * r->turn.down);
         if (jpeg_read_scanlines(&r->d, row, 1) != 1)
             leave(r, EVLA_E_FORMAT, "a row is missing");
-        if (is_ink) without_ink(row[0], width, r->d.saw_Adobe_marker);
+        if (is_ink) without_ink(row[0], width);
         if (r->turn.right == 1) {
             memcpy(to, row[0], (size_t)(3 * width));
             continue;

@@ -23,12 +23,13 @@ function formats.want(kind, what)
   error(("%s: no type is called \"%s\"; want one of %s"):format(what, tostring(kind), table.concat(formats.kinds(), ", ")), 0)
 end
 
--- format(name, extents) of a weight, and why it is another than asked for; nil: no matrix, which stays as it is.
+-- format(name, extents) of a weight, and why it is another than asked for; nil: no matrix, which stays as it is. In f32 the windows of a
+-- convolution, of four extents or more, are no exception.
 -- whole: for files that have whole blocks only, what rows get that are none of 32: "f16" as llama.cpp has it. nil: they end inside one.
 function formats.of(kind, tied, whole)
   local heads = { ["output.weight"] = true, ["lm_head.weight"] = true, ["token_embd.weight"] = tied, ["model.embed_tokens.weight"] = tied }
   return function(name, shape)
-    if #shape ~= 2 then return nil end
+    if #shape ~= 2 then return kind == "f32" and #shape > 3 and kind or nil end
     local format, width, why = kind, shape[2], nil
     if heads[name] and HEAD[kind] then format, why = HEAD[kind], name .. " is the head" end
     if NARROW[format] and width % 256 ~= 0 then

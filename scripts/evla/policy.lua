@@ -65,13 +65,11 @@ local function numbered(name)
   return loaded[name] == 1 and name or ("%s_%d"):format(name, loaded[name])
 end
 
--- { { name, format }, ... } of the matrices that are rounded while they are read; what the architecture wants exact stays. In f32
--- the windows of a convolution are as well, matrices of more than two extents.
+-- { { name, format }, ... } of the matrices that are rounded while they are read; what the architecture wants exact stays.
 local function rounded(kind, file, is_exact)
   local of, list = formats.of(formats.want(kind, "type"), false), {}
   for _, name in ipairs(file.names) do
-    local shape = file[name].shape
-    local format = not is_exact(name) and (of(name, shape) or kind == "f32" and #shape > 2 and kind)
+    local format = not is_exact(name) and of(name, file[name].shape)
     if format and format ~= file[name].dtype then list[#list + 1] = { name, format } end
   end
   return list
