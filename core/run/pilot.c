@@ -9,6 +9,7 @@
 #include "../mem.h"
 #include "clock.h"
 #include "mailbox.h"
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -190,6 +191,10 @@ static int32_t start_thread(ctx *cx, flyer *f)
     pthread_attr_setschedpolicy(&how, SCHED_OTHER);
     pthread_attr_setschedparam(&how, &(struct sched_param){0});
     int failed = pthread_create(&f->thread, &how, fly_beside, f);
+    if (failed == EPERM) { /* started below normal priority, without the right to rise */
+        pthread_attr_setinheritsched(&how, PTHREAD_INHERIT_SCHED);
+        failed = pthread_create(&f->thread, &how, fly_beside, f);
+    }
     pthread_attr_destroy(&how);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
