@@ -16,6 +16,7 @@
  * an instruction for pairs of them, in its order (with_bf16.c): "bf16.attention256". A word
  * below is an f32, or such a pair.
  */
+#include "attention.h"
 #include "list.h"
 #include "node.h"
 #include "packed.h"
@@ -124,8 +125,7 @@ static const float *halve(const attention_isa *isa, const float *from, int64_t r
     return to;
 }
 
-/* One row of a panel of values. */
-static void take(const float *from, int64_t n, float *to)
+void attention_take(const float *from, int64_t n, float *to)
 {
     if (n == PACKED_ROWS) {
         memcpy(to, from, PACKED_ROWS * sizeof *to);
@@ -156,7 +156,7 @@ static void pack(const attention_isa *isa, const evla_args *a, const sizes *s, i
             isa->halves->pairs(row, j + 1 < s->tk ? row + v_row : NULL, n,
                                (uint16_t *)(void *)(to + j / 2 * PACKED_ROWS));
         for (int64_t j = 0; !isa->halves && j < s->tk; j++, row += v_row)
-            take(row, n, to + j * PACKED_ROWS);
+            attention_take(row, n, to + j * PACKED_ROWS);
         to += s->far * PACKED_ROWS;
     }
     if (s->rounds && !isa->halves) isa->rows->round(from, to - from);
@@ -191,35 +191,24 @@ static void multiply(const attention_isa *isa, const float *x, int64_t x_row,
     isa->lanes->packed(&p, 0, rows, 0, n);
 }
 
-/* Row `index` of all heads' scores: what the mask hides becomes -infinity. */
-static void apply_mask(const evla_args *a, const sizes *s, int64_t index, int64_t n,
-                       float *score)
+void attention_hide(const evla_type *m, const void *mask, const evla_type *q, int64_t heads,
+                    int64_t tk, int64_t index, int64_t n, float *score)
 {
-    const evla_type *m = &a->node->in[MASK], *q = &a->node->in[Q];
     evla_type all = {.rank = q->rank + 1};
     memcpy(all.shape, q->shape, sizeof all.shape);
-    all.shape[all.rank - 3] = s->heads;
-    all.shape[all.rank - 2] = s->tq;
-    all.shape[all.rank - 1] = s->tk;
+    all.shape[all.rank - 3] = heads;
+    all.shape[all.rank - 2] = q->shape[q->rank - 2];
+    all.shape[all.rank - 1] = tk;
     int64_t at = node_offset(m, &all, 1, index), step = node_last(m) != 1;
     if (m->dtype == EVLA_BOOL) {
-        const uint8_t *allow = (const uint8_t *)a->in[MASK].data[0] + at;
+        const uint8_t *allow = (const uint8_t *)mask + at;
         for (int64_t j = 0; j < n; j++)
             if (!allow[j * step]) score[j] = -INFINITY;
     } else {
-        const float *add = (const float *)a->in[MASK].data[0] + at;
+        const float *add = (const float *)mask + at;
         for (int64_t j = 0; j < n; j++)
             score[j] = add[j * step] == -INFINITY ? -INFINITY : score[j] + add[j * step];
     }
-}
-
-static float folded(const float *l)
-{
-    float half[8];
-    for (int i = 0; i < 8; i++)
-        half[i] = l[i] + l[i + 8];
-    return ((half[0] + half[4]) + (half[2] + half[6])) +
-           ((half[1] + half[5]) + (half[3] + half[7]));
 }
 
 /* The mix of one row p of k words, from a copy of the values without those that have no
@@ -284,11 +273,14 @@ static void attend(const attention_isa *isa, const evla_args *a, const sizes *s,
     for (int64_t r = 0; r < rows; r++) {
         float *p = score + r * s->score, lanes[PAGED_LANES] = {0}, top = -INFINITY;
         int64_t seen = least(n, seen_by(s, q0 + r));
-        if (has_mask) apply_mask(a, s, (batch * s->heads + head) * s->tq + q0 + r, seen, p);
+        if (has_mask)
+            attention_hide(&a->node->in[MASK], a->in[MASK].data[0], &a->node->in[Q],
+                           s->heads, s->tk, (batch * s->heads + head) * s->tq + q0 + r,
+                           seen, p);
         isa->rows->weigh(p, seen, &top, lanes);
         for (int64_t j = seen; j < n; j++)
             p[j] = 0;
-        sum[r] = folded(lanes);
+        sum[r] = paged_fold(lanes);
         if (isa->halves)
             halve(isa, p, 0, 1, n, 1, p);
         else if (s->rounds)

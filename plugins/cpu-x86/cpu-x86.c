@@ -1,9 +1,9 @@
 /*
  * cpu-x86.c -- the plugin "cpu-x86": machines and kernels for x86-64, table of items.
  *
- * Machines: detect.c. Kernels: matrix.c, codes.c, coded.c, flat.c, attention.c, paged.c,
- * row.c, resize.c; what they do with an instruction set is in with_avx2.c and
- * with_avx512.c.
+ * Machines: detect.c. Kernels: matrix.c, codes.c, coded.c, flat.c, attention.c,
+ * attention_grad.c, paged.c, row.c, resize.c; what they do with an instruction set is in
+ * with_avx2.c and with_avx512.c.
  */
 #include "list.h"
 
@@ -33,6 +33,7 @@ static const evla_item items[] = {
     KERNELS(paged_attention),
     KERNELS(attention),
     KERNEL(attention, bf16),
+    KERNELS(attention_grad),
     KERNELS(rms_norm),
     KERNELS(layer_norm),
     KERNELS(rope),

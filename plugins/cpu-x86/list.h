@@ -15,7 +15,8 @@ extern const evla_kernel quantized_linear_avx2, quantized_linear_avx2_vnni,
 extern const evla_kernel coded_linear_avx2, coded_linear_avx2_vnni, coded_linear_avx512,
     coded_linear_vnni;
 extern const evla_kernel paged_attention_avx2, paged_attention_avx512;
-extern const evla_kernel attention_avx2, attention_avx512, attention_bf16;
+extern const evla_kernel attention_avx2, attention_avx512, attention_bf16,
+    attention_grad_avx2, attention_grad_avx512;
 extern const evla_kernel rms_norm_avx2, rms_norm_avx512, layer_norm_avx2, layer_norm_avx512,
     rope_avx2, rope_avx512;
 extern const evla_kernel resize_avx2, resize_avx512;

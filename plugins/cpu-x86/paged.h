@@ -18,6 +18,16 @@
 #define PAGED_NUMERICS "f32.paged512"
 enum { PAGED_PART = 512, PAGED_PIECE = 64, PAGED_LANES = 16 };
 
+/* The 16 lanes of a sum. */
+static inline float paged_fold(const float *l)
+{
+    float half[8];
+    for (int i = 0; i < 8; i++)
+        half[i] = l[i] + l[i + 8];
+    return ((half[0] + half[4]) + (half[2] + half[6])) +
+           ((half[1] + half[5]) + (half[3] + half[7]));
+}
+
 /* n numbers of each of some rows, which lie `apart` bytes from each other. n is a multiple
  * of the format's block. */
 typedef void x86_read(const char *codes, int64_t apart, int64_t rows, int64_t n, float *to,
@@ -35,6 +45,11 @@ typedef struct x86_paged {
     /* y[i] = y[i] keep + x[i] take, n a multiple of 16 */
     void (*blend)(float *y, float keep, const float *x, float take, int64_t n);
     void (*divide)(float *y, float by, int64_t n);
+    /* One row of n weights p that add up to `sum`, d their gradient: p becomes p / sum, d
+     * the gradient of the scores, p (d - p . d), with p . d in 16 lanes as above. Where p
+     * is 0 it stays, d becomes 0 and was not looked at. Both have room for a multiple of
+     * 16, p is 0 behind n. */
+    void (*score_grad)(float *p, float *d, float sum, int64_t n);
     float (*weight)(float x);           /* e^x, x <= 0 */
     void (*round)(float *x, int64_t n); /* to the nearest bf16 each, to even */
 } x86_paged;

@@ -219,10 +219,38 @@ static void divide(float *y, float by, int64_t n)
     }
 }
 
+static void score_grad(float *p, float *d, float sum, int64_t n)
+{
+    enum { VECTORS = PAGED_LANES / LANES };
+    vec s[VECTORS], by = v_all(sum);
+    float lanes[PAGED_LANES];
+    for (int v = 0; v < VECTORS; v++)
+        s[v] = v_zero();
+    for (int64_t i = 0; i < n; i += PAGED_LANES)
+        for (int v = 0; v < VECTORS; v++) {
+            int64_t at = i + v * LANES;
+            vec w = v_load(p + at), g = v_load(d + at);
+            w = v_pick(w, _CMP_EQ_OQ, v_zero(), v_zero(), w / by);
+            g = v_pick(w, _CMP_EQ_OQ, v_zero(), v_zero(), g);
+            v_store(p + at, w);
+            v_store(d + at, g);
+            s[v] = v_fma(w, g, s[v]);
+        }
+    for (int v = 0; v < VECTORS; v++)
+        v_store(lanes + v * LANES, s[v]);
+    vec along = v_all(paged_fold(lanes));
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec w = v_load(p + i);
+        v_store(d + i,
+                v_pick(w, _CMP_EQ_OQ, v_zero(), v_zero(), w * (v_load(d + i) - along)));
+    }
+}
+
 const x86_paged PAGED = {.read = find_read,
                          .turn = turn_keys,
                          .weigh = weigh,
                          .blend = blend,
                          .weight = weight,
                          .divide = divide,
+                         .score_grad = score_grad,
                          .round = round_all};

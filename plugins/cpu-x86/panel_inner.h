@@ -127,7 +127,7 @@ static void packed(const x86_product *p, int64_t r0, int64_t r1, int64_t c0, int
                                    .depth = least(p->k - k, X86_DEPTH),
                                    .y_row = p->y_row,
                                    .width = least(c1 - c, PANEL_COLS),
-                                   .is_first = k == 0};
+                                   .is_first = k == 0 && !p->adds};
                 int is_wide = widens && g > 0;
                 if (is_wide) part.b = (const uint8_t *)wide;
                 micros[is_wide ? 0 : p->format - PACKED_F32][rows](&part);

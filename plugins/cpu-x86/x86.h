@@ -27,6 +27,7 @@ typedef struct x86_product {
     const uint8_t *panels;  /* b instead, where it lies packed (packed.h) */
     int32_t format;         /* PACKED_F32, ... */
     const uint16_t *halves; /* a instead, in bf16 */
+    int adds;               /* `packed` only: to y, from 0 on, comes the product */
 } x86_product;
 
 /* y[m,n] = (float)sum of q[m,k] w[n,k] * (qs[m] * ws[n]) + b[n], in the order written. */
