@@ -45,7 +45,7 @@ static int orientation_of(const evla_picture_file *f)
     for (; at + 12 <= f->n_bytes; at += n + 12) {
         n = number(bytes + at);
         if (n > f->n_bytes - at - 12) break;
-        if (memcmp(bytes + at + 4, "eXIf", 4)) continue;
+        if (memcmp(bytes + at + 4, "eXIf", 4) != 0) continue;
         int is_whole = sum_of(bytes + at + 4, n + 4) == number(bytes + at + 8 + n);
         return is_whole ? turn_orientation(bytes + at + 8, n) : 1;
     }
