@@ -134,11 +134,13 @@ $(B)/tests/preload_%.so: tests/preload_%.c
 tests: $(TEST_BIN) $(TEST_SO) $(TEST_AUX)
 .PHONY: tests
 
+# One test more than there are processors: some wait most of the time.
+WAITING := $(shell expr $$(nproc) + 1)
 # Everything a test needs is built before prove starts, so tests never race with the compiler.
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(shell nproc) all tests
 	EVLA_TEST_DATA='$(EVLA_TEST_DATA)' EVLA_BUILD='$(abspath $(B))' CC='$(CC)' \
-	  prove --timer --exec '' -j$(shell nproc) $(TEST_BIN) $(TEST_T)
+	  prove --timer --exec '' -j$(WAITING) $(TEST_BIN) $(TEST_T)
 
 coffee: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
@@ -194,10 +196,10 @@ abi-layout:
 # ---- sanitizers ----
 
 san:
-	@$(MAKE) --no-print-directory B=$(B)/asan SAN=address,undefined OPT='-O1 -g' -j$(shell nproc) all tests
+	@$(MAKE) --no-print-directory B=$(B)/asan SAN=address,undefined OPT='-O2 -g' -j$(shell nproc) all tests
 	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 EVLA_SAN=1 \
 	  EVLA_TEST_DATA='$(EVLA_TEST_DATA)' EVLA_BUILD='$(abspath $(B)/asan)' CC='$(CC)' \
-	  prove --timer --exec '' -j$(shell nproc) $(TEST_C:%=$(B)/asan/tests/%) $(TEST_T)
+	  prove --timer --exec '' -j$(WAITING) $(TEST_C:%=$(B)/asan/tests/%) $(TEST_T)
 	@$(MAKE) --no-print-directory B=$(B)/tsan SAN=thread OPT='-O1 -g' -j$(shell nproc) \
 	  $(TSAN:%=$(B)/tsan/tests/%) $(B)/tsan/tests/plugins/body_point.so
 	EVLA_SAN=1 EVLA_BUILD='$(abspath $(B)/tsan)' prove --timer --exec '' $(TSAN:%=$(B)/tsan/tests/%)

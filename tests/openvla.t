@@ -144,7 +144,7 @@ end
 return evla.program(jobs)
 ''')
 r = run("run", at("told.lua"), "--trust")
-if tap.ok(r.returncode == 0 and r.stdout.count("0 allocations") == 4, "a text that is told runs as a schedule, without an allocation", r.stdout + r.stderr):
+if tap.ok(r.returncode == 0 and r.stdout.count("uncounted allocations" if os.environ.get("EVLA_SAN") else ", 0 allocations") == 4, "a text that is told runs as a schedule, without an allocation", r.stdout + r.stderr):
     load = lambda *name: np.load(at(*name))
     tap.ok(load("f321", "ids.npy").tolist() == tokens, "it gives PyTorch's seven tokens", (load("f321", "ids.npy"), tokens))
     tap.ok(abs(load("f321", "action.npy") - action_of(tokens)).max() < 1e-6, "and their action")

@@ -1,6 +1,9 @@
 -- summary.lua: what a run comes to, as one flat table for summary.json (schemas/summary.json gives the units).
 local summary = { here = nil }
 
+-- A sanitizer's program does not count allocations.
+local function counted(n) return n < 0 and "uncounted" or ("%d"):format(n) end
+
 -- A path as a person in the current folder would write it.
 local function short(path)
   local here = summary.here and summary.here .. "/"
@@ -163,10 +166,10 @@ function summary.details(s)
         add("  action  %s", table.concat(numbers, ", "))
       end
       add("  prompt  %.1f ms, %.1f tokens/s; first token after %.1f ms", f.prompt_ms, f.prompt_per_second, f.first_ms)
-      add("  tokens  %.1f ms, %.1f tokens/s, %d allocations", f.tokens_ms, f.tokens_per_second, f.mallocs)
+      add("  tokens  %.1f ms, %.1f tokens/s, %s allocations", f.tokens_ms, f.tokens_per_second, counted(f.mallocs))
       add("  memory  %.1f MB weights, %.1f MB keys and values, %.1f MB arena", f.weight_bytes / 1e6, f.pool_bytes / 1e6, f.arena_bytes / 1e6)
     elseif j.type == "call" and f.phases then
-      add("%s: %.2f ms a call, %.1f Hz, %d allocations", j.name, f.ms, f.hz, f.mallocs)
+      add("%s: %.2f ms a call, %.1f Hz, %s allocations", j.name, f.ms, f.hz, counted(f.mallocs))
       for _, p in ipairs(f.phases) do
         add("  %-10s %8.2f ms  %3.0f %%  %s%s, %.0f GFLOP/s", p.phase, p.ms, 100 * p.ms / f.ms, p.graph,
           p.times > 1 and (" x %d"):format(p.times) or "", p.gflops)
@@ -196,7 +199,7 @@ function summary.details(s)
         f.guard ~= "" and (", guard %s acted in %d of %d ticks"):format(f.guard, f.intervention_ticks, f.ticks) or "")
     elseif j.type == "rollout" and f.control_ticks then
       add("%s: %d ticks at %g Hz (%s), %d missed, work p50 %.3f p99 %.3f max %.3f ms, %s allocations", j.name, f.control_ticks,
-        f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, f.mallocs < 0 and "uncounted" or ("%d"):format(f.mallocs))
+        f.rate_hz, f.scheduling, f.missed, f.p50_ms, f.p99_ms, f.max_ms, counted(f.mallocs))
       add("  %d of %d episodes succeed, %d cut by the clock, %d unsafe", f.successes, f.attempted, f.cut_episodes,
         f.violation_episodes + f.cut_violation_episodes)
       if f.answers > 0 then
