@@ -655,11 +655,12 @@ static void test_refusals(void)
     x = op("conv2d", "{\"out\":2,\"kernel_size\":[3]}", input("x", "f32[B,1,5,5]"),
            weight("w", NULL, NULL), -1);
     output("loss", op("reduce_sum", NULL, x, -1, -1));
-    refuse(EVLA_E_MISSING,
-           "loss/conv2d.0: the operator conv2d has no gradient, and what one is "
-           "asked for lies behind it; freeze that if it is a weight, or leave conv2d out of "
-           "this graph",
-           &plain);
+    refuse(
+        EVLA_E_MISSING,
+        "loss/conv2d.0: the operator conv2d has no gradient, and what one is "
+        "asked for lies behind it; freeze that if it is a weight, or leave conv2d out of "
+        "this graph",
+        &plain);
 
     fresh();
     x = op("linear", "{\"out\":2}", input("x", "f64[B,6]"), weight("w", "f64[2,6]", NULL),
