@@ -9,6 +9,8 @@
 #include "graph/save.h"
 #include "graph_kit.h"
 #include "run/session.h"
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,7 +18,9 @@ enum { N = 5, K = 8, B = 3, PANEL = 2 };
 
 static registry reg;
 static ctx cx;
-static int n_packed; /* panels */
+static atomic_int n_packed; /* panels */
+static int packs_slowly;
+static int32_t linear_score = 1;
 
 /* ---- the format ---- */
 
@@ -59,6 +63,7 @@ static int32_t layout_rows(const evla_host *h, const evla_type *t, int64_t n,
 {
     (void)h;
     n_packed++;
+    if (packs_slowly) usleep(20000);
     for (int64_t k = 0; k < t->shape[1]; k++)
         for (int64_t r = 0; r < PANEL; r++)
             ((int8_t *)panel)[k * PANEL + r] =
@@ -136,8 +141,9 @@ static int32_t rows_infer(const evla_host *h, const evla_node *n, evla_type *in,
 static int32_t any(const evla_host *h, const evla_machine *m, const evla_node *n,
                    evla_offer *offer)
 {
-    (void)h, (void)m, (void)n;
-    return *offer = (evla_offer){1, -1, "plain"}, 0;
+    (void)h, (void)m;
+    int is_linear = !strcmp(n->op, "linear");
+    return *offer = (evla_offer){is_linear ? linear_score : 1, -1, "plain"}, 0;
 }
 
 static int32_t one_tile(const evla_host *h, const evla_machine *m, const evla_node *n,
@@ -319,6 +325,68 @@ static void test_rewrite(void)
     model_drop(m);
 }
 
+/* A machine that multiplies such weights as well without coding x. */
+static void test_plain(void)
+{
+    plan *p;
+    model *m = declare(NULL);
+    linear_score = 2;
+    session *s = open(m, NULL, &p);
+    ok(s && count(p, "linear") == 2 && !count(p, "t_twice") && !count(p, "t_coded") &&
+           p->graph->n_coded == 0 && is_right(s, "y", w_codes, 1, 1) &&
+           is_right(s, "z", v_codes, 1, 0),
+       "where linear's own kernel scores higher, linear stays, and no activation is made");
+    linear_score = 1;
+    session_close(s);
+    plan_drop(p);
+    model_drop(m);
+}
+
+/* A thread that opens a session of a plan. */
+typedef struct opener {
+    pthread_t thread;
+    plan *p;
+    int is_good;
+} opener;
+
+static void *open_one(void *self)
+{
+    opener *o = self;
+    session *s = NULL;
+    ctx own;
+    ctx_init(&own, &reg);
+    o->is_good = session_open(&own, &o->p, 1, NULL, &s) >= 0;
+    session_close(s);
+    ctx_free(&own);
+    return NULL;
+}
+
+static void test_at_once(void)
+{
+    enum { MANY = 4 };
+    opener all[MANY] = {{0}};
+    plan *p = NULL;
+    model *m = declare(NULL);
+    int n_good = 0;
+    m->packs = 1;
+    plan_make(&cx, m->graphs[0], &(symbols){0}, &(plan_options){0}, &p);
+    atomic_store(&n_packed, 0);
+    packs_slowly = 1;
+    for (int i = 0; i < MANY; i++) {
+        all[i].p = p;
+        pthread_create(&all[i].thread, NULL, open_one, &all[i]);
+    }
+    for (int i = 0; i < MANY; i++) {
+        pthread_join(all[i].thread, NULL);
+        n_good += all[i].is_good;
+    }
+    packs_slowly = 0;
+    ok(n_good == MANY && n_packed == 2 * (N + 1) / PANEL,
+       "threads that open sessions at once lay each weight out once (%d panels)", n_packed);
+    plan_drop(p);
+    model_drop(m);
+}
+
 static void test_layout(void)
 {
     plan *p, *q;
@@ -434,7 +502,9 @@ int main(void)
     for (int i = 0; i < B * K; i++)
         x_values[i] = (float)(i % 7) - 3;
     test_rewrite();
+    test_plain();
     test_layout();
+    test_at_once();
     test_retract();
     test_file();
     ctx_free(&cx);

@@ -163,6 +163,25 @@ static void test_rest(ctx *cx)
     ok(t.is_whole, "a run without waiting has all from start to end");
 }
 
+/* Waiting all of the time is borne when nothing less is said. */
+static void test_bear(ctx *cx)
+{
+    pool *p;
+    if (pool_new(cx, 2, &p) < 0) {
+        ok(0, "%s", cx->why);
+        return;
+    }
+    slow s = {0};
+    pool_bear(p, 2);
+    for (int i = 0; i < 3 && (!i || (s.calls[0] == 1 && s.calls[1] == 1)); i++) {
+        s = (slow){.p = p};
+        do_all(&s, 20000, 1);
+    }
+    ok(s.calls[0] == 1 && s.calls[1] == 1 && pool_next(p) == 2,
+       "a pool that may wait leaves nobody behind");
+    pool_free(p);
+}
+
 int main(void)
 {
     registry reg;
@@ -174,6 +193,7 @@ int main(void)
     test(&cx, 3, 500);
     test(&cx, 8, 200);
     test_rest(&cx);
+    test_bear(&cx);
     pool *p;
     ok(pool_new(&cx, 0, &p) == EVLA_E_RANGE && pool_new(&cx, 1000, &p) == EVLA_E_RANGE,
        "0 and 1000 workers are refused");

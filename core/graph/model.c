@@ -18,6 +18,7 @@ int32_t model_new(ctx *cx, const char *name, model **out)
     if (!m) return ctx_fail(cx, EVLA_E_NOMEM, "model %s", name);
     *m = (model){.mem = arena_beside(&cx->mem, 8 << 10)};
     atomic_init(&m->refs, 1);
+    pthread_mutex_init(&m->opening, NULL);
     if (!(m->name = arena_copy(&m->mem, name))) {
         model_drop(m);
         return ctx_fail(cx, EVLA_E_NOMEM, "model %s", name);
@@ -36,6 +37,7 @@ void model_drop(model *m)
     if (m->map) munmap(m->map, m->map_bytes);
     if (m->file) m->close_file(m->file);
     model_drop(m->base);
+    pthread_mutex_destroy(&m->opening);
     arena_free(&m->mem);
     mem_free(m);
 }

@@ -11,6 +11,7 @@
 #ifndef EVLA_GRAPH_MODEL_H
 #define EVLA_GRAPH_MODEL_H
 #include "../param.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum { WIRE_ABSENT = -1 };
@@ -117,6 +118,8 @@ struct model {
     int32_t n_graphs, n_weights, n_states;
     int32_t cap_graphs, cap_weights, cap_states;
     atomic_int refs;
+    pthread_mutex_t
+        opening; /* held by who lays weights out, or takes them, for a session */
     model *base; /* kept for its texts and weights: this one was derived from it; or NULL */
     void *map;   /* the mapped file that weights' data points into, or NULL */
     size_t map_bytes;

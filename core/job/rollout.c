@@ -216,19 +216,14 @@ static int32_t rollout_count(const evla_host *h, void *self, int64_t *n)
     return 0;
 }
 
-/* A body with a pilot of its own; weights are shared, and the first to open one lays them
- * out, so they are opened one after the other. */
+/* A body with a pilot of its own; weights are shared. */
 static int32_t borrow(ctx *cx, rollout *r, loop **out)
 {
-    int32_t st = 0;
     *out = NULL;
     pthread_mutex_lock(&r->lock);
-    if (r->n_idle)
-        *out = r->idle[--r->n_idle];
-    else
-        st = loop_open(cx, &r->at.drive.spec, out);
+    if (r->n_idle) *out = r->idle[--r->n_idle];
     pthread_mutex_unlock(&r->lock);
-    return st;
+    return *out ? 0 : loop_open(cx, &r->at.drive.spec, out);
 }
 
 static void give_back(ctx *cx, rollout *r, loop *l)

@@ -111,7 +111,7 @@ static double bearable(const plan *p, int32_t n)
 {
     const double many = 32; /* FLOPs for a byte: some cores' rates over memory's */
     int is_few = p->flops < many * (double)p->weight_bytes;
-    return is_few || n < 2 ? 1.0 / 16 : 0.5 * (1 - 1.0 / n);
+    return is_few || n < 2 ? POOL_LEAST_BEARABLE : 0.5 * (1 - 1.0 / n);
 }
 
 int32_t exec_run(ctx *cx, exec *x, int32_t *failed_step)

@@ -22,7 +22,6 @@ enum { SPIN = 30000 };
  * long one worker then goes on alone: trying again costs a slice, so it is tried less and
  * less often where little was bearable, that is, where being alone costs little. */
 enum { STALL_NS = 16000000 };
-static const double few = 1.0 / 16;
 static const int64_t rest_least_ns = 32000000, rest_most_ns = 2048000000;
 
 /* A word that waiters watch, on a cache line of its own. */
@@ -127,7 +126,7 @@ int pool_meet(pool *p, int32_t index, pool_task *alone, void *to)
         if (is_held_up(p, w)) {
             p->parted = w->meetings;
             p->rested_ns = w->came_ns + p->patience_ns;
-            int64_t most = p->bearable > few ? rest_least_ns : rest_most_ns;
+            int64_t most = p->bearable > POOL_LEAST_BEARABLE ? rest_least_ns : rest_most_ns;
             p->patience_ns = 2 * p->patience_ns < most ? 2 * p->patience_ns : most;
         }
         if (alone) alone(to, index);
@@ -202,7 +201,7 @@ int32_t pool_new(ctx *cx, int32_t n_workers, pool **out)
         return ctx_fail(cx, EVLA_E_NOMEM, "%d workers", n_workers);
     }
     memset(p, 0, sizeof *p);
-    p->bearable = few;
+    p->bearable = POOL_LEAST_BEARABLE;
     p->n = p->n_now = n_workers;
     p->patience_ns = rest_least_ns;
     p->workers = workers;

@@ -15,6 +15,8 @@
 #include "../ctx.h"
 
 enum { POOL_MOST = 256 };
+#define POOL_LEAST_BEARABLE (1.0 / 16) /* of a run's time, see pool_bear; where none said  \
+                                        */
 
 typedef struct pool pool;
 typedef void pool_task(void *to, int32_t worker);
@@ -22,9 +24,9 @@ typedef void pool_task(void *to, int32_t worker);
 int32_t pool_new(ctx *cx, int32_t n_workers, pool **out);
 void pool_free(pool *p); /* not while pool_run is going on */
 int32_t pool_size(const pool *p);
-/* The share of its time that a run may wait for workers without a processor before all are
+/* The share of its time that runs may wait for workers without a processor before all are
  * sent home: where all together are s times as fast as one, waiting costs more than being
- * alone from 1 - 1/s on. */
+ * alone from 1 - 1/s on. At the least share, time alone grows from trial to trial. */
 void pool_bear(pool *p, double share);
 /* How many workers a run had better get now: all, or one. */
 int32_t pool_next(pool *p);

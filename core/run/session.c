@@ -111,7 +111,7 @@ static int32_t find_states(ctx *cx, session *s)
     return 0;
 }
 
-static int32_t find_weights(ctx *cx, session *s)
+static int32_t take_weights(ctx *cx, session *s)
 {
     const model *m = s->of;
     s->weights = arena_push(&s->mem, (size_t)s->n_weights + 1, sizeof *s->weights);
@@ -137,6 +137,15 @@ static int32_t find_weights(ctx *cx, session *s)
         }
     }
     return 0;
+}
+
+/* Sessions of one model may be opened by several threads at once. */
+static int32_t find_weights(ctx *cx, session *s)
+{
+    pthread_mutex_lock(&s->of->opening);
+    int32_t st = take_weights(cx, s);
+    pthread_mutex_unlock(&s->of->opening);
+    return st;
 }
 
 /* Where a wire's bytes are in this session. */

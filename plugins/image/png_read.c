@@ -6,6 +6,7 @@
 #include "codec.h"
 #include "turn.h"
 
+#include <libdeflate.h>
 #include <spng.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +25,6 @@ static uint32_t number(const uint8_t *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* CRC-32 of n bytes. Source: PNG specification, annex D. */
-static uint32_t sum_of(const uint8_t *at, uint64_t n)
-{
-    uint32_t sum = ~0u;
-    for (; n > 0; n--) {
-        sum ^= *at++;
-        for (int k = 0; k < 8; k++)
-            sum = sum >> 1 ^ (sum & 1 ? 0xedb88320u : 0);
-    }
-    return ~sum;
-}
-
 /* Orientation, from the first chunk eXIf, before the pixels or behind them; one that is
  * damaged says nothing. */
 static int orientation_of(const evla_picture_file *f)
@@ -46,7 +35,8 @@ static int orientation_of(const evla_picture_file *f)
         n = number(bytes + at);
         if (n > f->n_bytes - at - 12) break;
         if (memcmp(bytes + at + 4, "eXIf", 4) != 0) continue;
-        int is_whole = sum_of(bytes + at + 4, n + 4) == number(bytes + at + 8 + n);
+        int is_whole =
+            libdeflate_crc32(0, bytes + at + 4, n + 4) == number(bytes + at + 8 + n);
         return is_whole ? turn_orientation(bytes + at + 8, n) : 1;
     }
     return 1;
