@@ -15,8 +15,8 @@
 #include "../ctx.h"
 
 enum { POOL_MOST = 256 };
-#define POOL_LEAST_BEARABLE (1.0 / 16) /* of a run's time, see pool_bear; where none said  \
-                                        */
+/* Of a run's time, see pool_bear; what a new pool bears. */
+#define POOL_LEAST_BEARABLE (1.0 / 16)
 
 typedef struct pool pool;
 typedef void pool_task(void *to, int32_t worker);
